@@ -1,0 +1,112 @@
+"""Residual networks: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016 (arXiv:1512.03385)."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.architectures.cam import classify_with_map
+
+
+def conv3x3(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut. x (N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(inputs, outputs, stride=stride, dilation=dilation)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = conv3x3(outputs, outputs, dilation=dilation)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(out)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """A residual network under torchvision's parameter names, so that its checkpoints load when width is 64.
+
+    x (N, in_channels, H, W) float -> logits (N, num_classes); the class activation map is (N, num_classes, H/32, W/32).
+
+    blocks: basic blocks in each of the four stages. width: channels of the first stage, doubled at each following one.
+    stem: "imagenet" is the paper's 7 x 7 stride 2 convolution and 3 x 3 pooling; "small" is one 3 x 3 convolution of
+    stride 1 for images of about 32 px. map_stride: 16 dilates the last stage instead of striding it (for "imagenet"),
+    so that the activation map has twice the resolution with the same parameters.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        blocks: tuple[int, int, int, int],
+        width: int = 64,
+        stem: Literal["imagenet", "small"] = "imagenet",
+        map_stride: Literal[16, 32] = 32,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        small = stem == "small"
+        self.conv1 = nn.Conv2d(
+            in_channels, width, 3 if small else 7, stride=1 if small else 2, padding=1 if small else 3, bias=False
+        )
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = self._stage(width, width, blocks[0])
+        self.layer2 = self._stage(width, 2 * width, blocks[1], stride=2)
+        self.layer3 = self._stage(2 * width, 4 * width, blocks[2], stride=2)
+        last = {"stride": 2} if map_stride == 32 else {"dilation": 2}
+        self.layer4 = self._stage(4 * width, 8 * width, blocks[3], **last)
+        self.dropout = nn.Dropout2d(dropout)
+        self.fc = nn.Linear(8 * width, num_classes)
+        self._initialise()
+
+    @staticmethod
+    def _stage(inputs: int, outputs: int, count: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+        first = BasicBlock(inputs, outputs, stride=stride, dilation=dilation)
+        return nn.Sequential(first, *(BasicBlock(outputs, outputs, dilation=dilation) for _ in range(count - 1)))
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)  # each block starts as its shortcut (Goyal 2017, section 5.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_with_cam(x)[0]  # (N, num_classes)
+
+    def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (N, in_channels, H, W) -> logits (N, C), cam (N, C, h, w): each logit is its map's mean plus a bias."""
+        return classify_with_map(self.dropout(self.features(x)), self.fc)
+
+    def features(self, x: Tensor) -> Tensor:
+        """x (N, in_channels, H, W) -> (N, 8 width, H/32, W/32)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (N, width, H/4, W/4)
+        x = self.layer2(self.layer1(x))  # (N, 2 width, H/8, W/8)
+        return self.layer4(self.layer3(x))  # (N, 8 width, H/32, W/32)
+
+
+class ResNet18(ResNet):
+    """ResNet-18. 11,689,512 parameters for three channels and 1,000 classes."""
+
+    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+        super().__init__(in_channels, num_classes, blocks=(2, 2, 2, 2), **options)
+
+
+class ResNet34(ResNet):
+    """ResNet-34. 21,797,672 parameters for three channels and 1,000 classes."""
+
+    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+        super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), **options)

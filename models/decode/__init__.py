@@ -1,0 +1,29 @@
+"""Bytes -> Image, a file a format. Training reads its images here too, so that both sides see the same pixels."""
+
+from typing import Protocol
+
+from models.decode import jpeg, png, tiff
+from models.errors import NotAnImage
+from models.image import Image
+
+
+class Decoder(Protocol):
+    """A module that knows one file format."""
+
+    def sniff(self, data: bytes) -> bool: ...
+
+    def read(self, data: bytes, *, max_pixels: int) -> Image: ...
+
+
+DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes reads the file
+
+
+def decode(data: bytes, *, max_pixels: int) -> Image:
+    """Any image file -> Image. Its size is checked against max_pixels before a pixel is decoded.
+
+    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
+    """
+    for decoder in DECODERS:
+        if decoder.sniff(data):
+            return decoder.read(data, max_pixels=max_pixels)
+    raise NotAnImage(leading_bytes=data[:8])

@@ -1,0 +1,57 @@
+"""PNG of 1 to 16 bits, grey, colour or palette (ISO/IEC 15948)."""
+
+import struct
+from collections.abc import Iterator
+
+import imagecodecs
+from PIL.Image import Exif
+
+from models.errors import DamagedImage, TooManyPixels
+from models.image import Image, upright, without_alpha
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = 274  # the EXIF tag
+
+
+def sniff(data: bytes) -> bool:
+    return data.startswith(SIGNATURE)
+
+
+def read(data: bytes, *, max_pixels: int) -> Image:
+    """PNG bytes -> Image of uint8 or uint16; fewer than 8 bits are stretched to 8, as the standard says."""
+    try:
+        chunks = dict(_chunks(data))
+        width, height = struct.unpack_from(">II", chunks[b"IHDR"])
+    except (struct.error, KeyError) as error:
+        raise DamagedImage("png", "its header is incomplete") from error
+    if width * height > max_pixels:
+        raise TooManyPixels(width=width, height=height, limit=max_pixels)
+    try:
+        # Pillow would cut 16-bit colour to 8 bits.
+        pixels = imagecodecs.png_decode(data)
+    except (imagecodecs.PngError, ValueError) as error:
+        raise DamagedImage("png", str(error)) from error
+    return Image(upright(without_alpha(pixels), _orientation(chunks)), format="png", pixel_size_um=_pixel_size(chunks))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """PNG bytes -> (type, content) of each chunk before the pixels."""
+    offset = len(SIGNATURE)
+    while offset < len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        if kind == b"IDAT":
+            return
+        yield kind, data[offset + 8 : offset + 8 + length]
+        offset += length + 12
+
+
+def _orientation(chunks: dict[bytes, bytes]) -> int:
+    exif = Exif()
+    exif.load(chunks.get(b"eXIf"))
+    return int(exif.get(ORIENTATION, 1))
+
+
+def _pixel_size(chunks: dict[bytes, bytes]) -> float | None:
+    """pHYs counts pixels per metre; screen resolutions (coarser than 50 um a pixel) say nothing of the specimen."""
+    x, y, unit = struct.unpack(">IIB", chunks.get(b"pHYs", bytes(9)))
+    return 1e6 / x if unit == 1 and x == y and x > 20_000 else None

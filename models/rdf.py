@@ -1,0 +1,116 @@
+"""ModelSpec <-> the BioImage.IO model description 0.5.9 (rdf.yaml).
+
+What BioImage.IO has a field for stands there, so that other tools read it; the rest is ours, under `config.striate`.
+"""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.errors import PackageError
+from models.spec import ModelSpec
+
+FORMAT_VERSION = "0.5.9"
+_ELSEWHERE = {"name", "version", "description", "license", "authors", "cite", "weights", "test_input", "test_outputs"}
+
+
+def to_rdf(spec: ModelSpec) -> dict[str, Any]:
+    """The description as plain dicts and lists, ready for YAML."""
+    ours = spec.model_dump(mode="json", exclude=_ELSEWHERE | {"input": {"steps"}, "opset": True}, exclude_none=True)
+    return {
+        "format_version": FORMAT_VERSION,
+        "type": "model",
+        "name": spec.name,
+        "version": spec.version,
+        "description": spec.description,
+        "license": spec.license,
+        "authors": [{"name": author} for author in spec.authors],
+        "cite": [{"text": text, "doi": doi} for text, doi in spec.cite],
+        "documentation": {"source": "README.md"},
+        "tags": [spec.task, spec.architecture],
+        "inputs": [_input(spec)],
+        "outputs": [_output(spec, name) for name in spec.output_names],
+        "weights": {"onnx": {**spec.weights.model_dump(), "opset_version": spec.opset}},
+        "config": {
+            "bioimageio": {"reproducibility_tolerance": [{"absolute_tolerance": spec.tolerance}]},
+            "striate": ours,
+        },
+    }
+
+
+def from_rdf(document: dict[str, Any]) -> ModelSpec:
+    """Raises PackageError, naming the field, where the description is not one that we wrote."""
+    try:
+        ours = dict(document["config"]["striate"])
+        (tensor,) = document["inputs"]
+        steps = [{"id": step["id"], **step.get("kwargs", {})} for step in tensor["preprocessing"]]
+        onnx = dict(document["weights"]["onnx"])
+        return ModelSpec(
+            **{key: document[key] for key in ("name", "version", "description", "license")},
+            **{**ours, "input": {**ours["input"], "steps": steps}},
+            authors=tuple(author["name"] for author in document["authors"]),
+            cite=tuple((entry["text"], entry["doi"]) for entry in document["cite"]),
+            opset=onnx.pop("opset_version"),
+            weights=onnx,
+            test_input=tensor["test_tensor"],
+            test_outputs={output["id"]: output["test_tensor"] for output in document["outputs"]},
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the description"
+        raise PackageError(f"rdf.yaml: {field}: {first['msg']} (it says {first['input']!r:.200}).") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {error!r:.200}.") from error
+
+
+def _input(spec: ModelSpec) -> dict[str, Any]:
+    names = ["intensity"] if spec.input.channels == 1 else ["red", "green", "blue"]
+    steps = [{"id": step.id, "kwargs": step.model_dump(mode="json", exclude={"id"})} for step in spec.input.steps]
+    return {
+        "id": "image",
+        "axes": [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": names},
+            *({"type": "space", "id": axis, "size": size} for axis, size in zip("yx", _input_sizes(spec))),
+        ],
+        "data": {"type": "float32"},
+        "preprocessing": steps,
+        "test_tensor": spec.test_input.model_dump(),
+    }
+
+
+def _input_sizes(spec: ModelSpec) -> list[Any]:
+    if spec.input.size:
+        return list(spec.input.size)
+    step = spec.input.step
+    smallest = max(spec.input.min_size, -(-(2 * spec.halo + 1) // step) * step)  # 0.5.9 wants a pixel inside the halo
+    return [{"min": smallest, "step": step}] * 2
+
+
+def _output(spec: ModelSpec, name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "axes": [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": list(spec.channel_names)},
+            *_output_space(spec, name),
+        ],
+        "data": {"type": "float32"},
+        "test_tensor": spec.test_outputs[name].model_dump(),  # type: ignore[index]
+    }
+
+
+def _output_space(spec: ModelSpec, name: str) -> list[dict[str, Any]]:
+    if name == "cam" and spec.cam and spec.input.size:
+        scales = [whole / part for whole, part in zip(spec.input.size, spec.cam.size)]
+        return [
+            {"type": "space", "id": axis, "size": size, "scale": scale}
+            for axis, size, scale in zip("yx", spec.cam.size, scales)
+        ]
+    if spec.task == "classification":
+        return []
+    axes = []
+    for axis in "yx":
+        size = {"tensor_id": "image", "axis_id": axis, "offset": -2 * spec.border}
+        axes.append({"type": "space", "id": axis, "size": size} | ({"halo": spec.halo} if spec.halo else {}))
+    return axes
