@@ -1,0 +1,82 @@
+"""Which example trains, which validates, which tests: given by the data or made by group, and provable by a digest."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.model_selection import StratifiedGroupKFold
+
+from training.data.examples import DataError, DataSet, Example, Split
+
+
+class SplitConfig(BaseModel):
+    """A recipe's [split] table: of `folds` equal parts, so many for testing and validation where the data gives none.
+
+    No group is in two parts, and each part has its share of each stratum. Where the data set's own split puts a group
+    on both sides, shared_groups says whether to refuse, or to drop its examples from the training side.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folds: int = Field(default=10, ge=2, le=100)
+    test: int = Field(default=1, ge=0)
+    validation: int = Field(default=1, ge=0)
+    seed: int = 0
+    shared_groups: Literal["refuse", "drop"] = "refuse"
+
+
+def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
+    """The examples of each split, in the data set's order. Raises DataError if a group would be in two of them."""
+    parts: dict[Split, list[Example]] = defaultdict(list)
+    for example in data.examples:
+        parts[example.split or "train"].append(example)
+    if config.shared_groups == "drop":
+        held_out = {example.group for split in ("validation", "test") for example in parts[split]}
+        parts["train"] = [example for example in parts["train"] if example.group not in held_out]
+    wanted: list[tuple[Split, int]] = [("test", config.test), ("validation", config.validation)]
+    missing = [(split, count) for split, count in wanted if not parts[split] and count]
+    if missing:
+        folds = _folds(parts["train"], config)
+        for split, count in missing:
+            parts[split] = [example for _ in range(count) for example in folds.pop()]
+        kept = {example.name for fold in folds for example in fold}
+        parts["train"] = [example for example in parts["train"] if example.name in kept]
+    _refuse_shared_groups(parts)
+    return {split: examples for split, examples in parts.items() if examples}
+
+
+def _folds(examples: Sequence[Example], config: SplitConfig) -> list[list[Example]]:
+    strata = [example.stratum for example in examples]
+    rare = {stratum for stratum in strata if strata.count(stratum) < config.folds}
+    pooled = ["rare" if stratum in rare else stratum for stratum in strata]  # too few for a share in each fold
+    if 0 < pooled.count("rare") < config.folds:
+        pooled = [strata[0] if stratum == "rare" else stratum for stratum in pooled]
+    groups = [example.group for example in examples]
+    if len(set(groups)) < config.folds:
+        raise DataError(f"{len(set(groups))} groups cannot be divided into {config.folds} folds.")
+    folder = StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed)
+    return [[examples[i] for i in chosen] for _, chosen in folder.split(np.zeros(len(groups)), pooled, groups)]
+
+
+def _refuse_shared_groups(parts: dict[Split, list[Example]]) -> None:
+    where: dict[str, Split] = {}
+    for split, examples in parts.items():
+        for example in examples:
+            if where.setdefault(example.group, split) != split:
+                raise DataError(
+                    f"{example.name}: its group {example.group!r} is in both {where[example.group]} and {split}."
+                )
+
+
+def digest(lines: Iterable[str]) -> str:
+    """sha256 of the sorted lines."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def split_digest(parts: dict[Split, list[Example]]) -> str:
+    """sha256 of which example is in which split: equal if and only if the splits are."""
+    return digest(f"{split}\t{example.name}" for split, examples in parts.items() for example in examples)
