@@ -1,6 +1,7 @@
 """The 2018 Data Science Bowl layout: <id>/images/<id>.png and <id>/masks/*.png, one object a mask (Caicedo 2019)."""
 
 import zipfile
+import zlib
 from collections import defaultdict
 from functools import cache, partial
 from pathlib import Path
@@ -29,7 +30,7 @@ class DataScienceBowl(Loader):
         parts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for name in files:
             *_, sample, kind, file = Path(name).parts if name.count("/") >= 2 else ("", "", name)
-            if kind in ("images", "masks") and file.endswith(".png"):
+            if kind in ("images", "masks") and file.endswith(".png") and not file.startswith("."):
                 parts[sample][kind].append(name)
         if not parts:
             raise DataError(f"{self.path}: it holds no <id>/images/*.png.")
@@ -80,7 +81,7 @@ def _read(path: Path, name: str) -> Array:
     try:
         data = _archive(path).read(name) if path.is_file() else (path / name).read_bytes()
         return decode(data, max_pixels=MAX_PIXELS).pixels
-    except (OSError, zipfile.BadZipFile, ImageError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, ImageError) as error:
         raise DataError(f"{path}: {name}: {error}") from error
 
 

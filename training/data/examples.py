@@ -1,19 +1,42 @@
 """What every loader returns: examples that are read when asked for, and errors that name the file."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from models.decode import decode
 from models.errors import ImageError
 from models.image import Array
 
 Split = Literal["train", "validation", "test"]
+SPLITS: dict[str, Split] = {
+    "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"
+}  # fmt: skip
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 MAX_PIXELS = 400_000_000
+
+
+def _has_group(pattern: str) -> str:
+    try:
+        if re.compile(pattern).groups < 1:
+            raise ValueError(f"{pattern!r} has no group: put the part that names the patient in parentheses")
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    return pattern
+
+
+GroupPattern = Annotated[str, AfterValidator(_has_group)]  # its first group is the patient
+
+
+def group_of(file: str, pattern: str | None, *, otherwise: str) -> str:
+    """The part of a file's name that the pattern's first group matches, or `otherwise`."""
+    match = re.search(pattern, file) if pattern else None
+    return (match and match.group(1)) or otherwise
 
 
 class DataError(Exception):
@@ -54,6 +77,16 @@ class Loader(BaseModel):
     def load(self) -> DataSet:
         """Raises DataError, naming the file, for what is missing or does not fit together."""
         raise NotImplementedError
+
+
+def image_files(folder: Path) -> list[Path]:
+    """A folder's image files by name; hidden ones do not count. Raises DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder.")
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    if not files:
+        raise DataError(f"{folder}: it holds no image; PNG, JPEG and TIFF files count.")
+    return files
 
 
 def read_image(path: Path) -> Array:
