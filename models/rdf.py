@@ -11,12 +11,15 @@ from models.errors import PackageError
 from models.spec import ModelSpec
 
 FORMAT_VERSION = "0.5.9"
-_ELSEWHERE = {"name", "version", "description", "license", "authors", "cite", "weights", "test_input", "test_outputs"}
+_ELSEWHERE = (
+    "name", "version", "description", "license", "authors", "cite", "opset", "weights", "test_input", "test_outputs"
+)  # fmt: skip
 
 
 def to_rdf(spec: ModelSpec) -> dict[str, Any]:
     """The description as plain dicts and lists, ready for YAML."""
-    ours = spec.model_dump(mode="json", exclude=_ELSEWHERE | {"input": {"steps"}, "opset": True}, exclude_none=True)
+    elsewhere = {**dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}}
+    ours = spec.model_dump(mode="json", exclude=elsewhere, exclude_none=True)
     return {
         "format_version": FORMAT_VERSION,
         "type": "model",
