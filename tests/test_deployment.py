@@ -1,0 +1,111 @@
+"""What is shipped: the Bento's content, and that compose gives each container no more than it needs."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+GPU = yaml.safe_load((ROOT / "deploy/docker-compose.gpu.yml").read_text())
+SERVICES = sorted(COMPOSE["services"])
+BENTOFILES = {"cpu": ROOT / "bentofile.yaml", "gpu": ROOT / "deploy/bentofile.gpu.yaml"}
+
+
+def bentofile(extra: str) -> dict[str, Any]:
+    return yaml.safe_load(BENTOFILES[extra].read_text())
+
+
+@pytest.mark.parametrize("extra", BENTOFILES)
+def test_a_bento_wants_what_pyproject_says(extra: str) -> None:
+    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
+    assert bentofile(extra)["python"]["packages"] == wanted
+
+
+def test_the_two_bentos_differ_in_onnxruntime_alone() -> None:
+    cpu, gpu = bentofile("cpu"), bentofile("gpu")
+    cpu["python"].pop("packages")
+    gpu["python"].pop("packages")
+    assert cpu == gpu
+
+
+@pytest.mark.parametrize(
+    ("image", "tag"),
+    [
+        (COMPOSE["services"]["striate"]["image"], f"striate:{PROJECT['version']}"),
+        (GPU["services"]["striate"]["image"], f"striate:{PROJECT['version']}-gpu"),
+    ],
+)
+def test_the_image_has_the_projects_version(image: str, tag: str) -> None:
+    assert image.endswith(f":-{tag}}}")  # ${STRIATE_IMAGE:-striate:0.1.0}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_no_right_it_does_not_need(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["user"].split(":")[0]) > 0
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_an_image_is_pinned(name: str) -> None:
+    tag = COMPOSE["services"][name]["image"].rpartition(":")[2]
+    assert tag[0].isdigit() or tag.startswith("v"), tag
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_mounted_from_the_repository_exists_and_is_read_only(name: str) -> None:
+    mounts = [v for v in COMPOSE["services"][name].get("volumes", []) if isinstance(v, str) and v.startswith("./")]
+    for source, _, mode in (mount.split(":") for mount in mounts):
+        assert (ROOT / source).exists(), source
+        assert mode == "ro"
+
+
+@pytest.fixture(scope="module")
+def bento(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Bento built from this checkout, as a folder."""
+    home = tmp_path_factory.mktemp("bentoml")
+    command = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
+    environment = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PATH": str(Path(sys.executable).parent)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    name, _, version = done.stdout.strip().removeprefix("__tag__:").partition(":")
+    return home / "bentos" / name / version
+
+
+@pytest.mark.slow
+def test_a_bento_holds_the_service_and_the_starter_packages(bento: Path) -> None:
+    held = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
+    shipped = subprocess.run(
+        ["git", "ls-files", "service", "models"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    wanted = {line for line in shipped.stdout.split() if not line.startswith("models/architectures/")}
+    assert wanted <= held
+    assert {path.split("/")[0] for path in held} == {"service", "models", "bentofile.yaml"}
+    assert not [path for path in held if "architectures" in path or path.endswith(".pyc")]
+
+
+@pytest.mark.slow
+def test_a_bento_installs_no_torch(bento: Path) -> None:
+    wanted = (bento / "env/python/requirements.txt").read_text()
+    assert "torch" not in wanted
+    assert "onnxruntime" in wanted
+    assert "-c wheels/constraints.txt" in (bento / "env/python/install.sh").read_text()
+    assert (bento / "env/python/wheels/constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_bento_runs_as_a_user_that_is_not_root(bento: Path) -> None:
+    dockerfile = (bento / "env/docker/Dockerfile").read_text()
+    assert dockerfile.splitlines()[-3].strip() == "USER bentoml" or "\nUSER bentoml\n" in dockerfile
+    assert "FROM python:3.11-slim-bookworm" in dockerfile
