@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from service.settings import PREFIX, Settings
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -42,7 +44,7 @@ def test_the_two_bentos_differ_in_onnxruntime_alone() -> None:
     ],
 )
 def test_the_image_has_the_projects_version(image: str, tag: str) -> None:
-    assert image.endswith(f":-{tag}}}")  # ${STRIATE_IMAGE:-striate:0.1.0}
+    assert image.endswith(f":-{tag}}}")  # ${SERVICE_IMAGE:-striate:0.1.0}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -55,6 +57,12 @@ def test_a_container_has_no_right_it_does_not_need(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["healthcheck"]["test"][0] == "CMD"
     assert "privileged" not in service
+
+
+def test_every_setting_can_be_set_from_outside() -> None:
+    settings = {PREFIX + field.upper() for field in Settings.model_fields}
+    given = COMPOSE["services"]["striate"]["environment"].keys()
+    assert {name for name in given if name.startswith(PREFIX)} == settings
 
 
 @pytest.mark.parametrize("name", SERVICES)
