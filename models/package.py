@@ -34,7 +34,7 @@ class Package:
 
     def test_tensors(self) -> tuple[Array, dict[str, Array]]:
         """The test input (1, C, H, W) float32 before the package's steps, and each output it must give."""
-        outputs = {name: _load(self.folder, file) for name, file in self.spec.test_outputs.items()}
+        outputs: dict[str, Array] = {name: _load(self.folder, file) for name, file in self.spec.test_outputs.items()}
         return _load(self.folder, self.spec.test_input), outputs
 
 
@@ -67,28 +67,29 @@ def write(
     """Writes a package so that it appears whole or not at all, replacing one of the same folder.
 
     fields: those of ModelSpec but the files, whose names and digests are filled in here. attachments: further files
-    (plots, a report) that go along unverified. Raises PackageError if what was written would not be read back.
+    (plots, a report, cover.png) that go along unverified. Raises PackageError if what was written would not read back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    bench = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    draft = bench / "new"
     try:
+        draft.mkdir()
         files = {
             "weights": _store(draft, "model.onnx", weights),
             "test_input": _store(draft, "test_input.npy", _npy(test_input)),
             "test_outputs": {n: _store(draft, f"test_{n}.npy", _npy(a)) for n, a in test_outputs.items()},
         }
-        spec = ModelSpec.model_validate({**fields, **files})
+        spec = ModelSpec.model_validate({**fields, **files, "attachments": tuple(attachments or ())})
         for name, content in {"README.md": readme.encode(), **(attachments or {})}.items():
             _store(draft, name, content)
         text = yaml.safe_dump(to_rdf(spec), sort_keys=False, allow_unicode=True, width=120)
         _store(draft, RDF, text.encode())
         read(draft)
-        draft.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            os.replace(folder, bench / "old")
         os.replace(draft, folder)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(bench, ignore_errors=True)
     return read(folder)
 
 
@@ -116,9 +117,11 @@ def _verify(folder: Path, file: File) -> None:
 
 def _load(folder: Path, file: File) -> Array:
     try:
-        return np.load(folder / file.source, allow_pickle=False)
+        with (folder / file.source).open("rb") as content:
+            array: Array = np.lib.format.read_array(content, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise PackageError(f"{file.source} is not a .npy array: {error!s:.200}.") from error
+    return array
 
 
 def _check_shapes(package: Package) -> None:

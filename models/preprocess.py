@@ -80,7 +80,8 @@ class ZeroMeanUnitVariance(Step):
         over = tuple(_AXIS[axis] for axis in self.axes)
         mean = pixels.mean(axis=over, keepdims=True, dtype=np.float64)
         std = pixels.std(axis=over, keepdims=True, dtype=np.float64)
-        return ((pixels - mean) / (std + self.eps)).astype(np.float32)
+        normal: Array = (pixels - mean) / (std + self.eps)
+        return normal.astype(np.float32)
 
 
 class Clip(Step):

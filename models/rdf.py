@@ -3,6 +3,8 @@
 What BioImage.IO has a field for stands there, so that other tools read it; the rest is ours, under `config.striate`.
 """
 
+import keyword
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +20,7 @@ _ELSEWHERE = (
 
 def to_rdf(spec: ModelSpec) -> dict[str, Any]:
     """The description as plain dicts and lists, ready for YAML."""
-    elsewhere = {**dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}}
+    elsewhere: dict[str, Any] = {**dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}}
     ours = spec.model_dump(mode="json", exclude=elsewhere, exclude_none=True)
     return {
         "format_version": FORMAT_VERSION,
@@ -29,7 +31,9 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
         "license": spec.license,
         "authors": [{"name": author} for author in spec.authors],
         "cite": [{"text": text, "doi": doi} for text, doi in spec.cite],
-        "documentation": {"source": "README.md"},
+        "documentation": "README.md",
+        "covers": [name for name in spec.attachments if name.startswith("cover")],
+        "attachments": [{"source": name} for name in spec.attachments if not name.startswith("cover")],
         "tags": [spec.task, spec.architecture],
         "inputs": [_input(spec)],
         "outputs": [_output(spec, name) for name in spec.output_names],
@@ -86,7 +90,8 @@ def _input_sizes(spec: ModelSpec) -> list[Any]:
     if spec.input.size:
         return list(spec.input.size)
     step = spec.input.step
-    smallest = max(spec.input.min_size, -(-(2 * spec.halo + 1) // step) * step)  # 0.5.9 wants a pixel inside the halo
+    missing = max(0, 2 * spec.halo + 1 - spec.input.min_size)  # 0.5.9 wants a pixel inside the halo
+    smallest = spec.input.min_size + -(-missing // step) * step
     return [{"min": smallest, "step": step}] * 2
 
 
@@ -95,12 +100,19 @@ def _output(spec: ModelSpec, name: str) -> dict[str, Any]:
         "id": name,
         "axes": [
             {"type": "batch"},
-            {"type": "channel", "channel_names": list(spec.channel_names)},
+            {"type": "channel", "channel_names": _identifiers(spec.channel_names)},
             *_output_space(spec, name),
         ],
         "data": {"type": "float32"},
         "test_tensor": spec.test_outputs[name].model_dump(),  # type: ignore[index]
     }
+
+
+def _identifiers(labels: tuple[str, ...]) -> list[str]:
+    """Labels as what 0.5.9 allows, Python's identifiers: "viral pneumonia" -> "viral_pneumonia", "0" -> "_0"."""
+    names = [re.sub(r"\W|^(?=\d)", "_", label) for label in labels]
+    names = [f"{name}_" if keyword.iskeyword(name) else name for name in names]
+    return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names)]
 
 
 def _output_space(spec: ModelSpec, name: str) -> list[dict[str, Any]]:

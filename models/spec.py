@@ -8,7 +8,7 @@ from models.preprocess import AnyStep
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]  # no folders: no way out
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=5, max_length=64)]  # 5 is BioImage.IO's
 Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$", max_length=32)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +121,7 @@ class ModelSpec(Closed):
     version: Version
     description: str = Field(max_length=1024)
     license: str = "MIT"
-    authors: tuple[str, ...] = ("Striate",)
+    authors: tuple[Annotated[str, Field(pattern=r"^[^/\\]+$")], ...] = ("Striate",)
     cite: tuple[tuple[str, str], ...] = ()  # (text, DOI)
     task: Literal["classification", "segmentation"]
     architecture: str
@@ -145,6 +145,7 @@ class ModelSpec(Closed):
     weights: File
     test_input: File
     test_outputs: dict[Literal["probabilities", "cam"], File]
+    attachments: tuple[FileName, ...] = ()  # further files, not verified; a picture named cover... introduces the model
 
     @property
     def channel_names(self) -> tuple[str, ...]:

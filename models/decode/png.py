@@ -47,7 +47,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _orientation(chunks: dict[bytes, bytes]) -> int:
     exif = Exif()
-    exif.load(chunks.get(b"eXIf"))
+    exif.load(chunks.get(b"eXIf", b""))
     return int(exif.get(ORIENTATION, 1))
 
 

@@ -1,0 +1,202 @@
+"""Packages small enough to read: a graph of two convolutions each, one for each task and way of using the description."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from pydantic import TypeAdapter
+
+from models.image import Array
+from models.preprocess import AnyStep, prepare
+
+FLOAT = TensorProto.FLOAT
+SIDE = 16  # px of the test input
+STEPS = (
+    {"id": "ensure_dtype"},
+    {"id": "scale_range", "min_percentile": 1.0, "max_percentile": 99.8},
+    {"id": "clip", "min": 0.0, "max": 1.0},
+)
+
+
+def random(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def graph(nodes: list[Any], weights: Mapping[str, Array], *, channels: int, outputs: Mapping[str, list[Any]]) -> bytes:
+    """An ONNX file from "image" (N, channels, H, W) to the named outputs; opset 17, which older runtimes have."""
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "tiny",
+            [helper.make_tensor_value_info("image", FLOAT, ["N", channels, "H", "W"])],
+            [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
+            [numpy_helper.from_array(array, name) for name, array in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def classifier_graph(*, channels: int, classes: int) -> bytes:
+    """softmax(mean(cam) + b) with cam = conv1x1(relu(conv3x3 of stride 4)): SIDE -> SIDE / 4."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[4, 4], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["features"]),
+        helper.make_node("Conv", ["features", "w2"], ["cam"]),
+        helper.make_node("ReduceMean", ["cam"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Add", ["mean", "b"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    weights = {"w1": random(4, channels, 3, 3), "w2": random(classes, 4, 1, 1, seed=1), "b": random(classes, seed=2)}
+    outputs = {"probabilities": ["N", classes], "cam": ["N", classes, "h", "w"]}
+    return graph(nodes, weights, channels=channels, outputs=outputs)
+
+
+def segmenter_graph(*, channels: int, classes: int, activation: str, padding: int) -> bytes:
+    """activation(conv1x1(relu(conv3x3))); with padding 0 a border of one pixel is lost."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[padding] * 4),
+        helper.make_node("Relu", ["c1"], ["features"]),
+        helper.make_node("Conv", ["features", "w2"], ["logits"]),
+        helper.make_node(activation, ["logits"], ["probabilities"], **({"axis": 1} if activation == "Softmax" else {})),
+    ]
+    weights = {"w1": random(4, channels, 3, 3), "w2": random(classes, 4, 1, 1, seed=1)}
+    outputs = {"probabilities": ["N", classes, "h", "w"]}
+    return graph(nodes, weights, channels=channels, outputs=outputs)
+
+
+def classifier_fields() -> dict[str, Any]:
+    return {
+        "name": "tiny-classifier",
+        "version": "1",
+        "description": "Two convolutions that tell three classes apart by chance.",
+        "task": "classification",
+        "architecture": "resnet18",
+        "input": {"channels": 1, "size": (SIDE, SIDE), "smallest_image": 4, "steps": STEPS},
+        "classes": [{"label": "normal"}, {"label": "viral pneumonia"}, {"label": "bacterial"}],
+        "activation": "softmax",
+        "cam": {"method": "cam", "size": (SIDE // 4, SIDE // 4)},
+        "receptive_field": 3,
+        "stride": 4,
+        "opset": 17,
+        "cite": [("LeCun 1998", "10.1109/5.726791")],
+    }
+
+
+def segmenter_fields() -> dict[str, Any]:
+    return {
+        "name": "tiny-segmenter",
+        "version": "1.2",
+        "description": "Two convolutions that find nuclei and their seeds by chance.",
+        "task": "segmentation",
+        "architecture": "unet",
+        "input": {"channels": 3, "min_size": 2, "step": 2, "steps": STEPS},
+        "classes": [{"label": "nucleus", "colour": "#56b4e9"}],
+        "auxiliary": ["seed"],
+        "activation": "sigmoid",
+        "objects": {"foreground": "nucleus", "seeds": "seed", "seed_threshold": 0.6, "min_area_px": 3},
+        "receptive_field": 3,
+        "stride": 1,
+        "halo": 2,
+        "opset": 17,
+        "cite": [("LeCun 1998", "10.1109/5.726791")],
+    }
+
+
+def valid_segmenter_fields() -> dict[str, Any]:
+    changes = {
+        "name": "tiny-valid",
+        "input": {"channels": 1, "min_size": 6, "step": 4, "steps": [{"id": "zero_mean_unit_variance"}]},
+        "classes": [{"label": "background"}, {"label": "membrane"}, {"label": "synapse"}],
+        "auxiliary": [],
+        "activation": "softmax",
+        "objects": None,
+        "halo": 0,
+        "border": 1,
+    }
+    return segmenter_fields() | changes
+
+
+def everything_fields() -> dict[str, Any]:
+    """A description in which every field is set, and to something that is not its default."""
+    low_high = {"low": -0.5, "high": 1.25}
+    return segmenter_fields() | {
+        "license": "CC-BY-4.0",
+        "authors": ("A. Person", "B. Person"),
+        "cite": (("Ronneberger 2015", "10.1007/978-3-319-24574-4_28"),),
+        "classes": [
+            {
+                "label": "nucleus",
+                "name": "cell nucleus (µ)",
+                "colour": "#56b4e9",
+                "threshold": 0.25,
+                "ontology": "GO:0005634",
+                "parent": "seed",
+            }
+        ],
+        "temperature": 1.5,
+        "pixel_size_um": 0.325,
+        "intensity": {"mean": low_high, "std": low_high},
+        "evaluation": [{"metric": "dice", "value": 0.9, "low": 0.85, "high": 0.95, "n": 60, "split": "test"}],
+        "provenance": {
+            "recipe": "nuclei",
+            "data": "BBBC038, CC0",
+            "data_sha256": "a" * 64,
+            "split_sha256": "b" * 64,
+            "commit": "0123abc",
+            "trained": "2026-11-20",
+        },
+        "tolerance": 5e-5,
+    }
+
+
+def contents(kind: str) -> dict[str, Any]:
+    """The arguments of `models.package.write` but the folder, for one of KINDS."""
+    fields, weights = KINDS[kind]()
+    spec_input = fields["input"]
+    side = spec_input.get("size", (SIDE, SIDE))[0] + (2 if fields.get("border") else 0)
+    test_input = np.random.default_rng(3).integers(0, 256, (1, spec_input["channels"], side, side)).astype(np.float32)
+    steps = tuple(TypeAdapter(AnyStep).validate_python(step) for step in spec_input["steps"])
+    tensor = prepare(test_input[0].transpose(1, 2, 0), channels=spec_input["channels"], size=None, steps=steps)
+    session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    test_outputs = dict(zip(names, session.run(names, {"image": tensor[None]})))
+    readme = f"# {fields['name']}\n\n{fields['description']}\n\n## Validation\n\nNone: its weights are random.\n"
+    return {
+        "fields": fields,
+        "weights": weights,
+        "test_input": test_input,
+        "test_outputs": test_outputs,
+        "readme": readme,
+        "attachments": {"cover.png": imagecodecs.png_encode(np.zeros((8, 8, 3), np.uint8)), "report.json": b"{}"},
+    }
+
+
+def _classifier() -> tuple[dict[str, Any], bytes]:
+    return classifier_fields(), classifier_graph(channels=1, classes=3)
+
+
+def _segmenter() -> tuple[dict[str, Any], bytes]:
+    return segmenter_fields(), segmenter_graph(channels=3, classes=2, activation="Sigmoid", padding=1)
+
+
+def _valid_segmenter() -> tuple[dict[str, Any], bytes]:
+    return valid_segmenter_fields(), segmenter_graph(channels=1, classes=3, activation="Softmax", padding=0)
+
+
+def _everything() -> tuple[dict[str, Any], bytes]:
+    return everything_fields(), _segmenter()[1]
+
+
+KINDS = {
+    "classifier": _classifier,
+    "segmenter": _segmenter,
+    "valid_segmenter": _valid_segmenter,
+    "everything": _everything,
+}
