@@ -9,22 +9,34 @@ from models.spec import ModelSpec
 
 
 def separate(probabilities: Array, spec: ModelSpec) -> Array:
-    """(C, H, W) float32 in [0, 1] -> (H, W) int32: 0 is background, objects are 1 ... n from the top down.
-
-    Seeded watershed (Meyer 1994) as `spec.objects` says. A foreground region that no seed reached is an object too.
-    """
+    """(C, H, W) float32 in [0, 1] -> (H, W) int32: 0 is background, objects are 1 ... n, as `spec.objects` says."""
     if spec.objects is None:
         raise ValueError(f"{spec.name} does not separate objects")
     names = spec.channel_names
     index = names.index(spec.objects.foreground)
-    foreground = probabilities[index] >= spec.classes[index].threshold
-    height = probabilities[names.index(spec.objects.seeds)]
-    seeds, count = ndimage.label((height >= spec.objects.seed_threshold) & foreground)
-    regions, _ = ndimage.label(foreground)
+    return grow(
+        probabilities[index],
+        probabilities[names.index(spec.objects.seeds)],
+        threshold=spec.classes[index].threshold,
+        seed_threshold=spec.objects.seed_threshold,
+        min_area_px=spec.objects.min_area_px,
+    )
+
+
+def grow(foreground: Array, height: Array, *, threshold: float, seed_threshold: float, min_area_px: int) -> Array:
+    """Two maps (H, W) float32 in [0, 1] -> (H, W) int32: 0 is background, objects are 1 ... n.
+
+    Seeded watershed (Meyer 1994): joined pixels where height reaches seed_threshold are the seeds, and grow down the
+    height over the pixels where foreground reaches threshold. A region that no seed reached is an object too; objects
+    of fewer than min_area_px pixels are dropped.
+    """
+    mask = foreground >= threshold
+    seeds, count = ndimage.label((height >= seed_threshold) & mask)
+    regions, _ = ndimage.label(mask)
     reached = np.zeros(regions.max() + 1, dtype=bool)
     reached[regions[seeds > 0]] = True
-    seeds = np.where(reached[regions] | ~foreground, seeds, regions + count)
-    return without_small(watershed(-height, seeds, mask=foreground), minimum=spec.objects.min_area_px)
+    seeds = np.where(reached[regions] | ~mask, seeds, regions + count)
+    return without_small(watershed(-height, seeds, mask=mask), minimum=min_area_px)
 
 
 def without_small(labels: Array, *, minimum: int) -> Array:

@@ -1,0 +1,84 @@
+"""Random changes of training images, by MONAI's transforms, seeded a sample at a time."""
+
+import math
+from typing import Any
+
+from monai.data import set_track_meta
+from monai.transforms import (
+    Compose,
+    Rand2DElasticd,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandShiftIntensityd,
+    RandSpatialCropd,
+    SpatialPadd,
+    ToTensord,
+)
+
+from training.config import AugmentConfig
+
+set_track_meta(False)  # plain tensors: nothing here needs an affine matrix carried along
+_AXES = {"vertical": 0, "horizontal": 1}
+
+
+def augmentation(config: AugmentConfig, *, keys: tuple[str, ...]) -> Compose:
+    """A transform of {"image": (C, H, W) float32, "target": (K, H, W) float32} as tensors; keys change together.
+
+    `compose.set_random_state(seed)` before a sample makes its change a function of the seed alone.
+    """
+    return Compose([*_crop(config, keys), *_geometry(config, keys), *_intensity(config), ToTensord(keys)])
+
+
+def _crop(config: AugmentConfig, keys: tuple[str, ...]) -> list[Any]:
+    if config.crop is None:
+        return []
+    return [SpatialPadd(keys, config.crop, mode="symmetric"), RandSpatialCropd(keys, config.crop, random_size=False)]
+
+
+def _geometry(config: AugmentConfig, keys: tuple[str, ...]) -> list[Any]:
+    steps: list[Any] = [RandFlipd(keys, prob=0.5, spatial_axis=_AXES[axis]) for axis in config.flip]
+    if config.rotate_degrees or config.scale or config.shift:
+        sides = config.crop or (1, 1)
+        affine = RandAffined(
+            keys,
+            prob=1.0,
+            rotate_range=math.radians(config.rotate_degrees),
+            scale_range=[(-config.scale, config.scale)] * 2,
+            translate_range=[config.shift * side for side in sides],
+            mode="bilinear",
+            padding_mode="reflection",
+        )
+        steps.append(affine)
+    if config.elastic:
+        spacing, magnitude = config.elastic
+        elastic = Rand2DElasticd(
+            keys,
+            spacing=spacing,
+            magnitude_range=(0, magnitude),
+            prob=0.3,
+            mode="bilinear",
+            padding_mode="reflection",
+        )
+        steps.append(elastic)
+    return steps
+
+
+def _intensity(config: AugmentConfig) -> list[Any]:
+    steps: list[Any] = []
+    if config.gamma:
+        steps.append(RandAdjustContrastd("image", prob=0.5, gamma=config.gamma))
+    if config.gain:
+        steps.append(RandScaleIntensityd("image", factors=config.gain, prob=0.5))
+    if config.colour_gain:
+        steps.append(RandScaleIntensityd("image", factors=config.colour_gain, prob=0.5, channel_wise=True))
+    if config.offset:
+        steps.append(RandShiftIntensityd("image", offsets=config.offset, prob=0.5))
+    if config.blur:
+        steps.append(RandGaussianSmoothd("image", prob=0.2, sigma_x=config.blur, sigma_y=config.blur))
+    if config.noise:
+        steps.append(RandGaussianNoised("image", prob=0.3, std=config.noise, sample_std=True))
+    return steps

@@ -1,0 +1,34 @@
+"""A network applied to whole images of any size, as the service will: the logits of one example at a time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.image import Array
+from models.preprocess import pad
+from training.geometry import Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """geometry: a segmenter's, by which images are padded; None for a classifier."""
+
+    network: nn.Module
+    device: torch.device
+    geometry: Geometry | None = None
+
+    @torch.no_grad()
+    def __call__(self, x: Array) -> Array:
+        """One prepared input (C, H, W) float32 -> logits (K,) or (K, H, W) float32."""
+        height, width = x.shape[1:]
+        if self.geometry:
+            x = pad(x, min_size=self.geometry.min_size, step=self.geometry.step, border=self.geometry.border)
+        batch: Tensor = torch.from_numpy(x)[None].to(self.device, memory_format=torch.channels_last)
+        logits = self.network.eval()(batch)[0].float().cpu().numpy()
+        return logits[:, :height, :width] if self.geometry else logits
+
+    def all(self, inputs: Iterable[Array]) -> list[Array]:
+        """The logits of each input."""
+        return [self(x) for x in inputs]

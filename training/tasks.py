@@ -1,0 +1,220 @@
+"""What a recipe's `task` means: its target, its loss, its scores, and what is chosen on the validation split."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor, nn
+
+from models.image import Array
+from models.objects import grow
+from training import losses, metrics
+from training.config import TrainingConfig
+
+Score = Callable[[Array], float]  # indices (n,) of examples -> figure
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What turns probabilities into an answer; everything here is chosen on the validation split.
+
+    thresholds: for each class. temperature: divides the logits (Guo 2017). The rest is for separate objects.
+    """
+
+    thresholds: tuple[float, ...]
+    temperature: float = 1.0
+    seed_threshold: float = 0.5
+    min_area_px: int = 10
+
+
+class Task(Protocol):
+    """One kind of truth. `headline` is the score that training maximises on the validation split."""
+
+    activation: Literal["softmax", "sigmoid"]
+    auxiliary: tuple[str, ...]
+    headline: str
+
+    def target(self, truth: Array, classes: int) -> Array: ...
+
+    def loss(self, config: TrainingConfig) -> nn.Module: ...
+
+    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision: ...
+
+    def scores(
+        self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision
+    ) -> dict[str, Score]: ...
+
+
+def activate(logits: Tensor, activation: Literal["softmax", "sigmoid"]) -> Tensor:
+    """(N, C, ...) -> probabilities (N, C, ...)."""
+    return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+
+
+class Classes:
+    """One class an image; truth is its index."""
+
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    auxiliary: tuple[str, ...] = ()
+    headline = "auroc"
+
+    def target(self, truth: Array, classes: int) -> Array:
+        return truth.astype(np.int64)
+
+    def loss(self, config: TrainingConfig) -> nn.Module:
+        return losses.CrossEntropy(weights=config.class_weights, smoothing=config.label_smoothing)
+
+    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
+        """Temperature by the validation likelihood; for two classes the threshold of Youden's J (1950)."""
+        z, truth = torch.from_numpy(np.stack(logits)), torch.from_numpy(np.stack(truths))
+        fit = minimize_scalar(
+            lambda log_t: nn.functional.cross_entropy(z / np.exp(log_t), truth).item(), bounds=(-3, 3), method="bounded"
+        )
+        temperature = float(np.exp(fit.x))
+        if z.shape[1] != 2:
+            return Decision(thresholds=(0.5,) * z.shape[1], temperature=temperature)
+        false_rate, true_rate, thresholds = roc_curve(truth, (z / temperature).softmax(dim=1)[:, 1])
+        cut = float(np.clip(thresholds[(true_rate - false_rate).argmax()], 0.0, 1.0))
+        return Decision(thresholds=(1 - cut, cut), temperature=temperature)
+
+    def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
+        p, truth = np.stack(probabilities), np.stack(truths)
+        confidence, correct = p.max(axis=1), p.argmax(axis=1) == truth
+        scores: dict[str, Score] = {
+            "accuracy": lambda i: metrics.accuracy(p[i], truth[i]),
+            "auroc": lambda i: metrics.auroc(p[i], truth[i]),
+            "f1": lambda i: metrics.macro_f1(p[i], truth[i]),
+            "ece": lambda i: metrics.expected_calibration_error(confidence[i], correct[i]),
+        }
+        if p.shape[1] == 2:
+            positive = p[:, 1] >= decision.thresholds[1]
+            scores["sensitivity"] = lambda i: float(positive[i][truth[i] == 1].mean())
+            scores["specificity"] = lambda i: float((~positive[i][truth[i] == 0]).mean())
+        return scores
+
+
+class Labels:
+    """Any of several labels an image; truth is (C,) of 0 and 1."""
+
+    activation: Literal["softmax", "sigmoid"] = "sigmoid"
+    auxiliary: tuple[str, ...] = ()
+    headline = "auroc"
+
+    def target(self, truth: Array, classes: int) -> Array:
+        return truth.astype(np.float32)
+
+    def loss(self, config: TrainingConfig) -> nn.Module:
+        return losses.BinaryCrossEntropy(weights=config.class_weights)
+
+    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
+        return Decision(thresholds=(0.5,) * len(logits[0]))
+
+    def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
+        p, truth = np.stack(probabilities), np.stack(truths)
+        decided = p >= np.array(decision.thresholds)
+        return {
+            "auroc": lambda i: float(roc_auc_score(truth[i], p[i], average="macro")),
+            "accuracy": lambda i: float((decided[i] == truth[i]).mean()),
+        }
+
+
+class Regions:
+    """One class a pixel; truth is (H, W) of class indices, and class 0 is the background."""
+
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    auxiliary: tuple[str, ...] = ()
+    headline = "dice"
+
+    def target(self, truth: Array, classes: int) -> Array:
+        return (np.arange(classes)[:, None, None] == truth).astype(np.float32)  # (C, H, W)
+
+    def loss(self, config: TrainingConfig) -> nn.Module:
+        return losses.DiceCrossEntropy(weights=config.class_weights)
+
+    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
+        return Decision(thresholds=(0.5,) * len(logits[0]))
+
+    def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
+        pairs = [(p.argmax(axis=0), t) for p, t in zip(probabilities, truths)]
+        classes = range(1, len(probabilities[0]))
+        per_image = {
+            "dice": [np.mean([metrics.dice(p == c, t == c) for c in classes]) for p, t in pairs],
+            "iou": [np.mean([metrics.iou(p == c, t == c) for c in classes]) for p, t in pairs],
+        }
+        return {name: partial(_mean, np.array(values)) for name, values in per_image.items()}
+
+
+class Objects:
+    """Separate objects of one class; truth is (H, W) of object numbers, 0 for background."""
+
+    activation: Literal["softmax", "sigmoid"] = "sigmoid"
+    auxiliary: tuple[str, ...] = ("core",)
+    headline = "ap50"
+
+    def target(self, truth: Array, classes: int) -> Array:
+        return np.stack([(truth > 0).astype(np.float32), core(truth)])  # (2, H, W)
+
+    def loss(self, config: TrainingConfig) -> nn.Module:
+        return losses.ObjectMaps()
+
+    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
+        """The thresholds and smallest area of a small grid with the best mean AP@0.5."""
+        maps = [1 / (1 + np.exp(-z)) for z in logits]
+        best = Decision(thresholds=(0.5,))
+        for field, values in (
+            ("seed_threshold", (0.3, 0.4, 0.5, 0.6, 0.7)),
+            ("thresholds", ((0.35,), (0.4,), (0.45,), (0.5,), (0.55,), (0.6,))),
+            ("min_area_px", (5, 10, 15, 20, 30)),
+            ("seed_threshold", (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)),
+        ):
+            tried = [replace(best, **{field: value}) for value in values]
+            best = max(tried, key=lambda decision: np.mean([_ap(m, t, decision) for m, t in zip(maps, truths)]))
+        return best
+
+    def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
+        cut = decision.thresholds[0]
+        pairs = [(p[0] >= cut, t > 0) for p, t in zip(probabilities, truths)]
+        per_image = {
+            "ap50": [_ap(p, t, decision) for p, t in zip(probabilities, truths)],
+            "dice": [metrics.dice(p, t) for p, t in pairs],
+            "iou": [metrics.iou(p, t) for p, t in pairs],
+        }
+        return {name: partial(_mean, np.array(values)) for name, values in per_image.items()}
+
+
+def core(objects: Array) -> Array:
+    """(H, W) object numbers -> (H, W) float32: each pixel's distance to its object's outline over the largest.
+
+    It is 1 in the middle of an object and falls to 0 at its outline, also where it touches another; so it peaks once an
+    object, whatever the object's size.
+    """
+    distance = np.zeros(objects.shape, dtype=np.float32)
+    for number, window in enumerate(ndimage.find_objects(objects), start=1):
+        if window is not None:
+            inside = np.pad(objects[window] == number, 1)
+            depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
+            distance[window] += depth / depth.max()
+    return distance
+
+
+def _ap(maps: Array, truth: Array, decision: Decision) -> float:
+    labels = grow(
+        maps[0],
+        maps[1],
+        threshold=decision.thresholds[0],
+        seed_threshold=decision.seed_threshold,
+        min_area_px=decision.min_area_px,
+    )
+    return metrics.average_precision(labels, truth)
+
+
+def _mean(values: Array, indices: Array) -> float:
+    return float(values[indices].mean())
+
+
+TASKS: dict[str, Task] = {"classes": Classes(), "labels": Labels(), "regions": Regions(), "objects": Objects()}
