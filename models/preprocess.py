@@ -15,7 +15,7 @@ from models.errors import NotFinite, UnsupportedImage
 from models.image import Array
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # Rec. 601
-Axes = tuple[Literal["channel", "y", "x"], ...]
+Axes = tuple[Literal["y"], Literal["x"]] | tuple[Literal["channel"], Literal["y"], Literal["x"]]
 _AXIS = {"y": 0, "x": 1, "channel": 2}
 
 
@@ -45,6 +45,12 @@ class ScaleLinear(Step):
     gain: float = 1.0
     offset: float = 0.0
 
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if (self.gain, self.offset) == (1, 0):  # BioImage.IO refuses it
+            raise ValueError("gain 1 with offset 0 changes nothing: leave the step out")
+        return self
+
     def __call__(self, pixels: Array) -> Array:  # (H, W, C) any dtype -> (H, W, C) float32
         return pixels.astype(np.float32, copy=False) * np.float32(self.gain) + np.float32(self.offset)
 
@@ -55,8 +61,8 @@ class ScaleRange(Step):
     id: Literal["scale_range"] = "scale_range"
     axes: Axes = ("y", "x")
     min_percentile: float = Field(default=0.0, ge=0, lt=100)
-    max_percentile: float = Field(default=100.0, gt=0, le=100)
-    eps: float = Field(default=1e-6, gt=0)
+    max_percentile: float = Field(default=100.0, gt=1, le=100)
+    eps: float = Field(default=1e-6, gt=0, le=0.1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -74,7 +80,7 @@ class ZeroMeanUnitVariance(Step):
 
     id: Literal["zero_mean_unit_variance"] = "zero_mean_unit_variance"
     axes: Axes = ("y", "x")
-    eps: float = Field(default=1e-6, gt=0)
+    eps: float = Field(default=1e-6, gt=0, le=0.1)
 
     def __call__(self, pixels: Array) -> Array:  # (H, W, C) any dtype -> (H, W, C) float32
         over = tuple(_AXIS[axis] for axis in self.axes)

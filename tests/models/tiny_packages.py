@@ -1,4 +1,4 @@
-"""Packages small enough to read: a graph of two convolutions each, one for each task and way of using the description."""
+"""Packages small enough to read: two convolutions each, one for each task and way of using the description."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,15 +43,21 @@ def graph(nodes: list[Any], weights: Mapping[str, Array], *, channels: int, outp
     return model.SerializeToString()
 
 
-def classifier_graph(*, channels: int, classes: int) -> bytes:
-    """softmax(mean(cam) + b) with cam = conv1x1(relu(conv3x3 of stride 4)): SIDE -> SIDE / 4."""
+def activate(activation: str) -> Any:
+    return helper.make_node(
+        activation, ["logits"], ["probabilities"], **({"axis": 1} if activation == "Softmax" else {})
+    )
+
+
+def classifier_graph(*, channels: int, classes: int, activation: str) -> bytes:
+    """activation(mean(cam) + b) with cam = conv1x1(relu(conv3x3 of stride 3)): SIDE 16 -> 5."""
     nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[4, 4], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[3, 3]),
         helper.make_node("Relu", ["c1"], ["features"]),
         helper.make_node("Conv", ["features", "w2"], ["cam"]),
         helper.make_node("ReduceMean", ["cam"], ["mean"], axes=[2, 3], keepdims=0),
         helper.make_node("Add", ["mean", "b"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        activate(activation),
     ]
     weights = {"w1": random(4, channels, 3, 3), "w2": random(classes, 4, 1, 1, seed=1), "b": random(classes, seed=2)}
     outputs = {"probabilities": ["N", classes], "cam": ["N", classes, "h", "w"]}
@@ -64,7 +70,7 @@ def segmenter_graph(*, channels: int, classes: int, activation: str, padding: in
         helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[padding] * 4),
         helper.make_node("Relu", ["c1"], ["features"]),
         helper.make_node("Conv", ["features", "w2"], ["logits"]),
-        helper.make_node(activation, ["logits"], ["probabilities"], **({"axis": 1} if activation == "Softmax" else {})),
+        activate(activation),
     ]
     weights = {"w1": random(4, channels, 3, 3), "w2": random(classes, 4, 1, 1, seed=1)}
     outputs = {"probabilities": ["N", classes, "h", "w"]}
@@ -81,11 +87,21 @@ def classifier_fields() -> dict[str, Any]:
         "input": {"channels": 1, "size": (SIDE, SIDE), "smallest_image": 4, "steps": STEPS},
         "classes": [{"label": "normal"}, {"label": "viral pneumonia"}, {"label": "bacterial"}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (SIDE // 4, SIDE // 4)},
+        "cam": {"method": "cam", "size": (5, 5)},
         "receptive_field": 3,
-        "stride": 4,
+        "stride": 3,
         "opset": 17,
         "cite": [("LeCun 1998", "10.1109/5.726791")],
+    }
+
+
+def multi_label_fields() -> dict[str, Any]:
+    """Colour, several classes at once, and labels that are no identifiers, or become the same one."""
+    return classifier_fields() | {
+        "name": "tiny-multi-label",
+        "input": {"channels": 3, "size": (SIDE, SIDE), "steps": [{"id": "scale_linear", "gain": 1 / 255}]},
+        "classes": [{"label": "0"}, {"label": "class"}, {"label": "a b"}, {"label": "a_b"}],
+        "activation": "sigmoid",
     }
 
 
@@ -179,7 +195,11 @@ def contents(kind: str) -> dict[str, Any]:
 
 
 def _classifier() -> tuple[dict[str, Any], bytes]:
-    return classifier_fields(), classifier_graph(channels=1, classes=3)
+    return classifier_fields(), classifier_graph(channels=1, classes=3, activation="Softmax")
+
+
+def _multi_label() -> tuple[dict[str, Any], bytes]:
+    return multi_label_fields(), classifier_graph(channels=3, classes=4, activation="Sigmoid")
 
 
 def _segmenter() -> tuple[dict[str, Any], bytes]:
@@ -196,6 +216,7 @@ def _everything() -> tuple[dict[str, Any], bytes]:
 
 KINDS = {
     "classifier": _classifier,
+    "multi_label": _multi_label,
     "segmenter": _segmenter,
     "valid_segmenter": _valid_segmenter,
     "everything": _everything,
