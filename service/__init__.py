@@ -1,0 +1,1 @@
+"""The service: packages in, answers over HTTP out. No torch, and nothing of training."""

@@ -1,0 +1,34 @@
+"""What a person reads when the service is ready: a line a model, and a curl that works."""
+
+from collections.abc import Iterator
+
+from service.repository import Repository, Served
+
+SAMPLE = "sample.png"
+_CALL = {"classification": "/predict", "segmentation": "/segment -F format=measurements"}
+
+
+def lines(repository: Repository, *, url: str) -> Iterator[str]:
+    """url: where the service listens, such as http://127.0.0.1:3000."""
+    for model in repository.served.values():
+        yield f"{model.spec.name} {model.spec.version} ({model.spec.task}) serves on {model.provider}"
+    for refused in repository.refused:
+        yield f"{refused.name} {refused.version} was refused: {refused.reason}"
+    if not repository.served:
+        yield "No model serves."
+        return
+    yield f"Ready at {url}. Try:"
+    yield "  " + _curl(repository, url=url)
+
+
+def _curl(repository: Repository, *, url: str) -> str:
+    """A classification of the first sample that lies in a package; without one, the list of models."""
+    with_sample = [model for model in repository.served.values() if (model.package.folder / SAMPLE).is_file()]
+    if not with_sample:
+        return f"curl {url}/models"
+    model = min(with_sample, key=lambda model: model.spec.task)
+    return f"curl -F image=@{model.package.folder / SAMPLE} -F model={model.spec.name} {url}{_path(model)}"
+
+
+def _path(model: Served) -> str:
+    return _CALL[model.spec.task]

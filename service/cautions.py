@@ -1,0 +1,60 @@
+"""What about an image makes its answer less trustworthy: warnings, never errors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.image import Array, Image
+from models.spec import ModelSpec, Range
+from service.schemas import Caution
+
+UPSCALE = 2.0  # an image enlarged more than this has no detail of the kind the network learned
+ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
+PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
+
+
+def cautions(image: Image, tensor: Array, spec: ModelSpec) -> tuple[Caution, ...]:
+    """image as it was sent, tensor (C, H, W) float32 as the network gets it."""
+    return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_tensor(tensor, spec))
+
+
+def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[Caution]:
+    pixels = image.pixels
+    if pixels.min() == pixels.max():
+        yield Caution(code="constant_image", message=f"Every pixel of the image is {pixels.flat[0].item():g}.")
+    if image.channels == 3 and spec.input.channels == 1 and bool((pixels[:, :, :1] != pixels[:, :, 1:]).any()):
+        yield Caution(code="colour_discarded", message="The image is in colour; this model sees its luma only.")
+
+
+def _of_size(image: Image, spec: ModelSpec) -> Iterator[Caution]:
+    if spec.input.size is not None:
+        height, width = spec.input.size
+        scale_y, scale_x = height / image.height, width / image.width
+        sizes = f"from {image.width} x {image.height} to {width} x {height} pixels"
+        if max(scale_x, scale_y) > UPSCALE:
+            yield Caution(code="upscaled", message=f"The image was enlarged {sizes}.")
+        if max(scale_x / scale_y, scale_y / scale_x) > ASPECT:
+            yield Caution(code="aspect_ratio", message=f"The image's proportions were changed: {sizes}.")
+    elif image.pixel_size_um and spec.pixel_size_um:
+        ratio = image.pixel_size_um / spec.pixel_size_um
+        if max(ratio, 1 / ratio) > PIXEL_SIZE:
+            message = f"A pixel is {image.pixel_size_um:g} um; the model learned from {spec.pixel_size_um:g} um."
+            yield Caution(code="pixel_size_differs", message=message)
+
+
+def _of_tensor(tensor: Array, spec: ModelSpec) -> Iterator[Caution]:
+    if spec.intensity is None:
+        return
+    for name, value, usual in (
+        ("mean", float(tensor.mean(dtype=np.float64)), spec.intensity.mean),
+        ("standard deviation", float(tensor.std(dtype=np.float64)), spec.intensity.std),
+    ):
+        if not usual.low <= value <= usual.high:
+            yield Caution(code="unlike_training_data", message=_unlike(name, value, usual))
+
+
+def _unlike(name: str, value: float, usual: Range) -> str:
+    return (
+        f"The {name} of the prepared image is {value:.4g}; "
+        f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
+    )

@@ -1,0 +1,1 @@
+"""Arrays -> bytes to send, a file a family."""

@@ -1,0 +1,43 @@
+"""Pictures for people: display range, colour maps, overlays."""
+
+from pathlib import Path
+
+import numpy as np
+
+from models.image import Array
+from models.preprocess import percentiles
+
+COLORMAPS = ("viridis", "magma", "inferno", "turbo", "gray")
+# (5, 256, 3) uint8 in that order, sampled from matplotlib's (CC0; turbo by Google, Apache-2.0).
+_TABLES = np.load(Path(__file__).with_name("colormaps.npy"))
+_DISPLAY_PERCENTILES = (0.1, 99.9)
+
+
+def displayable(pixels: Array) -> Array:
+    """(H, W, 1 or 3) any dtype -> (H, W, 3) uint8. 8 bits stay as they are; others are stretched between percentiles.
+
+    One range for all channels keeps the hue.
+    """
+    if pixels.dtype != np.uint8:
+        low, high = percentiles(pixels, _DISPLAY_PERCENTILES, axes=("channel", "y", "x"))
+        span = float(high.item() - low.item()) or 1.0
+        pixels = ((pixels - low.item()) * (255 / span)).clip(0, 255).round().astype(np.uint8)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def colormap(values: Array, name: str) -> Array:
+    """(H, W) float in [0, 1] -> (H, W, 3) uint8."""
+    table: Array = _TABLES[COLORMAPS.index(name)]
+    return table[(values * 255).round().astype(np.uint8)]
+
+
+def blend(below: Array, above: Array, weight: Array) -> Array:
+    """Two (H, W, 3) uint8 and the second's weight, (H, W) float in [0, 1] -> (H, W, 3) uint8."""
+    w = weight.astype(np.float32)[:, :, None]
+    blended: Array = (below + (above.astype(np.float32) - below) * w).round().astype(np.uint8)
+    return blended
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """ "#e69f00" -> (230, 159, 0)."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -1,0 +1,130 @@
+"""Which pixels: probability maps -> masks, overlays and objects, in the pixels of the image that was sent."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from models.image import Array, Image
+from models.objects import separate
+from models.preprocess import resize
+from models.spec import ModelSpec
+from service.encode.colour import blend, displayable, rgb
+from service.encode.npy import npy
+from service.encode.png import png
+from service.errors import TooManyObjects
+from service.schemas import SegmentOptions
+from service.tasks.picture import Picture
+
+BACKGROUND = "background"  # a class of this label holds no objects, and its pixels are 0 in format=labels
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What was found, all in the image's pixels.
+
+    probabilities (C, H, W) float32, one channel a class. classes (H, W) uint8: the class's place in the package's list
+    plus 1, or 0. objects (H, W) int32: 0 or the object's number, objects of one class after those of another.
+    object_class (n + 1,) uint8: the class (as in `classes`) of each object, 0 for number 0.
+    """
+
+    spec: ModelSpec
+    probabilities: Array
+    classes: Array
+    objects: Array
+    object_class: Array
+
+    @property
+    def count(self) -> int:
+        return len(self.object_class) - 1
+
+
+def interpret(probabilities: Array, spec: ModelSpec, *, size: tuple[int, int]) -> Mask:
+    """(classes + auxiliary, h, w) float32 in [0, 1] -> Mask of the image's size (H, W)."""
+    probabilities = np.moveaxis(resize(np.moveaxis(probabilities, 0, 2), size), 2, 0)
+    own = probabilities[: len(spec.classes)]
+    if spec.objects:
+        objects = separate(probabilities, spec)
+        place = 1 + spec.channel_names.index(spec.objects.foreground)
+        object_class = np.full(objects.max() + 1, place, np.uint8)
+        object_class[0] = 0
+        return Mask(spec, own, object_class[objects], objects, object_class)
+    classes = class_map(own, spec)
+    return Mask(spec, own, classes, *connected(classes, spec))
+
+
+def class_map(probabilities: Array, spec: ModelSpec) -> Array:
+    """(C, H, W) -> (H, W) uint8: 1 + the most probable class; of a sigmoid network only if it reaches its threshold."""
+    best: Array = probabilities.argmax(axis=0)
+    if spec.activation == "softmax":
+        return best.astype(np.uint8) + np.uint8(1)
+    thresholds = np.array([known.threshold for known in spec.classes], np.float32)
+    reached = np.where(probabilities >= thresholds[:, None, None], probabilities, -1.0)
+    best = reached.argmax(axis=0)
+    return np.where(reached.max(axis=0) >= 0, best + 1, 0).astype(np.uint8)
+
+
+def connected(classes: Array, spec: ModelSpec) -> tuple[Array, Array]:
+    """The class map -> objects (H, W) int32 and the class of each: joined pixels (4 neighbours) of one class."""
+    objects = np.zeros(classes.shape, np.int32)
+    object_class = [np.zeros(1, np.uint8)]
+    total = 0
+    for place, known in enumerate(spec.classes, start=1):
+        if known.label == BACKGROUND:
+            continue
+        labels, count = ndimage.label(classes == place)
+        objects += np.where(labels > 0, labels + total, 0).astype(np.int32)
+        object_class.append(np.full(count, place, np.uint8))
+        total += count
+    return objects, np.concatenate(object_class)
+
+
+def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    """A model that separates objects numbers them; any other gives the class's value, which a header explains."""
+    if mask.spec.objects is None:
+        values = class_values(mask.spec)
+        named = {str(value): known.label for value, known in zip(values[1:], mask.spec.classes)}
+        return Picture(png(values[mask.classes]), "image/png", {"Values": json.dumps(named)})
+    if mask.count > np.iinfo(np.uint16).max:
+        raise TooManyObjects(mask.count)
+    return Picture(png(mask.objects.astype(np.uint8 if mask.count <= 255 else np.uint16)), "image/png")
+
+
+def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    """Each class's colour over the image, and in full along the edges, so that touching objects can be told apart."""
+    palette = np.array([(0, 0, 0), *(rgb(known.colour) for known in mask.spec.classes)], np.uint8)
+    foreground = mask.objects > 0
+    weight = np.where(edges(mask.objects), 1.0, options.alpha) * foreground
+    return Picture(png(blend(displayable(image.pixels), palette[mask.classes], weight)), "image/png")
+
+
+def probabilities(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    return Picture(npy(mask.probabilities), "application/x-npy", {"Channels": _channels(mask.spec)})
+
+
+def edges(objects: Array) -> Array:
+    """(H, W) int -> (H, W) bool: pixels whose left or upper neighbour is of another object, or of none."""
+    edge = np.zeros(objects.shape, bool)
+    edge[1:] |= objects[1:] != objects[:-1]
+    edge[:, 1:] |= objects[:, 1:] != objects[:, :-1]
+    return edge
+
+
+def class_values(spec: ModelSpec) -> Array:
+    """(C + 1,) uint8: the value in format=labels of no class, which is 0, and of each class: 1, 2 ... in the package's
+    order, but 0 for the background."""
+    foreground = [False, *(known.label != BACKGROUND for known in spec.classes)]
+    return (np.cumsum(foreground) * foreground).astype(np.uint8)
+
+
+def _channels(spec: ModelSpec) -> str:
+    return json.dumps([known.label for known in spec.classes])
+
+
+FORMATS: dict[str, Callable[[Mask, Image, SegmentOptions], Picture]] = {
+    "labels": labels,
+    "overlay": overlay,
+    "probabilities": probabilities,
+}

@@ -1,0 +1,64 @@
+"""The exact overlap-tile plan (Ronneberger 2015, figure 2): tiles that give what one pass over the whole image gives.
+
+A tile's halo is at least the reach of the receptive field, and its origin and size keep the network's grid, so the
+inner part of every tile equals the whole-image answer and needs no blending. Padding is only at the true border.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """outer: where to read the padded image. inner: where its answer goes. crop: which part of the tile's output."""
+
+    outer: tuple[slice, slice]
+    inner: tuple[slice, slice]
+    crop: tuple[slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Sizes in pixels. A tile is min_size + k * step pixels a side; its outputs lack `border` pixels on each side, and
+    those within `halo` of a cut edge are wrong."""
+
+    tile: int
+    min_size: int
+    step: int
+    halo: int
+    border: int
+
+    @classmethod
+    def of(cls, spec: ModelSpec, *, tile_px: int) -> "Grid":
+        """The largest tile of at most tile_px, but never one of which less than half the side is of use."""
+        step = math.lcm(spec.input.step, spec.stride)  # origins must be on the network's grid
+        lost = 2 * (spec.halo + spec.border)
+        steps = max((max(tile_px, 2 * lost) - spec.input.min_size) // step, -(-(lost + step) // step))
+        tile = spec.input.min_size + steps * step
+        return cls(tile=tile, min_size=spec.input.min_size, step=step, halo=spec.halo, border=spec.border)
+
+
+def plan(*, height: int, width: int, grid: Grid) -> Iterator[Tile]:
+    """Tiles over a padded image of height x width, both min_size + k * step, row by row from the top."""
+    for (y, rows, crop_y), (x, columns, crop_x) in product(_windows(height, grid), _windows(width, grid)):
+        yield Tile((y, x), (rows, columns), (crop_y, crop_x))
+
+
+def _windows(length: int, grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
+    """One axis: (outer, inner, crop) of each window. The last one is moved back to end where the image ends."""
+    tile = min(grid.tile, length)
+    advance = (tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
+    end = length - 2 * grid.border
+    done = 0
+    for wanted in range(0, length, advance):
+        origin = min(wanted, length - tile)
+        last = origin == length - tile
+        stop = end if last else origin + tile - 2 * grid.border - grid.halo
+        yield slice(origin, origin + tile), slice(done, stop), slice(done - origin, stop - origin)
+        done = stop
+        if last:
+            return

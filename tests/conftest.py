@@ -1,0 +1,51 @@
+"""What tests of the service share: packages, settings, a client of the application in this process."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from service.routes import create_app
+from service.settings import Settings
+from tests import tiny
+
+Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of one package of each kind; nothing may change it."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny.brightness(folder)
+    tiny.blobs(folder)
+    tiny.tissue(folder)
+    return folder
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def serving(root: Path) -> Client:
+    """`async with serving(device="cpu", ...) as http`: the application with these settings, its models loaded."""
+
+    @asynccontextmanager
+    async def start(
+        open_session: Callable[[Path], Any] | None = None, **fields: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        usual = {"models": root, "device": "cpu", "session_threads": 1, "worker_threads": 2}
+        loaded = anyio.Event()
+        app = create_app(Settings(**{**usual, **fields}), open_session=open_session, on_ready=lambda _: loaded.set())
+        async with app.router.lifespan_context(app):
+            await loaded.wait()
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://striate") as http:
+                yield http
+
+    return start

@@ -1,0 +1,170 @@
+"""Tiny but real model packages whose answers can be worked out by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from models.image import Array
+from models.package import Package, write
+from models.spec import ModelSpec
+
+TO_UNIT = ({"id": "ensure_dtype"}, {"id": "scale_linear", "gain": 1 / 255})  # 8-bit intensities -> [0, 1]
+STRETCH = ({"id": "ensure_dtype"}, {"id": "scale_range", "min_percentile": 0.0, "max_percentile": 100.0})
+
+
+def graph(
+    nodes: list[onnx.NodeProto], *, constants: dict[str, Array], inputs: tuple[Any, ...], outputs: dict[str, tuple]
+) -> bytes:
+    """Nodes from "x" to the named outputs -> ONNX bytes; a shape's strings are free dimensions."""
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "tiny",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, inputs)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+            [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()],
+        ),
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17)],
+    )
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def run(weights: bytes, x: Array, outputs: tuple[str, ...]) -> dict[str, Array]:
+    session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
+    return dict(zip(outputs, session.run(list(outputs), {"x": x})))
+
+
+def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Array) -> Package:
+    """Writes root/<name>/<version>, its test outputs computed by running it as the service would."""
+    spec = ModelSpec.model_validate({**fields, **_NO_FILES, "test_outputs": _files(fields)})
+    x = np.moveaxis(test_input[0], 0, 2)
+    for step in spec.input.steps:
+        x = step(x)
+    outputs = run(weights, np.moveaxis(x, 2, 0)[None], spec.output_names)
+    folder = root / fields["name"] / fields["version"]
+    return write(folder, fields, weights=weights, test_input=test_input, test_outputs=outputs, readme="Tiny.")
+
+
+_FILE = {"source": "file", "sha256": "0" * 64}
+_NO_FILES = {"weights": _FILE, "test_input": _FILE}
+
+
+def _files(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"probabilities": _FILE} | ({"cam": _FILE} if fields.get("cam") else {})
+
+
+def ramp(channels: int, size: int) -> Array:
+    """(1, channels, size, size) float32 from 0 to 255, row by row."""
+    values = np.linspace(0, 255, channels * size * size, dtype=np.float32)
+    return values.reshape(1, channels, size, size)
+
+
+BRIGHTNESS_WEIGHTS = np.array([-4.0, 4.0, 0.0], np.float32)
+BRIGHTNESS_BIAS = np.array([2.0, -2.0, -1.0], np.float32)
+
+
+def brightness(root: Path, *, name: str = "brightness", version: str = "1.0", **fields: Any) -> Package:
+    """A classifier of 8 x 8 grey images: with m the prepared image's mean, the logits are (2 - 4 m, 4 m - 2, -1).
+
+    cam (N, 3, 4, 4) is (-4, 4, 0) times the 2 x 2 block means. Steps: 8 bits to [0, 1].
+    """
+    weights = graph(
+        [
+            helper.make_node("AveragePool", ["x"], ["blocks"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node("Conv", ["blocks", "weight"], ["cam"]),
+            helper.make_node("ReduceMean", ["cam"], ["means"], axes=[2, 3], keepdims=0),
+            helper.make_node("Add", ["means", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        constants={"weight": BRIGHTNESS_WEIGHTS.reshape(3, 1, 1, 1), "bias": BRIGHTNESS_BIAS},
+        inputs=("N", 1, 8, 8),
+        outputs={"probabilities": ("N", 3), "cam": ("N", 3, 4, 4)},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Is it bright?",
+        "task": "classification",
+        "architecture": "tiny",
+        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": TO_UNIT},
+        "classes": [{"label": "dark", "name": "Dark"}, {"label": "bright"}, {"label": "neither", "threshold": 0.2}],
+        "activation": "softmax",
+        "cam": {"method": "cam", "size": (4, 4)},
+        "receptive_field": 2,
+        "stride": 2,
+        **fields,
+    }
+    return package(root, spec, weights, ramp(1, 8))
+
+
+def blobs(root: Path, *, name: str = "blobs", version: str = "1.0", **fields: Any) -> Package:
+    """A segmenter of grey images of any size: "blob" from intensity 128 on, its core (the seeds) from 192 on.
+
+    Both are sigmoid(intensity - 127.5 or 191.5). The size must be a multiple of 4.
+    """
+    weights = graph(
+        [
+            helper.make_node("Conv", ["x", "weight", "bias"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+        ],
+        constants={"weight": np.ones((2, 1, 1, 1)), "bias": np.array([-127.5, -191.5])},
+        inputs=("N", 1, "H", "W"),
+        outputs={"probabilities": ("N", 2, "H", "W")},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Bright blobs.",
+        "task": "segmentation",
+        "architecture": "tiny",
+        "input": {"channels": 1, "min_size": 4, "step": 4, "smallest_image": 4, "steps": [{"id": "ensure_dtype"}]},
+        "classes": [{"label": "blob", "name": "Blob", "colour": "#ff0000"}],
+        "auxiliary": ["core"],
+        "activation": "sigmoid",
+        "objects": {"foreground": "blob", "seeds": "core", "seed_threshold": 0.5, "min_area_px": 2},
+        "receptive_field": 1,
+        "stride": 1,
+        **fields,
+    }
+    return package(root, spec, weights, ramp(1, 8))
+
+
+def tissue(root: Path, *, name: str = "tissue", version: str = "1.0", **fields: Any) -> Package:
+    """A segmenter of colour images: a pixel is red or green where that channel is above 100 and the larger, else
+    background. softmax(100, red, green), no separation of objects."""
+    weights = graph(
+        [
+            helper.make_node("Conv", ["x", "weight", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        constants={
+            "weight": np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]).reshape(3, 3, 1, 1),
+            "bias": np.array([100.0, 0.0, 0.0]),
+        },
+        inputs=("N", 3, "H", "W"),
+        outputs={"probabilities": ("N", 3, "H", "W")},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Red or green.",
+        "task": "segmentation",
+        "architecture": "tiny",
+        "input": {"channels": 3, "steps": [{"id": "ensure_dtype"}]},
+        "classes": [
+            {"label": "background"},
+            {"label": "red", "colour": "#ff0000"},
+            {"label": "green", "colour": "#00ff00"},
+        ],
+        "activation": "softmax",
+        "receptive_field": 1,
+        "stride": 1,
+        **fields,
+    }
+    return package(root, spec, weights, ramp(3, 8))
