@@ -43,7 +43,7 @@ def rate(metric: str, *by: str, where: str = "") -> str:
 
 
 MODEL = '{model=~"$model"}'
-WORK = '{route=~"/predict|/cam|/segment"}'
+WORK = '{route!~"/readyz|/livez|/healthz|/metrics"}'
 
 ROWS: dict[str, list[Panel]] = {
     "Is it well?": [
@@ -139,10 +139,9 @@ ROWS: dict[str, list[Panel]] = {
             unit="percentunit",
         ),
         Panel(
-            "Images unlike the training data",
-            {"{{model}} {{code}}": f"model:striate_input_warnings:ratio_rate1h{MODEL}"},
-            unit="percentunit",
-            help="The share of inputs that warned, over an hour.",
+            "Warnings an image",
+            {"{{model}} {{code}}": f"model:striate_input_warnings:per_image_rate1h{MODEL}"},
+            help="Over an hour. unlike_training_data counts once for the mean and once for the deviation.",
         ),
     ],
 }

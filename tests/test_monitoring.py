@@ -28,7 +28,6 @@ from service.metrics import CONTENT_TYPE, Metrics
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "monitoring"
-STARTER = ROOT / "models/starter"
 RULES = [rule for group in yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule["expr"] for rule in RULES if "alert" in rule}
 DASHBOARD = json.loads((MONITORING / "grafana/dashboards/service.json").read_text())
@@ -47,7 +46,6 @@ needs_promtool = pytest.mark.skipif(
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="Prometheus is not installed (Debian: prometheus)"
 )
-needs_packages = pytest.mark.skipif(not list(STARTER.glob("*/*/rdf.yaml")), reason="models/starter holds no package")
 
 
 def filled(expression: str) -> str:
@@ -180,7 +178,7 @@ def process(command: list[str], *, ready: str, log: Path, **environment: str) ->
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real service, with a queue so short that a few callers fill it."""
     folder = tmp_path_factory.mktemp("service")
     port = free_port()
@@ -198,7 +196,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {
         "BENTOML_HOME": str(folder),
         "BENTOML_DO_NOT_TRACK": "True",
-        "STRIATE_MODELS": str(STARTER),
+        "STRIATE_MODELS": str(root),
         "STRIATE_DEVICE": "cpu",
         "STRIATE_QUEUE_LENGTH": "1",
     }
@@ -228,9 +226,10 @@ def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def picture(shape: tuple[int, ...], *, seed: int) -> bytes:
-    """Noise as a PNG: no model has seen the like, so that it also warns."""
+    """Noise as a PNG; every fourth is one grey, which is worth a warning."""
+    low = 128 if seed % 4 == 0 else 0
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8)).save(file, "PNG")
+    Image.fromarray(np.random.default_rng(seed).integers(low, 129, shape, np.uint8)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -259,20 +258,19 @@ def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def watched(service: str, prometheus: str) -> str:
-    """That Prometheus, after half a minute of traffic."""
+    """That Prometheus, after a quarter of a minute of traffic."""
     seen: set[int] = set()
     until = time.monotonic() + 15
     while time.monotonic() < until:
         seen |= traffic(service)
         time.sleep(0.5)
-    assert {200, 429} <= seen <= {200, 415, 422, 429}
+    assert {200, 429} <= seen <= {200, 415, 429}
     time.sleep(3)  # one more scrape and evaluation
     return prometheus
 
 
 @pytest.mark.slow
 @needs_prometheus
-@needs_packages
 @pytest.mark.parametrize("name", PANELS)
 def test_a_panel_shows_data(watched: str, name: str) -> None:
     result = query(watched, filled(PANELS[name]))
@@ -282,12 +280,10 @@ def test_a_panel_shows_data(watched: str, name: str) -> None:
 
 @pytest.mark.slow
 @needs_prometheus
-@needs_packages
 def test_every_rule_is_healthy_and_only_the_overload_alerts(watched: str) -> None:
     groups = httpx.get(f"{watched}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}
     assert {rule["name"] for rule in rules if rule.get("state", "inactive") != "inactive"} <= {
         "StriateSaturated",  # the queue of one that this test fills
-        "StriateUnusualInputs",  # noise
     }
