@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.preprocess import AnyStep
 from models.spec import Name, Version
@@ -19,11 +19,17 @@ class Closed(BaseModel):
 
 
 class InputConfig(Closed):
-    """How an image becomes the network's input; size (height, width) in px, none keeps the image's own."""
+    """How an image becomes the network's input.
+
+    size: (height, width) in px, which a classifier needs and a segmenter has not. steps: the package's preprocessing.
+    mean, std: what the graph itself subtracts and divides by afterwards, for each channel or for all.
+    """
 
     channels: Literal[1, 3]
     size: tuple[int, int] | None = None
     steps: tuple[AnyStep, ...]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
 
 class NetworkConfig(Closed):
@@ -78,8 +84,6 @@ class PackageConfig(Closed):
     license: str = "MIT"
     cite: tuple[tuple[str, str], ...] = ()
     names: dict[str, str] = {}  # label -> what people read
-    colours: dict[str, str] = {}
-    thresholds: Literal["validation", "half"] = "half"
     limits: str = ""  # what it must not be used for
 
 
@@ -96,6 +100,12 @@ class Recipe(Closed):
     training: TrainingConfig
     package: PackageConfig
     reach: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _size_suits_task(self) -> Self:
+        if (self.input.size is None) != (self.task in ("regions", "objects")):
+            raise ValueError("input.size: a classifier needs one; a segmenter takes images of any size and has none")
+        return self
 
 
 def read_recipe(path: Path, *, data: Path | None = None) -> Recipe:

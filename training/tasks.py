@@ -202,15 +202,19 @@ def core(objects: Array) -> Array:
     return distance
 
 
-def _ap(maps: Array, truth: Array, decision: Decision) -> float:
-    labels = grow(
+def separated(maps: Array, decision: Decision) -> Array:
+    """Foreground and core maps (2, H, W) in [0, 1] -> (H, W) int32 object numbers, 0 for background."""
+    return grow(
         maps[0],
         maps[1],
         threshold=decision.thresholds[0],
         seed_threshold=decision.seed_threshold,
         min_area_px=decision.min_area_px,
     )
-    return metrics.average_precision(labels, truth)
+
+
+def _ap(maps: Array, truth: Array, decision: Decision) -> float:
+    return metrics.average_precision(separated(maps, decision), truth)
 
 
 def _mean(values: Array, indices: Array) -> float:

@@ -83,13 +83,13 @@ def main(recipe: Recipe, *, run: Path, resume: bool = False, device: str = "auto
             report(board, progress, {"loss": float(np.mean(losses)), **scores})
             if scores[task.headline] > progress["best"]:
                 progress |= {"best": scores[task.headline], "best_epoch": epoch + 1}
-                checkpoint.save(run, checkpoint.BEST, about | {"weights": average.module.state_dict()})
+                checkpoint.save(run, checkpoint.BEST, about | {"weights": average.module.body.state_dict()})
             states = {name: part.state_dict() for name, part in moving.items()}
             checkpoint.save(run, checkpoint.LAST, states | {"progress": progress})
 
     # What the validation split decides is chosen once more, in float32, on the weights that are kept.
     best = checkpoint.load(run / checkpoint.BEST)
-    average.module.load_state_dict(best["weights"])
+    average.module.body.load_state_dict(best["weights"])
     decision = task.decide(predictor.all(validation.inputs), validation.truths)
     print(f"best epoch {progress['best_epoch']}: {task.headline} {progress['best']:.4f}; {decision}")
     best |= {"progress": progress, "decision": asdict(decision)}

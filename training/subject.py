@@ -1,0 +1,70 @@
+"""What is evaluated: a checkpoint or an exported package, asked the same question."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from models import package
+from models.image import Array
+from models.preprocess import pad
+from training import checkpoint
+from training.build import build
+from training.config import Recipe
+from training.geometry import Geometry
+from training.predict import Predictor
+from training.tasks import TASKS, Decision, activate
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """probabilities: one prepared input (C, H, W) float32 -> (K,) or (K, H, W) float32."""
+
+    probabilities: Callable[[Array], Array]
+    decision: Decision
+
+
+def of_checkpoint(path: Path, *, device: torch.device) -> tuple[Subject, Recipe]:
+    """A run's best.pt, and the recipe that made it."""
+    state = checkpoint.load(path)
+    recipe, decision = Recipe.model_validate(state["recipe"]), Decision(**state["decision"])
+    task, network = TASKS[recipe.task], restore(state, recipe)
+    geometry = None if recipe.input.size else Geometry(**state["geometry"])
+    predictor = Predictor(network.to(device), device, geometry)
+
+    def probabilities(x: Array) -> Array:
+        logits = torch.from_numpy(predictor(x) / np.float32(decision.temperature))
+        return activate(logits[None], task.activation)[0].numpy()
+
+    return Subject(probabilities, decision), recipe
+
+
+def of_package(folder: Path) -> Subject:
+    """A package, run by ONNX Runtime on the CPU."""
+    spec = (found := package.read(folder)).spec
+    session = onnxruntime.InferenceSession(found.weights, providers=["CPUExecutionProvider"])
+    (name,) = (tensor.name for tensor in session.get_inputs())
+
+    def probabilities(x: Array) -> Array:
+        if spec.input.size:
+            return session.run(["probabilities"], {name: x[None]})[0][0]
+        padded = pad(x, min_size=spec.input.min_size, step=spec.input.step, border=spec.border)
+        return session.run(["probabilities"], {name: padded[None]})[0][0][:, : x.shape[1], : x.shape[2]]
+
+    decision = Decision(thresholds=tuple(c.threshold for c in spec.classes))
+    if spec.objects:
+        decision = Decision(
+            decision.thresholds, seed_threshold=spec.objects.seed_threshold, min_area_px=spec.objects.min_area_px
+        )
+    return Subject(probabilities, decision)
+
+
+def restore(state: dict[str, Any], recipe: Recipe) -> torch.nn.Module:
+    """The network of a checkpoint's state, with its weights, ready to answer."""
+    network = build(recipe, classes=len(state["classes"]))
+    network.body.load_state_dict(state["weights"])
+    return network.eval()
