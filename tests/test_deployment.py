@@ -36,6 +36,12 @@ def test_the_two_bentos_differ_in_onnxruntime_alone() -> None:
     assert cpu == gpu
 
 
+@pytest.mark.parametrize("extra", BENTOFILES)
+@pytest.mark.parametrize("variable", ["BENTOML_DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY"])
+def test_nothing_in_the_image_reports_to_its_maker(variable: str, extra: str) -> None:
+    assert bentofile(extra)["docker"]["env"][variable] in {"True", "1"}
+
+
 @pytest.mark.parametrize(
     ("image", "tag"),
     [
