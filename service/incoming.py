@@ -60,12 +60,15 @@ async def incoming(request: Request, *, max_bytes: int) -> Incoming:
 
 
 def options_of(kind: type[Options], fields: dict[str, str]) -> Options:
-    """The fields beside `image` and `model` -> options. Raises UnknownField, InvalidOption."""
+    """The fields beside `image` and `model` -> options; an empty one counts as not given, as web forms send it.
+
+    Raises UnknownField, InvalidOption.
+    """
     unknown = sorted(set(fields) - set(kind.model_fields) - {"model"})
     if unknown:
         raise UnknownField(unknown, allowed=("image", "model", *kind.model_fields))
     try:
-        return kind.model_validate({name: value for name, value in fields.items() if name != "model"})
+        return kind.model_validate({name: value for name, value in fields.items() if name != "model" and value})
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidOption(str(first["loc"][0]), first["input"], first["msg"]) from error

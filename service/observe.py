@@ -1,5 +1,6 @@
 """Around every request: its id, its metrics, its log line, and an answer to what nobody foresaw."""
 
+import logging
 import re
 import time
 import traceback
@@ -15,6 +16,7 @@ from service.metrics import Metrics
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
+PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed"}
 
 
@@ -73,7 +75,7 @@ class Observed:
             "code": exchange.error,
             "ms": round(1e3 * seconds, 2),
         }
-        log.info("request", extra={"fields": fields})
+        log.log(logging.DEBUG if route in PROBES else logging.INFO, "request", extra={"fields": fields})
 
 
 def count_error(metrics: Metrics, code: str) -> None:

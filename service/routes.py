@@ -39,6 +39,8 @@ from service.service import Service
 from service.session import Session
 from service.settings import Settings
 
+VERSION = "0.1.0"
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Options]):
@@ -128,7 +130,7 @@ class Routes:
 
     async def docs(self, _: Request) -> Response:
         """This service as an OpenAPI 3.1 document."""
-        return JSONResponse(document())
+        return JSONResponse(document(version=VERSION))
 
     async def index(self, _: Request) -> Response:
         """The routes."""
@@ -142,7 +144,7 @@ class Routes:
         settings, repository = self._service.settings, self._service.repository
         sent: Incoming = await incoming(request, max_bytes=settings.max_upload_bytes)
         options = options_of(kind, sent.fields)
-        name = require(sent.images, sent.fields.get("model"), able=repository.able(task))
+        name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
         model = repository.choose(name, task=task, needs_map=needs_map)
         if len(sent.images) > max_images:
             raise TooManyImages(len(sent.images), limit=max_images)

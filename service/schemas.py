@@ -84,11 +84,16 @@ class Prediction(Answer):
     classes: tuple[ClassProbability, ...]
 
 
-class Failure(Wire):
-    """One image of several that could not be answered; status is what it would have had by itself."""
+class WireError(Wire):
+    """Every error's shape: a sentence for people, a code for machines that never changes."""
 
     error: str
     code: str
+
+
+class Failure(WireError):
+    """One image of several that could not be answered; status is what it would have had by itself."""
+
     status: int
 
 
