@@ -1,5 +1,6 @@
 """PNG of 1 to 16 bits, grey, colour or palette (ISO/IEC 15948)."""
 
+import logging
 import struct
 from collections.abc import Iterator
 
@@ -8,6 +9,9 @@ from PIL.Image import Exif
 
 from models.errors import DamagedImage, TooManyPixels
 from models.image import Image, upright, without_alpha
+
+# imagecodecs logs libpng's warnings, which may quote the file.
+logging.getLogger("imagecodecs").disabled = True
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 274  # the EXIF tag
