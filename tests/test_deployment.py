@@ -1,5 +1,6 @@
 """What is shipped: the Bento's content, and that compose gives each container no more than it needs."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -69,6 +70,13 @@ def test_every_setting_can_be_set_from_outside() -> None:
     settings = {PREFIX + field.upper() for field in Settings.model_fields}
     given = COMPOSE["services"]["striate"]["environment"].keys()
     assert {name for name in given if name.startswith(PREFIX)} == settings
+
+
+def test_every_variable_of_compose_is_documented() -> None:
+    files = (ROOT / "docker-compose.yml", ROOT / "deploy/docker-compose.gpu.yml")
+    used = {match for file in files for match in re.findall(r"\$\{(\w+)", file.read_text())}
+    told = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE))
+    assert used <= told
 
 
 @pytest.mark.parametrize("name", SERVICES)

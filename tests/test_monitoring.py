@@ -136,6 +136,11 @@ def test_every_alert_has_a_test() -> None:
     assert {case["alertname"] for case in tried if not case.get("exp_alerts")} == set(ALERTS)  # is silent
 
 
+def test_every_alert_tells_its_reader_where_to_look_first() -> None:
+    told = re.findall(r"^\| `(Striate\w+)` \|", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE)
+    assert told == list(ALERTS)
+
+
 @needs_promtool
 def test_every_panels_query_parses(tmp_path: Path) -> None:
     rules = [{"record": f"panel:{i}", "expr": filled(expr)} for i, expr in enumerate(PANELS.values())]
