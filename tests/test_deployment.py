@@ -1,6 +1,7 @@
 """What is shipped: the Bento's content, and that compose gives each container no more than it needs."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 GPU = yaml.safe_load((ROOT / "deploy/docker-compose.gpu.yml").read_text())
 SERVICES = sorted(COMPOSE["services"])
+IN_IMAGE = "/home/bentoml/bento"
 BENTOFILES = {"cpu": ROOT / "bentofile.yaml", "gpu": ROOT / "deploy/bentofile.gpu.yaml"}
 
 
@@ -131,3 +133,22 @@ def test_a_bento_runs_as_a_user_that_is_not_root(bento: Path) -> None:
     dockerfile = (bento / "env/docker/Dockerfile").read_text()
     assert dockerfile.splitlines()[-3].strip() == "USER bentoml" or "\nUSER bentoml\n" in dockerfile
     assert "FROM python:3.11-slim-bookworm" in dockerfile
+
+
+def serve(bento: Path, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Serves the Bento as its image does, away from this checkout, until it ends; 30 s are allowed."""
+    environment = {key: value.replace(IN_IMAGE, str(bento)) for key, value in bentofile("cpu")["docker"]["env"].items()}
+    environment |= {"BENTOML_HOME": str(home), "PATH": str(Path(sys.executable).parent)} | settings
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", "0"]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("nvidia-smi") is not None, reason="this machine may well have the GPU that is promised"
+)
+def test_a_bento_refuses_to_start_without_the_gpu_it_was_promised(bento: Path, tmp_path: Path) -> None:
+    done = serve(bento, tmp_path, STRIATE_DEVICE="cuda")
+    assert done.returncode != 0
+    assert "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here" in done.stderr
+    assert "Traceback" not in done.stderr
