@@ -8,10 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from service.settings import PREFIX, Settings
+from tests.serving import free_port, process
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -135,20 +137,29 @@ def test_a_bento_runs_as_a_user_that_is_not_root(bento: Path) -> None:
     assert "FROM python:3.11-slim-bookworm" in dockerfile
 
 
-def serve(bento: Path, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Serves the Bento as its image does, away from this checkout, until it ends; 30 s are allowed."""
-    environment = {key: value.replace(IN_IMAGE, str(bento)) for key, value in bentofile("cpu")["docker"]["env"].items()}
-    environment |= {"BENTOML_HOME": str(home), "PATH": str(Path(sys.executable).parent)} | settings
-    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", "0"]
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=30, check=False)
+def in_image(bento: Path, home: Path) -> dict[str, str]:
+    """The environment that the image gives the service, for a Bento that lies elsewhere."""
+    given = {name: value.replace(IN_IMAGE, str(bento)) for name, value in bentofile("cpu")["docker"]["env"].items()}
+    return given | {"BENTOML_HOME": str(home), "PATH": str(Path(sys.executable).parent)}
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("nvidia-smi") is not None, reason="this machine may well have the GPU that is promised"
-)
+def test_a_bento_serves_without_the_checkout(bento: Path, root: Path, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
+    settings = in_image(bento, tmp_path) | {"STRIATE_MODELS": str(root), "STRIATE_DEVICE": "cpu"}
+    with process(command, ready=f"{url}/readyz", folder=tmp_path, **settings):
+        served = httpx.get(f"{url}/models").json()["models"]
+    assert sorted(model["name"] for model in served) == sorted(folder.name for folder in root.iterdir())
+    assert {model["status"] for model in served} == {"ready"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have the GPU that is promised")
 def test_a_bento_refuses_to_start_without_the_gpu_it_was_promised(bento: Path, tmp_path: Path) -> None:
-    done = serve(bento, tmp_path, STRIATE_DEVICE="cuda")
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", str(free_port())]
+    settings = in_image(bento, tmp_path) | {"STRIATE_DEVICE": "cuda"}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here" in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,17 +3,14 @@
 import importlib.util
 import io
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from PIL import Image
 from prometheus_client.metrics import MetricWrapperBase
 
 from service.metrics import CONTENT_TYPE, Metrics
+from tests.serving import free_port, process
 
 ROOT = Path(__file__).parents[1]
 MONITORING = ROOT / "monitoring"
@@ -148,40 +146,6 @@ def test_every_panels_query_parses(tmp_path: Path) -> None:
     promtool("check", "rules", "panels.yml", cwd=tmp_path)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_for(done: Callable[[], bool], *, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.2)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def process(command: list[str], *, ready: str, log: Path, **environment: str) -> Iterator[None]:
-    """A process that runs while the block does, entered when the URL `ready` answers 200."""
-    with log.open("w") as output:
-        running = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output)
-        try:
-            wait_for(lambda: answers(ready) or running.poll() is not None, seconds=90, what=f"200 from {ready}")
-            assert running.poll() is None, log.read_text()
-            yield
-        finally:
-            running.terminate()
-            running.wait(timeout=40)
-
-
 @pytest.fixture(scope="module")
 def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real service, with a queue so short that a few callers fill it."""
@@ -201,12 +165,13 @@ def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     settings = {
         "BENTOML_HOME": str(folder),
         "BENTOML_DO_NOT_TRACK": "True",
+        "PYTHONPATH": str(ROOT),
         "STRIATE_MODELS": str(root),
         "STRIATE_DEVICE": "cpu",
         "STRIATE_QUEUE_LENGTH": "1",
     }
     url = f"http://127.0.0.1:{port}"
-    with process(command, ready=f"{url}/readyz", log=folder / "log", **settings):
+    with process(command, ready=f"{url}/readyz", folder=folder, **settings):
         yield url
 
 
@@ -226,7 +191,7 @@ def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={address}",
     ]
-    with process(command, ready=f"http://{address}/-/ready", log=folder / "log"):
+    with process(command, ready=f"http://{address}/-/ready", folder=folder):
         yield f"http://{address}"
 
 
