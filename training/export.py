@@ -6,7 +6,9 @@ checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> packag
 import argparse
 import itertools
 import json
+import logging
 import subprocess
+import warnings
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,10 @@ from training.tasks import TASKS, Decision
 # Told apart by colour-blind people too (Okabe and Ito 2008).
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 TOLERANCE = 1e-4  # largest difference between PyTorch's and ONNX Runtime's outputs
+
+
+# It names four torchvision operations that no network here has.
+logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
 class ExportError(Exception):
@@ -84,15 +90,17 @@ def to_onnx(network: nn.Module, x: Array, *, step: int | None) -> bytes:
     if step:
         shape |= {2: step * torch.export.Dim("rows", min=1), 3: step * torch.export.Dim("columns", min=1)}
     names = ["probabilities", "cam"] if isinstance(network(torch.from_numpy(x)), tuple) else ["probabilities"]
-    program = torch.onnx.export(
-        network,
-        (torch.from_numpy(np.concatenate([x, x])),),  # one image would fix the batch at one
-        input_names=["image"],
-        output_names=names,
-        dynamic_shapes=(shape,),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter warns of torch 2.13's own tree code
+        program = torch.onnx.export(
+            network,
+            (torch.from_numpy(np.concatenate([x, x])),),  # one image would fix the batch at one
+            input_names=["image"],
+            output_names=names,
+            dynamic_shapes=(shape,),
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     return program.model_proto.SerializeToString()
 
