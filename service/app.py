@@ -12,7 +12,7 @@ from service.announce import lines
 from service.repository import Repository
 from service.routes import create_app
 from service.session import check_device
-from service.settings import Settings, load_settings
+from service.settings import Settings, check_models_folder, load_settings
 
 
 def _settings() -> Settings:
@@ -56,6 +56,7 @@ class Striate:
     def check() -> None:
         """Runs once, before any worker: what would fail in every worker ends the process here, with its reason."""
         try:
+            check_models_folder(SETTINGS)
             check_device(SETTINGS.device)
         except StriateError as error:
             sys.exit(f"striate: {error}")

@@ -46,16 +46,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """served: the newest version of each model that proved itself, by name. refused: every folder that did not."""
+    """served: the newest version of each model that proved itself, by name. refused: every folder that did not.
+
+    wanted: names that the operator says must serve. A broken package beside them must not take the sound ones away.
+    """
 
     served: dict[str, Served] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     wanted: tuple[str, ...] = ()
 
     def missing(self) -> tuple[str, ...]:
-        """Names of wanted models that do not serve; wanted is every package found unless the settings name some."""
-        wanted = self.wanted or (*self.served, *(refused.name for refused in self.refused))
-        return tuple(sorted({name for name in wanted if name not in self.served}))
+        """The wanted models that do not serve."""
+        return tuple(name for name in self.wanted if name not in self.served)
 
     def able(self, task: Task) -> tuple[str, ...]:
         return tuple(name for name, model in self.served.items() if model.spec.task == task)

@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     )
     wanted: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma-separated names of the models that must serve before /readyz says so; "
-        "empty means every package found.",
+        description="Comma-separated names of the models that must serve for /readyz to answer 200; "
+        "empty: one model, any, is enough.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -77,3 +77,9 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
         raise BadSettings(f"{variable}={first['input']!s:.200}: {first['msg']}.") from error
+
+
+def check_models_folder(settings: Settings) -> None:
+    """Raises BadSettings where there is no folder of models; not in load_settings, since a build has none yet."""
+    if not settings.models.is_dir():
+        raise BadSettings(f"{PREFIX}MODELS={settings.models}: there is no such folder (seen from {Path.cwd()}).")

@@ -51,14 +51,11 @@ def plan(*, height: int, width: int, grid: Grid) -> Iterator[Tile]:
 def _windows(length: int, grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
     """One axis: (outer, inner, crop) of each window. The last one is moved back to end where the image ends."""
     tile = min(grid.tile, length)
-    advance = (tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
+    advance = (grid.tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
     end = length - 2 * grid.border
+    origins = [*range(0, length - tile, advance), length - tile]
     done = 0
-    for wanted in range(0, length, advance):
-        origin = min(wanted, length - tile)
-        last = origin == length - tile
-        stop = end if last else origin + tile - 2 * grid.border - grid.halo
+    for origin in origins:
+        stop = end if origin == origins[-1] else origin + tile - 2 * grid.border - grid.halo
         yield slice(origin, origin + tile), slice(done, stop), slice(done - origin, stop - origin)
         done = stop
-        if last:
-            return

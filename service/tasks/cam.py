@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from models.image import Array, Image
-from models.preprocess import resize
 from models.spec import ModelSpec
 from service.encode.colour import blend, colormap, displayable
 from service.encode.npy import npy
@@ -34,12 +35,28 @@ def place_of(label: str | None, spec: ModelSpec) -> int | None:
 def activation_map(
     outputs: dict[str, Array], spec: ModelSpec, *, label: str | None, size: tuple[int, int]
 ) -> ActivationMap:
-    """probabilities (C,), cam (C, h, w) -> the map of `label`, or of the most probable class, enlarged bilinearly."""
+    """probabilities (C,), cam (C, h, w) -> the map of `label`, or of the most probable class."""
     probabilities = outputs["probabilities"][: len(spec.classes)]
     place = place_of(label, spec)
     index = int(probabilities.argmax()) if place is None else place
-    values = resize(outputs["cam"][index][:, :, None], size)[:, :, 0]  # (H, W)
+    values = laid_over(outputs["cam"][index], spec, size=size)
     return ActivationMap(values, spec.classes[index].label, float(probabilities[index]))
+
+
+def laid_over(cam: Array, spec: ModelSpec, *, size: tuple[int, int]) -> Array:
+    """(h, w) -> (H, W) float32, bilinear: each of the map's pixels where its receptive field's centre is in the image.
+
+    Stretching the map over the image instead would move what it shows by up to half a stride.
+    """
+    if spec.cam is None or spec.input.size is None:
+        raise ValueError(f"{spec.name} has no maps")
+    for length, inside in zip(size, spec.input.size):
+        in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
+        place = ((in_network - spec.cam.origin) / spec.cam.stride).clip(0, len(cam) - 1)
+        low = place.astype(int)
+        part = (place - low).astype(np.float32)[:, None]
+        cam = (cam[low] * (1 - part) + cam[np.minimum(low + 1, len(cam) - 1)] * part).T  # rows, then columns
+    return np.ascontiguousarray(cam)
 
 
 def positive_part(values: Array) -> Array:

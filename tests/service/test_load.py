@@ -6,10 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from models.image import Array
+from service.routes import create_app
 from service.session import OnnxSession
+from service.settings import Settings
 from tests.conftest import Client
 from tests.service.files import form, grey
 
@@ -37,7 +40,7 @@ def gate() -> threading.Event:
     return Gated.gate
 
 
-async def waiting(http, metric: str) -> None:
+async def waiting(http: httpx.AsyncClient, metric: str) -> None:
     """Returns once the metric's line is exposed."""
     async with asyncio.timeout(5):
         while metric not in (await http.get("/metrics")).text:
@@ -90,29 +93,22 @@ async def test_a_deadline_that_passes_is_told(serving: Client, gate: threading.E
 async def test_many_requests_at_once_each_get_their_own_answer(serving: Client) -> None:
     async with serving() as http:
         values = list(range(0, 250, 10))
-        answers = await asyncio.gather(
-            *(http.post("/predict", files=form(grey(v)), data={"top_k": "3"}) for v in values)
-        )
+        answers = await asyncio.gather(*(http.post("/predict", files=form(grey(value))) for value in values))
     bright = [{c["label"]: c["probability"] for c in answer.json()["classes"]}["bright"] for answer in answers]
     assert bright == sorted(bright)
     assert len(set(bright)) == len(values)
 
 
 async def test_not_ready_until_the_models_are_loaded(serving: Client, root: Path, gate: threading.Event) -> None:
-    import httpx
-
-    from service.routes import create_app
-    from service.settings import Settings
-
     gate.clear()
     app = create_app(Settings(models=root, device="cpu"), open_session=Gated)
-    async with app.router.lifespan_context(app):
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
-            early = [await http.get(path) for path in ("/livez", "/readyz", "/models")]
-            asked = await http.post("/predict", files=form(grey(1)))
-            gate.set()
-            async with asyncio.timeout(5):
-                while (await http.get("/readyz")).status_code != 200:
-                    await asyncio.sleep(0.01)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate")
+    async with app.router.lifespan_context(app), client as http:
+        early = [await http.get(path) for path in ("/livez", "/readyz", "/models")]
+        asked = await http.post("/predict", files=form(grey(1)))
+        gate.set()
+        async with asyncio.timeout(5):
+            while (await http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.01)
     assert [response.status_code for response in early] == [200, 503, 503]
     assert (asked.status_code, asked.json()["code"], asked.headers["Retry-After"]) == (503, "not_ready", "5")

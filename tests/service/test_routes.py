@@ -8,6 +8,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from PIL.Image import Exif
 
 from models.image import Array
 from service.encode.png import png
@@ -253,8 +254,6 @@ async def test_tiles_give_what_the_whole_image_gives(serving: Client, size: tupl
 
 
 async def test_turned_images_are_answered_upright(serving: Client) -> None:
-    from PIL.Image import Exif
-
     exif = Exif()
     exif[274] = 6  # stored lying on its side
     async with serving() as http:

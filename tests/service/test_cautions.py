@@ -1,0 +1,43 @@
+"""Warnings: which images get which, and which get none."""
+
+import numpy as np
+import pytest
+
+from models.image import Array, Image
+from models.preprocess import prepare
+from service.cautions import cautions
+from tests.service.test_tiling import spec_of
+
+RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
+COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+USUAL = {"mean": {"low": 100, "high": 150}, "std": {"low": 50, "high": 90}}
+
+
+def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, **fields: object) -> list[str]:
+    spec = spec_of(input={"channels": 1, "size": size, "steps": []}, stride=1, **fields)
+    tensor = prepare(pixels, channels=1, size=spec.input.size, steps=())
+    return [found.code for found in cautions(Image(pixels, "png", sent_um), tensor, spec)]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "expected"),
+    [
+        (RANDOM, {}, []),
+        (RANDOM, {"intensity": USUAL, "size": (20, 20)}, []),
+        (np.full((9, 9, 1), 125, np.uint8), {}, ["constant_image"]),
+        (COLOUR, {}, ["colour_discarded"]),
+        (np.repeat(RANDOM, 3, axis=2), {}, []),  # grey, stored as colour
+        (RANDOM, {"size": (40, 40)}, []),
+        (RANDOM, {"size": (41, 41)}, ["upscaled"]),
+        (RANDOM, {"size": (20, 14)}, []),
+        (RANDOM, {"size": (20, 13)}, ["aspect_ratio"]),
+        (RANDOM // 2, {"intensity": USUAL}, ["unlike_training_data", "unlike_training_data"]),
+        (RANDOM, {"intensity": {**USUAL, "std": {"low": 0, "high": 10}}}, ["unlike_training_data"]),
+        (RANDOM, {"sent_um": 0.5}, []),
+        (RANDOM, {"sent_um": 0.5, "pixel_size_um": 0.4}, []),
+        (RANDOM, {"sent_um": 0.5, "pixel_size_um": 0.2}, ["pixel_size_differs"]),
+        (RANDOM, {"sent_um": 0.2, "pixel_size_um": 0.5}, ["pixel_size_differs"]),
+    ],
+)
+def test_an_image_gets_the_warnings_it_deserves(pixels: Array, options: dict[str, object], expected: list[str]) -> None:
+    assert codes(pixels, **options) == expected
