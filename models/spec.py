@@ -57,10 +57,13 @@ class CamSpec(Closed):
     """The graph's class activation maps, output `cam` (N, classes, h, w) float32, before any ReLU.
 
     "cam": the logit is the map's mean plus a bias (Zhou 2016). "gradcam": gradient-weighted features (Selvaraju 2017).
+    The map's pixel i is centred on pixel origin + i * stride of the network's input.
     """
 
     method: Literal["cam", "gradcam"]
     size: tuple[int, int]  # h, w
+    origin: float = 0.0
+    stride: float = Field(gt=0)
 
 
 class ObjectSpec(Closed):

@@ -95,7 +95,7 @@ def brightness(root: Path, *, name: str = "brightness", version: str = "1.0", **
         "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": TO_UNIT},
         "classes": [{"label": "dark", "name": "Dark"}, {"label": "bright"}, {"label": "neither", "threshold": 0.2}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (4, 4)},
+        "cam": {"method": "cam", "size": (4, 4), "origin": 0.5, "stride": 2},
         "receptive_field": 2,
         "stride": 2,
         **fields,

@@ -165,7 +165,7 @@ def spec_fields(
         "auxiliary": task.auxiliary,
         "activation": task.activation,
         "temperature": decision.temperature,
-        "cam": None if cam is None else {"method": cam_method(recipe), "size": cam.shape[2:]},
+        "cam": None if cam is None else cam_fields(recipe, geometry, cam),
         "objects": objects if recipe.task == "objects" else None,
         **{name: getattr(geometry, name) for name in ("receptive_field", "stride", "halo", "border")},
         "intensity": state["intensity"],
@@ -182,9 +182,10 @@ def spec_fields(
     }
 
 
-def cam_method(recipe: Recipe) -> str:
-    """What the graph's maps are: of a global-average-pooling head its own terms, else Grad-CAM."""
-    return "gradcam" if recipe.network.name == "lenet5" else "cam"
+def cam_fields(recipe: Recipe, geometry: Geometry, cam: Array) -> dict[str, Any]:
+    """cam (1, K, h, w). The maps of a global-average-pooling head are its own terms, of any other head Grad-CAM."""
+    method = "gradcam" if recipe.network.name == "lenet5" else "cam"
+    return {"method": method, "size": cam.shape[2:], "origin": geometry.origin, "stride": geometry.stride}
 
 
 def read_figures(run_folder: Path) -> list[Figure]:

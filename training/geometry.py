@@ -16,7 +16,8 @@ class Geometry:
     """All in px. The sizes that the network takes are min_size + k * step.
 
     halo: how far beyond a block of stride x stride pixels its receptive field reaches, rounded up to the stride.
-    border: what valid convolutions lose on each side.
+    border: what valid convolutions lose on each side. origin: where the map's first pixel is centred, counted from the
+    centre of the input's first.
     """
 
     stride: int
@@ -25,6 +26,7 @@ class Geometry:
     border: int
     min_size: int
     step: int
+    origin: float = 0.0
 
 
 def of_classifier(network: nn.Module, *, in_channels: int, size: int, far: int = 1536) -> Geometry:
@@ -36,7 +38,9 @@ def of_classifier(network: nn.Module, *, in_channels: int, size: int, far: int =
     tall = torch.zeros(1, in_channels, far, size)
     centre = features(tall.double()).shape[2] // 2
     (first, last), (following, _) = _support(features, tall, row=centre), _support(features, tall, row=centre + 1)
-    return Geometry(following - first, last - first + 1, halo=0, border=0, min_size=size, step=1)
+    stride = following - first
+    origin = (first + last) / 2 - centre * stride
+    return Geometry(stride, last - first + 1, halo=0, border=0, min_size=size, step=1, origin=origin)
 
 
 def of_segmenter(network: nn.Module, *, in_channels: int, far: int = 512) -> Geometry:

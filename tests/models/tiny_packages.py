@@ -87,7 +87,7 @@ def classifier_fields() -> dict[str, Any]:
         "input": {"channels": 1, "size": (SIDE, SIDE), "smallest_image": 4, "steps": STEPS},
         "classes": [{"label": "normal"}, {"label": "viral pneumonia"}, {"label": "bacterial"}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (5, 5)},
+        "cam": {"method": "cam", "size": (5, 5), "stride": 4},
         "receptive_field": 3,
         "stride": 3,
         "opset": 17,

@@ -25,6 +25,16 @@ def test_classifier(name: str, options: dict, size: int, stride: int, field: int
 
 
 @pytest.mark.parametrize(
+    ("name", "options", "origin"),
+    [("lenet5", {}, 7.5), ("resnet18", {"width": 2}, 0), ("resnet18", {"width": 2, "stem": "small"}, 0)],
+)
+def test_a_bright_pixel_moves_the_map_around_its_own_place(name: str, options: dict, origin: float) -> None:
+    """Padded layers of odd kernels are centred on the pixels they start from, unpadded ones half a field inside."""
+    found = of_classifier(ARCHITECTURES[name](1, 2, **options), in_channels=1, size=32)
+    assert found.origin == pytest.approx(origin, abs=0.5)
+
+
+@pytest.mark.parametrize(
     ("options", "wanted"),
     [
         ({"depth": 4}, Geometry(16, 204, halo=96, border=0, min_size=16, step=16)),
