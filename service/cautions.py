@@ -8,7 +8,7 @@ from models.image import Array, Image
 from models.spec import ModelSpec, Range
 from service.schemas import Caution
 
-UPSCALE = 2.0  # an image enlarged more than this has no detail of the kind the network learned
+UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
 PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
 

@@ -120,7 +120,7 @@ async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> tup
 
 def _image_file(name: str, content: bytes) -> bytes:
     if name != "image":
-        raise UnknownField([name], allowed=("image",)) if name else MalformedRequest("A file has no field name.")
+        raise MalformedRequest(f"There is a file in the field {name[:100]!r}; it belongs in the field 'image'.")
     if content[:8].lower().startswith((b"http://", b"https://", b"file://", b"s3://")):
         raise UrlNotFetched
     return content

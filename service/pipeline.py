@@ -5,7 +5,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from service.tasks.picture import Picture
 from service.tiling import Grid, plan
 from service.timing import Stopwatch
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -84,7 +86,7 @@ class Ready:
     watch: Stopwatch
 
     def result(self, value: T) -> Result[T]:
-        return Result(value, self.model, self.input, self.warnings, self.watch.timings())
+        return Result(value, self.model, self.input, self.warnings, self.watch.finish())
 
 
 class Pipeline:
@@ -183,8 +185,8 @@ class Pipeline:
             whole[:, *tile.inner] = outputs["probabilities"][:, *tile.crop]
         return whole[:, :height, :width]
 
-    async def _thread(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **options))
+    async def _thread(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **options))
 
     def _count(self, model: Served, label: str, probability: float) -> None:
         self._metrics.predictions.labels(model.spec.name, label).inc()

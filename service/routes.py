@@ -17,13 +17,23 @@ from starlette.routing import Route
 from models.errors import StriateError
 from service import answers
 from service.answers import json_response
-from service.errors import STATUS, Internal, MethodNotAllowed, NoSuchRoute, TooManyImages, handle, response
-from service.incoming import Incoming, Options, incoming, options_of, require
+from service.errors import (
+    STATUS,
+    DeadlinePassed,
+    Internal,
+    MethodNotAllowed,
+    NoSuchRoute,
+    TooManyImages,
+    handle,
+    response,
+)
+from service.incoming import Options, incoming, options_of, require
 from service.metrics import CONTENT_TYPE
 from service.observe import Exchange, Observed, count_error, log_bug
 from service.openapi import document
 from service.pipeline import Result
 from service.repository import Repository, Served, Task
+from service.runtime import Runtime
 from service.schemas import (
     CamOptions,
     ClassProbability,
@@ -35,7 +45,6 @@ from service.schemas import (
     PredictOptions,
     SegmentOptions,
 )
-from service.service import Service
 from service.session import Session
 from service.settings import Settings
 
@@ -56,9 +65,9 @@ class Call(Generic[Options]):
 class Routes:
     """The handlers: each says what it answers and hands on."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._pipeline = service.pipeline
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._pipeline = runtime.pipeline
 
     def table(self) -> list[Route]:
         return [
@@ -78,7 +87,7 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """Which classes each image shows, most probable first."""
         call = await self._call(
-            request, PredictOptions, task="classification", max_images=self._service.settings.max_images
+            request, PredictOptions, task="classification", max_images=self._runtime.settings.max_images
         )
         request_id = call.exchange.request_id
         if len(call.images) == 1:
@@ -106,18 +115,18 @@ class Routes:
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
-        repository = self._service.repository
+        repository = self._runtime.repository
         served = [answers.model_info(model) for model in repository.served.values()]
         refused = [answers.refused_info(refused) for refused in repository.refused]
         return json_response(Models(models=(*served, *refused)))
 
     async def model(self, request: Request) -> Response:
         """One model by its name."""
-        return json_response(answers.model_info(self._service.repository.get(request.path_params["name"])))
+        return json_response(answers.model_info(self._runtime.repository.get(request.path_params["name"])))
 
     async def readyz(self, _: Request) -> Response:
         """Whether every wanted model serves."""
-        self._service.check_ready()
+        self._runtime.check_ready()
         return json_response(Health(status="ready"))
 
     async def livez(self, _: Request) -> Response:
@@ -126,7 +135,7 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Prometheus metrics."""
-        return Response(self._service.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(self._runtime.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
 
     async def docs(self, _: Request) -> Response:
         """This service as an OpenAPI 3.1 document."""
@@ -141,8 +150,13 @@ class Routes:
         self, request: Request, kind: type[Options], *, task: Task, needs_map: bool = False, max_images: int = 1
     ) -> Call[Options]:
         """Reads and checks a request. Raises RequestError or NotReady."""
-        settings, repository = self._service.settings, self._service.repository
-        sent: Incoming = await incoming(request, max_bytes=settings.max_upload_bytes)
+        settings, repository = self._runtime.settings, self._runtime.repository
+        deadline = asyncio.get_running_loop().time() + settings.timeout_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                sent = await incoming(request, max_bytes=settings.max_upload_bytes)
+        except TimeoutError:
+            raise DeadlinePassed(settings.timeout_s) from None
         options = options_of(kind, sent.fields)
         name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
         model = repository.choose(name, task=task, needs_map=needs_map)
@@ -150,12 +164,11 @@ class Routes:
             raise TooManyImages(len(sent.images), limit=max_images)
         exchange: Exchange = request.scope["exchange"]
         exchange.model = model.spec.name
-        deadline = asyncio.get_running_loop().time() + settings.timeout_s
         return Call(sent.images, model, options, deadline, exchange)
 
     async def _predict_each(self, call: Call[PredictOptions]) -> list[Prediction | Failure]:
         """Every image by itself, a few at a time, so that one request cannot fill the queue."""
-        at_once = asyncio.Semaphore(self._service.settings.worker_threads)
+        at_once = asyncio.Semaphore(self._runtime.settings.worker_threads)
 
         async def one(image: bytes) -> Result[tuple[ClassProbability, ...]]:
             async with at_once:
@@ -174,7 +187,7 @@ class Routes:
         error = result if isinstance(result, StriateError) and type(result) in STATUS else Internal()
         if error is not result:
             log_bug(result, exchange)
-        count_error(self._service.metrics, error.code)
+        count_error(self._runtime.metrics, error.code)
         return answers.failure(error)
 
 
@@ -188,23 +201,23 @@ def create_app(
 
     open_session: what turns an ONNX file into a Session, ONNX Runtime on the settings' device by default.
     """
-    service = Service(settings, on_ready=on_ready)
+    runtime = Runtime(settings, on_ready=on_ready)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        loading = asyncio.create_task(service.start(open_session))
+        loading = asyncio.create_task(runtime.start(open_session))
         try:
             yield
         finally:
             await loading
-            service.close()
+            runtime.close()
 
-    routes = Routes(service).table()
+    routes = Routes(runtime).table()
     paths = [route.path for route in routes]
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Observed, metrics=service.metrics, routes=paths)],
+        middleware=[Middleware(Observed, metrics=runtime.metrics, routes=paths)],
         exception_handlers={StriateError: handle, HTTPException: routing_error(paths)},
     )
 

@@ -26,7 +26,9 @@ class Stopwatch:
 
     def add(self, name: Stage, seconds: float) -> None:
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-        self._metrics.stage_duration.labels(name, self._model).observe(seconds)
 
-    def timings(self) -> Timings:
+    def finish(self) -> Timings:
+        """The timings of an image that was answered; they go into the metrics too, each stage once."""
+        for name, seconds in self._seconds.items():
+            self._metrics.stage_duration.labels(name, self._model).observe(seconds)
         return Timings(**{name: round(1e3 * seconds, 3) for name, seconds in self._seconds.items()})

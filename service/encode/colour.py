@@ -10,6 +10,7 @@ from models.preprocess import percentiles
 COLORMAPS = ("viridis", "magma", "inferno", "turbo", "gray")
 # (5, 256, 3) uint8 in that order, sampled from matplotlib's (CC0; turbo by Google, Apache-2.0).
 _TABLES = np.load(Path(__file__).with_name("colormaps.npy"))
+_ROWS = 256  # at a time, so that floats of a large picture need not all be in memory
 _DISPLAY_PERCENTILES = (0.1, 99.9)
 
 
@@ -33,8 +34,11 @@ def colormap(values: Array, name: str) -> Array:
 
 def blend(below: Array, above: Array, weight: Array) -> Array:
     """Two (H, W, 3) uint8 and the second's weight, (H, W) float in [0, 1] -> (H, W, 3) uint8."""
-    w = weight.astype(np.float32)[:, :, None]
-    blended: Array = (below + (above.astype(np.float32) - below) * w).round().astype(np.uint8)
+    blended = np.empty_like(below)
+    for top in range(0, len(below), _ROWS):
+        rows = slice(top, top + _ROWS)
+        change = (above[rows].astype(np.float32) - below[rows]) * weight[rows, :, None]
+        blended[rows] = (below[rows] + change).round()
     return blended
 
 

@@ -27,12 +27,14 @@ def measure_classes(mask: Mask, *, pixel_size_um: float | None) -> tuple[Measure
 
 
 def measure_objects(mask: Mask, *, pixel_size_um: float | None) -> tuple[MeasuredObject, ...]:
-    """Each object, in one pass over the pixels for all of them."""
-    ids = mask.objects.ravel()
-    y, x = np.indices(mask.objects.shape).reshape(2, -1)
-    area = np.maximum(np.bincount(ids, minlength=mask.count + 1), 1)
-    certainty = np.take_along_axis(mask.probabilities, np.maximum(mask.classes, 1)[None].astype(int) - 1, axis=0)
-    mean_x, mean_y, mean_p = (_sums(ids, values, mask.count) / area for values in (x, y, certainty.ravel()))
+    """Each object, in one pass over the objects' pixels for all of them."""
+    where = np.flatnonzero(mask.objects)
+    ids = mask.objects.ravel()[where]
+    y, x = np.divmod(where, mask.objects.shape[1])
+    channel = mask.object_class[ids].astype(np.intp) - 1
+    certainty = mask.probabilities.reshape(len(mask.probabilities), -1)[channel, where]
+    area = np.bincount(ids, minlength=mask.count + 1)
+    mean_x, mean_y, mean_p = (_sums(ids, values, mask.count) / np.maximum(area, 1) for values in (x, y, certainty))
     boxes = ndimage.find_objects(mask.objects)
     return tuple(
         MeasuredObject(

@@ -27,8 +27,8 @@ def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, *
         (np.full((9, 9, 1), 125, np.uint8), {}, ["constant_image"]),
         (COLOUR, {}, ["colour_discarded"]),
         (np.repeat(RANDOM, 3, axis=2), {}, []),  # grey, stored as colour
-        (RANDOM, {"size": (40, 40)}, []),
-        (RANDOM, {"size": (41, 41)}, ["upscaled"]),
+        (RANDOM, {"size": (80, 80)}, []),
+        (RANDOM, {"size": (81, 81)}, ["upscaled"]),
         (RANDOM, {"size": (20, 14)}, []),
         (RANDOM, {"size": (20, 13)}, ["aspect_ratio"]),
         (RANDOM // 2, {"intensity": USUAL}, ["unlike_training_data", "unlike_training_data"]),

@@ -19,7 +19,7 @@ from service.settings import Settings
 OnReady = Callable[[Repository], None]
 
 
-class Service:
+class Runtime:
     """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
 
     def __init__(self, settings: Settings, *, on_ready: OnReady) -> None:
