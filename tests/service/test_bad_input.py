@@ -94,7 +94,7 @@ BAD_REQUESTS = {
     "a URL in the file": ("/predict", {}, form(b"https://example.org/a.png"), 400, "url_not_fetched", "own bytes"),
     "text in the file field": ("/predict", {"image": "scan.png"}, form(GOOD), 400, "malformed_request", "send a file"),
     "an unknown field": ("/predict", {"topk": "2"}, form(GOOD), 400, "unknown_field", "'image', 'model', 'top_k'"),
-    "a file in another field": ("/predict", {}, [("file", ("a", GOOD))], 400, "malformed_request", "belongs in the field"),
+    "a file elsewhere": ("/predict", {}, [("file", ("a", GOOD))], 400, "malformed_request", "belongs in the field"),
     "a field twice": ("/predict?top_k=1", {"top_k": "2"}, form(GOOD), 400, "malformed_request", "'top_k' is given tw"),
     "an unknown format": ("/cam", {"format": "jpeg"}, form(GOOD), 422, "invalid_option", "'overlay', 'heatmap' or"),
     "a format of later": ("/segment", {"model": "blobs", "format": "rle"}, form(GOOD), 422, "invalid_option", "'rle'"),
