@@ -10,8 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 .PHONY: serve test test-slow check format benchmark image clean
 
 serve: .venv/serve-$(ORT)
-	@BENTOML_DO_NOT_TRACK=True ORT_DISABLE_TELEMETRY=1 STRIATE_MODELS=$(MODELS) STRIATE_DEVICE=$(DEVICE) \
-		$(BIN)/bentoml serve service.app:Striate --host 127.0.0.1 --port $(PORT)
+	@STRIATE_MODELS=$(MODELS) STRIATE_DEVICE=$(DEVICE) $(BIN)/python -m service --port $(PORT)
 
 test: .venv/test
 	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark"
