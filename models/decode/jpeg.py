@@ -5,10 +5,9 @@ import io
 import numpy as np
 import PIL.Image
 
+from models.decode.exif import orientation
 from models.errors import DamagedImage, TooManyPixels
 from models.image import Image, upright, without_alpha
-
-ORIENTATION = 274  # the EXIF tag
 
 # Pillow's own limit only warns; read() refuses before a pixel is decoded.
 PIL.Image.MAX_IMAGE_PIXELS = None
@@ -24,9 +23,9 @@ def read(data: bytes, *, max_pixels: int) -> Image:
         picture = PIL.Image.open(io.BytesIO(data), formats=["JPEG"])
         if picture.width * picture.height > max_pixels:
             raise TooManyPixels(width=picture.width, height=picture.height, limit=max_pixels)
-        orientation = int(picture.getexif().get(ORIENTATION, 1))
+        turn = orientation(picture.getexif())
         # CMYK is the one JPEG colour model that is no (grey or RGB) intensity; it has 8 bits, so converting loses none.
         pixels = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
     except (OSError, SyntaxError, ValueError) as error:
         raise DamagedImage("jpeg", str(error).rstrip(".")) from error
-    return Image(upright(without_alpha(pixels), orientation), format="jpeg")
+    return Image(upright(without_alpha(pixels), turn), format="jpeg")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import imagecodecs
 from PIL.Image import Exif
 
+from models.decode.exif import orientation
 from models.errors import DamagedImage, TooManyPixels
 from models.image import Image, upright, without_alpha
 
@@ -14,7 +15,6 @@ from models.image import Image, upright, without_alpha
 logging.getLogger("imagecodecs").disabled = True
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-ORIENTATION = 274  # the EXIF tag
 
 
 def sniff(data: bytes) -> bool:
@@ -26,7 +26,10 @@ def read(data: bytes, *, max_pixels: int) -> Image:
     try:
         chunks = dict(_chunks(data))
         width, height = struct.unpack_from(">II", chunks[b"IHDR"])
-    except (struct.error, KeyError) as error:
+        exif = Exif()
+        exif.load(chunks.get(b"eXIf", b""))
+        turn, pixel_size_um = orientation(exif), _pixel_size(chunks)
+    except (struct.error, KeyError, SyntaxError) as error:
         raise DamagedImage("png", "its header is incomplete") from error
     if width * height > max_pixels:
         raise TooManyPixels(width=width, height=height, limit=max_pixels)
@@ -35,7 +38,7 @@ def read(data: bytes, *, max_pixels: int) -> Image:
         pixels = imagecodecs.png_decode(data)
     except (imagecodecs.PngError, ValueError) as error:
         raise DamagedImage("png", str(error)) from error
-    return Image(upright(without_alpha(pixels), _orientation(chunks)), format="png", pixel_size_um=_pixel_size(chunks))
+    return Image(upright(without_alpha(pixels), turn), format="png", pixel_size_um=pixel_size_um)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -47,12 +50,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         yield kind, data[offset + 8 : offset + 8 + length]
         offset += length + 12
-
-
-def _orientation(chunks: dict[bytes, bytes]) -> int:
-    exif = Exif()
-    exif.load(chunks.get(b"eXIf", b""))
-    return int(exif.get(ORIENTATION, 1))
 
 
 def _pixel_size(chunks: dict[bytes, bytes]) -> float | None:

@@ -1,10 +1,17 @@
-"""TIFF, BigTIFF, ImageJ and OME-TIFF: one plane, grey or colour, integers or floats."""
+"""TIFF, BigTIFF, ImageJ and OME-TIFF: one plane, grey or colour, integers or floats.
+
+The file is a stranger's. tifffile's notion of a series is not used: it follows cyclic pages for ever, and believes
+the sizes that metadata claim. Pages are read one by one, and only what was checked is decoded.
+"""
 
 import io
 import logging
+import math
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -16,6 +23,13 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 274
 CENTIMETRE = 3
 MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "\\u00B5m": 1.0}
+GREY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE"}
+JPEG = tifffile.COMPRESSION.JPEG
+# Each of these decodes into a buffer of the size that the page states, whatever the compressed data hold.
+BOUNDED = {"NONE", "CCITTRLE", "CCITT_T4", "CCITT_T6", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD"}
+# Vendors' kinds of TIFF, for which tifffile would read more than the pages that are asked for.
+PLAIN: dict[str, Any] = {f"is_{flag}": False for flag in tifffile.TIFF.FILE_FLAGS - {"ome", "imagej"}}
+MAX_CHANNELS = 4
 
 # tifffile logs what it dislikes in a file, tag contents included; a tag may hold a name.
 logging.getLogger("tifffile").disabled = True
@@ -28,15 +42,13 @@ def sniff(data: bytes) -> bool:
 def read(data: bytes, *, max_pixels: int) -> Image:
     """TIFF bytes -> Image in the file's own dtype; raises UnsupportedImage for stacks and for more than 4 channels."""
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page, shape, axes = file.pages.first, file.series[0].shape, file.series[0].axes
-            if page.imagewidth * page.imagelength > max_pixels:
-                raise TooManyPixels(width=page.imagewidth, height=page.imagelength, limit=max_pixels)
-            _refuse_stack(shape, axes)
-            pixels = _channels_last(file.series[0].asarray(maxworkers=1), axes)
-            pixels = _intensities(pixels, page)
-            orientation = page.tags.valueof(ORIENTATION, 1)
-            pixel_size_um = _pixel_size(file, page)
+        with tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN) as file:
+            planes = _planes(file)
+            for page in planes:
+                _check(page, data, max_pixels=max_pixels)
+            pixels = np.concatenate([_pixels(page) for page in planes], axis=2)
+            orientation = int(planes[0].tags.valueof(ORIENTATION, 1))
+            return Image(upright(pixels, orientation), format="tiff", pixel_size_um=_pixel_size(file, planes[0]))
     # What a damaged file makes tifffile and its codecs raise; each of these was seen in a fuzzed file.
     except (
         tifffile.TiffFileError,
@@ -45,44 +57,119 @@ def read(data: bytes, *, max_pixels: int) -> Image:
         AttributeError,
         IndexError,
         KeyError,
+        MemoryError,
         OSError,
+        OverflowError,
         RuntimeError,
         TypeError,
         ValueError,
         ZeroDivisionError,
     ) as error:
         raise DamagedImage("tiff", type(error).__name__) from error
-    return Image(upright(pixels, int(orientation)), format="tiff", pixel_size_um=pixel_size_um)
 
 
-def _refuse_stack(shape: tuple[int, ...], axes: str) -> None:
-    extra = {axis: size for axis, size in zip(axes, shape) if axis not in "YXSC" and size > 1}
-    channels = int(np.prod([size for axis, size in zip(axes, shape) if axis in "SC"], dtype=int))
-    if extra or not 1 <= channels <= 4:
-        what = ", ".join(f"{axis} = {size}" for axis, size in zip(axes, shape))
-        raise UnsupportedImage(f"The TIFF holds {what}; this service takes one plane (Y, X) of 1 to 4 channels.")
+def _planes(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that make up the image: the first, or three that the file says are its channels.
+
+    Further pages of another size (a thumbnail, a pyramid's levels) are left alone.
+    """
+    pages = list(_first_pages(file))
+    planes = [page for page in pages if (page.shape, page.dtype) == (pages[0].shape, pages[0].dtype)]
+    sizes = _stack_sizes(file)
+    stated = math.prod(sizes.values())
+    if len(planes) == 1 and (stated == 1 or stated == pages[0].samplesperpixel):
+        return planes
+    if len(planes) == 3 and sizes.get("C") == stated == 3 and pages[0].samplesperpixel == 1:
+        return planes
+    what = ", ".join(f"{axis} = {size}" for axis, size in sizes.items()) or f"{len(planes)} or more images of one size"
+    raise UnsupportedImage(
+        f"The TIFF holds {what}; this service takes one plane (Y, X) of 1 to {MAX_CHANNELS} channels."
+    )
 
 
-def _channels_last(pixels: Array, axes: str) -> Array:
-    """An array with axes such as "YX", "CYX" or "YXS" -> (H, W, C)."""
-    keep = [i for i, axis in enumerate(axes) if axis in "YXSC"]
-    pixels = pixels.reshape([pixels.shape[i] for i in keep])
-    kept = "".join(axes[i] for i in keep)
-    order = [kept.index("Y"), kept.index("X"), *(i for i, axis in enumerate(kept) if axis in "SC")]
-    pixels = pixels.transpose(order)
-    return pixels.reshape(*pixels.shape[:2], -1)
+def _first_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
+    for index in range(MAX_CHANNELS + 1):
+        try:
+            yield file.pages[index]
+        except IndexError:
+            return
 
 
-def _intensities(pixels: Array, page: tifffile.TiffPage) -> Array:
-    """Stored values (H, W, C) -> intensities: palette looked up, white-is-zero inverted, alpha dropped, real only."""
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        return np.ascontiguousarray(np.moveaxis(page.colormap[:, pixels[:, :, 0]], 0, 2))
+def _stack_sizes(file: tifffile.TiffFile) -> dict[str, int]:
+    """How many channels, slices, time points the metadata state, where they state it."""
+    if file.is_ome and file.ome_metadata:
+        found = {axis: re.search(rf'\bSize{axis}="(\d+)"', file.ome_metadata) for axis in "CZT"}
+        return {axis: int(match.group(1)) for axis, match in found.items() if match}
+    if file.is_imagej:
+        stated = file.imagej_metadata or {}
+        sizes = {axis: int(stated.get(key, 1)) for axis, key in zip("CZT", ("channels", "slices", "frames"))}
+        return sizes if math.prod(sizes.values()) == int(stated.get("images", 1)) else {"I": int(stated["images"])}
+    shaped = re.search(r'"axes": "C(?:YX|XY)"', file.pages.first.description)  # tifffile's own, beside "shape"
+    return {"C": len(list(_first_pages(file)))} if shaped else {}
+
+
+def _check(page: tifffile.TiffPage, data: bytes, *, max_pixels: int) -> None:
+    """Refuses, before anything is decoded, what is too large or no grey or colour image."""
+    sizes = [(page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)][: 1 + page.is_tiled]
+    for height, width in sizes:
+        if not (isinstance(height, int) and isinstance(width, int) and height * width > 0):
+            raise DamagedImage("tiff", "a size that it states is no positive number")
+        if height * width > max_pixels:
+            raise TooManyPixels(width=width, height=height, limit=max_pixels)
+    if page.is_tiled and page.tilelength * page.tilewidth < 64:  # a file of such tiles would take hours
+        raise DamagedImage("tiff", f"its tiles are {page.tilewidth} x {page.tilelength} pixels")
+    if page.imagedepth != 1 or not 1 <= page.samplesperpixel <= MAX_CHANNELS:
+        what = f"Z = {page.imagedepth}, S = {page.samplesperpixel}"
+        raise UnsupportedImage(f"The TIFF holds {what}; this service takes one plane of 1 to 4 channels.")
+    photometric, compression = page.photometric, page.compression
+    if photometric.name not in GREY_OR_COLOUR and (photometric.name, compression) != ("YCBCR", JPEG):
+        raise UnsupportedImage(f"The TIFF's colours are {photometric.name}; this service takes grey, RGB and palettes.")
+    if compression == JPEG:
+        _check_jpegs(page, data)
+    elif compression.name not in BOUNDED:
+        raise UnsupportedImage(
+            f"The TIFF is compressed by {compression.name}; this service takes JPEG, {', '.join(sorted(BOUNDED))}."
+        )
+
+
+def _check_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
+    """A JPEG says its own size: it must not be more than its tile or strip."""
+    strip = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    limit = math.prod((page.tilelength, page.tilewidth) if page.is_tiled else strip)
+    for offset, length in zip(page.dataoffsets, page.databytecounts):
+        height, width = _jpeg_size(data[offset : offset + length])
+        if height * width > limit:
+            raise DamagedImage("tiff", f"a JPEG of {width} x {height} stands where {limit:,} pixels belong")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width from a JPEG's frame header (SOF); raises struct.error or ValueError if there is none."""
+    offset = 2
+    while True:
+        start, marker, length = struct.unpack_from(">BBH", data, offset)
+        if start != 0xFF or length < 2:
+            raise ValueError("no JPEG marker where one belongs")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the others define tables
+            height, width = struct.unpack_from(">HH", data, offset + 5)
+            return height, width
+        offset += 2 + length
+
+
+def _pixels(page: tifffile.TiffPage) -> Array:
+    """A page -> (H, W, C) intensities: palette looked up, white-is-zero inverted, alpha dropped, real numbers only."""
+    pixels = page.asarray(maxworkers=1)
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, 2)
+    elif page.axes not in ("YX", "YXS"):
+        raise UnsupportedImage(f"The TIFF's axes are {page.axes}; this service takes one plane of 1 to 4 channels.")
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        return np.ascontiguousarray(np.moveaxis(page.colormap[:, pixels], 0, 2))
+    if pixels.dtype.kind not in "biuf":
+        raise UnsupportedImage(f"The TIFF holds {pixels.dtype} values; this service takes integers and real numbers.")
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
+        pixels = (2**page.bitspersample - 1 - pixels.astype(np.uint64)).astype(pixels.dtype)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.kind not in "iuf":
-        raise UnsupportedImage(f"The TIFF holds {pixels.dtype} values; this service takes integers and real numbers.")
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
     return without_alpha(pixels)
 
 
@@ -92,14 +179,19 @@ def _pixel_size(file: tifffile.TiffFile, page: tifffile.TiffPage) -> float | Non
     Resolutions per inch are left alone: they are nearly always a printer's 72 or 300, not the specimen's.
     """
     if file.is_ome and file.ome_metadata:
-        size = re.search(r'PhysicalSizeX="([0-9.eE+-]+)"', file.ome_metadata)
-        unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', file.ome_metadata)
-        scale = MICROMETRES.get(unit.group(1) if unit else "µm")
-        return float(size.group(1)) * scale if size and scale else None
-    pixels, units = page.tags.valueof("XResolution", (0, 1))
-    if not pixels:
-        return None
-    if file.is_imagej:
-        scale = MICROMETRES.get((file.imagej_metadata or {}).get("unit", ""))
-        return scale * units / pixels if scale else None
-    return 1e4 * units / pixels if page.tags.valueof("ResolutionUnit", 0) == CENTIMETRE else None
+        names = ["PhysicalSizeX", "PhysicalSizeY" if "PhysicalSizeY=" in file.ome_metadata else "PhysicalSizeX"]
+        sides = [_ome_length(file.ome_metadata, name) for name in names]
+    else:
+        unit = (file.imagej_metadata or {}).get("unit", "") if file.is_imagej else ""
+        centimetres = not file.is_imagej and page.tags.valueof("ResolutionUnit", 0) == CENTIMETRE
+        scale = 1e4 if centimetres else MICROMETRES.get(unit, math.nan)
+        counts = [page.tags.valueof(f"{axis}Resolution", (0, 1)) for axis in "XY"]
+        sides = [scale * units / pixels if pixels else math.nan for pixels, units in counts]
+    square = math.isclose(*sides, rel_tol=1e-3) and 0 < sides[0] < math.inf
+    return float(sides[0]) if square else None
+
+
+def _ome_length(xml: str, name: str) -> float:
+    size = re.search(rf'\b{name}="([0-9.eE+-]+)"', xml)
+    unit = re.search(rf'\b{name}Unit="([^"]+)"', xml)
+    return float(size.group(1)) * MICROMETRES.get(unit.group(1) if unit else "µm", math.nan) if size else math.nan
