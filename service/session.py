@@ -16,6 +16,8 @@ Device = Literal["auto", "cpu", "cuda"]
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
+onnxruntime.disable_telemetry_events()
+
 _ORT_ERRORS = (  # they have no common base of their own
     ort.EPFail, ort.EngineError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
     ort.NoSuchFile, ort.NotFound, ort.NotImplemented, ort.RuntimeException,

@@ -1,8 +1,7 @@
-"""The real thing: `bentoml serve` in a process of its own, asked over a socket."""
+"""The real thing: `python -m service`, which is `bentoml serve`, in a process of its own, asked over a socket."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,25 +17,19 @@ from service.announce import SAMPLE
 from tests import tiny
 from tests.service.files import form, grey, jpeg
 from tests.service.test_routes import HALVES
+from tests.serving import free_port
 
 pytestmark = pytest.mark.slow
-BENTOML = Path(sys.executable).with_name("bentoml")
 ROOT = Path(__file__).parents[2]
 
 
 def environment(**variables: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STRIATE_", "BENTOML_"))}
-    return {**inherited, "BENTOML_DO_NOT_TRACK": "True", **variables}
+    return {**inherited, **variables}
 
 
 def command(port: int) -> list[str]:
-    return [str(BENTOML), "serve", "service.app:Striate", "--host", "127.0.0.1", "--port", str(port)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return [sys.executable, "-m", "service", "--port", str(port)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.spec import CamSpec
 from service.errors import UnknownLabel
 from service.tasks.cam import activation_map, laid_over, place_of, positive_part
 from tests.service.test_tiling import spec_of
@@ -24,28 +25,23 @@ def test_the_class_is_the_one_asked_for_or_the_most_probable(label: str | None, 
     assert found.values.shape == (5, 9)
 
 
-def test_enlarging_keeps_corners_and_mean() -> None:
+def test_the_map_is_enlarged_bilinearly_between_the_centres_of_what_its_pixels_see() -> None:
     values = activation_map(OUTPUTS, SPEC, label="b", size=(8, 8)).values
-    assert (values[0, 0], values[0, -1], values[-1, 0], values[-1, -1]) == (0, 2, 4, 6)
-    assert values.mean() == pytest.approx(3.0)
+    assert values.dtype == np.float32
+    assert values[0].tolist() == [0, 0, 0.25, 0.75, 1.25, 1.75, 2, 2]  # centres at 1.5 and 5.5
+    assert values[:, 0].tolist() == [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]
 
 
 @pytest.mark.parametrize(
-    ("origin", "stride", "size", "wanted"),
-    [
-        (0.0, 4, (8, 8), [0, 1, 2, 3, 4, 4, 4, 4]),  # centred on pixels 0 and 4, and level beyond
-        (1.5, 4, (8, 8), [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]),  # as if stretched
-        (0.0, 4, (4, 8), [0.5, 2.5, 4, 4]),  # an image of half the height: its pixel 0 is between 0 and 1
-    ],
+    ("origin", "stride", "centres"), [(0.0, 4.0, (0, 16)), (2.0, 3.0, (8, 20)), (1.5, 4.0, (6, 22))]
 )
-def test_a_map_is_laid_where_its_receptive_fields_are(
-    origin: float, stride: float, size: tuple[int, int], wanted: list[float]
-) -> None:
-    cam = {"method": "cam", "size": (2, 2), "origin": origin, "stride": stride}
-    spec = spec_of(task="classification", stride=1, input={"channels": 1, "size": (8, 8), "steps": []}, cam=cam)
-    values = laid_over(np.array([[0.0, 0.0], [4.0, 4.0]], np.float32), spec, size=size)
-    assert values[:, 0].tolist() == pytest.approx(wanted)
-    assert (values == values[:, :1]).all()
+def test_a_peak_stays_where_the_network_saw_it(origin: float, stride: float, centres: tuple[int, int]) -> None:
+    """The image is four times the network's input: input pixel p covers the image's 4 p to 4 p + 3."""
+    cam = CamSpec(method="cam", size=(2, 2), origin=origin, stride=stride)
+    spec = SPEC.model_copy(update={"cam": cam})
+    values = laid_over(np.array([[0.0, 1.0], [0.0, 1.0]], np.float32), spec, size=(32, 32))[0]
+    middle = np.interp(0.5, values, np.arange(32))  # halfway between the two centres
+    assert middle == pytest.approx(sum(centres) / 2 + 1.5)
 
 
 def test_an_unknown_label_is_told_before_anything_is_decoded() -> None:
