@@ -116,6 +116,15 @@ class UnknownLabel(RequestError):
         super().__init__(f"The model {model!r} has no label {label[:100]!r}; it has {listed(labels)}.")
 
 
+class ValuesTooLarge(RequestError):
+    code = "values_too_large"
+
+    def __init__(self, *, low: float, high: float) -> None:
+        super().__init__(
+            f"The image's values, from {low:.4g} to {high:.4g}, are too large for this model: they overflow."
+        )
+
+
 class TooManyObjects(RequestError):
     code = "too_many_objects"
 
@@ -189,6 +198,7 @@ STATUS: dict[type[StriateError], int] = {
     UnsupportedImage: 422,
     ImageTooSmall: 422,
     NotFinite: 422,
+    ValuesTooLarge: 422,
     WrongTask: 422,
     NoMap: 422,
     UnknownLabel: 422,

@@ -16,6 +16,7 @@ from models.image import Array, Image
 from models.preprocess import pad, prepare
 from models.spec import ModelSpec
 from service.cautions import cautions
+from service.errors import ValuesTooLarge
 from service.metrics import Metrics
 from service.repository import Served
 from service.schemas import (
@@ -167,6 +168,7 @@ class Pipeline:
         ready.watch.add("queue", ran.queue_s)
         ready.watch.add("infer", ran.infer_s)
         self._metrics.batch_size.labels(ready.model.spec.name).observe(ran.batch_size)
+        _check_finite(ran.outputs["probabilities"], ready.image)
         return {name: output[0] for name, output in ran.outputs.items()}
 
     async def _probability_maps(self, ready: Ready, *, deadline: float) -> Array:
@@ -209,6 +211,13 @@ def read(data: bytes, spec: ModelSpec, *, max_pixels: int) -> tuple[Image, Input
 
 
 def prepare_and_judge(image: Image, spec: ModelSpec) -> tuple[Array, tuple[Caution, ...]]:
-    """Image -> tensor (C, H, W) float32 and what speaks against trusting the answer. Raises NotFinite."""
-    tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
+    """Image -> tensor (C, H, W) float32, what speaks against trusting the answer. Raises NotFinite, ValuesTooLarge."""
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused next
+        tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
+    _check_finite(tensor, image)
     return tensor, cautions(image, tensor, spec)
+
+
+def _check_finite(values: Array, image: Image) -> None:
+    if not np.isfinite(values).all():
+        raise ValuesTooLarge(low=float(image.pixels.min()), high=float(image.pixels.max()))

@@ -206,10 +206,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         loading = asyncio.create_task(runtime.start(open_session))
+        loading.add_done_callback(_log_failure)
         try:
             yield
         finally:
-            await loading
+            await asyncio.wait([loading])
             runtime.close()
 
     routes = Routes(runtime).table()
@@ -220,6 +221,13 @@ def create_app(
         middleware=[Middleware(Observed, metrics=runtime.metrics, routes=paths)],
         exception_handlers={StriateError: handle, HTTPException: routing_error(paths)},
     )
+
+
+def _log_failure(loading: asyncio.Task[None]) -> None:
+    """Loading does not fail over a package, so this is a bug; the service stays alive and not ready, which is seen."""
+    error = loading.exception()
+    if isinstance(error, Exception):
+        log_bug(error, Exchange("start"))
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

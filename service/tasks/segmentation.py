@@ -105,10 +105,11 @@ def probabilities(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
 
 
 def edges(objects: Array) -> Array:
-    """(H, W) int -> (H, W) bool: pixels whose left or upper neighbour is of another object, or of none."""
+    """(H, W) int -> (H, W) bool: pixels of which one of four neighbours is of another object, or of none."""
     edge = np.zeros(objects.shape, bool)
-    edge[1:] |= objects[1:] != objects[:-1]
-    edge[:, 1:] |= objects[:, 1:] != objects[:, :-1]
+    down, right = objects[1:] != objects[:-1], objects[:, 1:] != objects[:, :-1]
+    for side, differs in ((edge[1:], down), (edge[:-1], down), (edge[:, 1:], right), (edge[:, :-1], right)):
+        side |= differs
     return edge
 
 

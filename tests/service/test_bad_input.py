@@ -32,6 +32,12 @@ BAD_IMAGES = {
     "smaller than the network can take": (grey(9, height=3, width=30), 422, "image_too_small", "30 x 3"),
     "NaN pixels": (tiff(NAN), 422, "not_finite", "1 pixel"),
     "infinite pixels": (tiff(INFINITE), 422, "not_finite", "NaN or infinite"),
+    "values that overflow in single precision": (
+        tiff(np.full((8, 8), 1e300)),
+        422,
+        "values_too_large",
+        "from 1e+300 to 1e+300",
+    ),
     "a stack of planes": (tiff(np.zeros((5, 8, 8), np.uint8)), 422, "unsupported_image", "one plane"),
     "complex numbers": (tiff(np.zeros((8, 8), np.complex64)), 422, "unsupported_image", "complex64"),
 }
@@ -231,3 +237,13 @@ async def test_a_body_that_never_ends_is_given_up(serving: Client) -> None:
     async with serving(timeout_s=0.2) as http:
         late = await http.post("/predict", content=stalled(), headers={"Content-Type": "image/png"})
     assert (late.status_code, late.json()["code"]) == (504, "deadline_passed")
+
+
+async def test_values_that_overflow_inside_the_network_are_refused(serving: Client, tmp_path: Path) -> None:
+    tiny.brightness(tmp_path, input={"channels": 1, "size": (8, 8), "steps": [{"id": "ensure_dtype"}]})
+    async with serving(models=tmp_path) as http:
+        refused = await http.post("/predict", files=form(tiff(np.full((8, 8), 3e38, np.float32))))
+        after = await http.post("/predict", files=form(GOOD))
+    assert (refused.status_code, refused.json()["code"]) == (422, "values_too_large")
+    assert "from 3e+38 to 3e+38" in refused.json()["error"]
+    assert after.status_code == 200

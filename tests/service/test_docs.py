@@ -1,13 +1,14 @@
 """docs/api.md says what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
-from service.routes import Routes, create_app
+from service.routes import VERSION, Routes, create_app
 from service.schemas import CamOptions, PredictOptions, SegmentOptions, WarningCode
 from service.settings import Settings
 
@@ -49,3 +50,8 @@ def test_every_handler_says_what_it_answers() -> None:
     assert all(route.endpoint.__doc__ for route in app.routes)
     assert len({route.endpoint for route in app.routes}) == len(app.routes) - 1  # /healthz is /livez
     assert Routes.__doc__
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION

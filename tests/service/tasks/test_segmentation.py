@@ -40,8 +40,10 @@ def test_background_is_0_in_a_mask_and_the_others_count_up(labels: tuple[str, ..
 
 
 def test_edges_are_where_a_neighbour_is_another() -> None:
-    objects = np.array([[0, 1, 1, 2], [0, 1, 1, 2]])
-    assert edges(objects).tolist() == [[False, True, False, True], [False, True, False, True]]
+    objects = np.zeros((5, 7), int)
+    objects[1:4, 1:4], objects[1:4, 4:6] = 1, 2
+    shown = ["".join("#" if edge and here else "." for edge, here in zip(*row)) for row in zip(edges(objects), objects)]
+    assert shown == [".......", ".#####.", ".#.###.", ".#####.", "......."]
 
 
 def test_objects_of_two_classes_are_measured() -> None:
