@@ -26,7 +26,21 @@ MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3,
 GREY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE"}
 JPEG = tifffile.COMPRESSION.JPEG
 # Each of these decodes into a buffer of the size that the page states, whatever the compressed data hold.
-BOUNDED = {"NONE", "CCITTRLE", "CCITT_T4", "CCITT_T6", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA", "ZSTD"}
+BOUNDED = {
+    tifffile.COMPRESSION[name]
+    for name in (
+        "NONE",
+        "CCITTRLE",
+        "CCITT_T4",
+        "CCITT_T6",
+        "LZW",
+        "ADOBE_DEFLATE",
+        "DEFLATE",
+        "PACKBITS",
+        "LZMA",
+        "ZSTD",
+    )
+}
 # Vendors' kinds of TIFF, for which tifffile would read more than the pages that are asked for.
 PLAIN: dict[str, Any] = {f"is_{flag}": False for flag in tifffile.TIFF.FILE_FLAGS - {"ome", "imagej"}}
 MAX_CHANNELS = 4
@@ -92,7 +106,16 @@ def _first_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
         try:
             yield file.pages[index]
         except IndexError:
+            if _link(file):
+                raise DamagedImage("tiff", "its pages lead out of the file") from None
             return
+
+
+def _link(file: tifffile.TiffFile) -> int:
+    """The offset of the page after the last one that could be found; 0 where the file really ends."""
+    file.filehandle.seek(file.pages.next_page_offset)
+    link: tuple[int] = struct.unpack(file.tiff.offsetformat, file.filehandle.read(file.tiff.offsetsize))
+    return link[0]
 
 
 def _stack_sizes(file: tifffile.TiffFile) -> dict[str, int]:
@@ -126,9 +149,10 @@ def _check(page: tifffile.TiffPage, data: bytes, *, max_pixels: int) -> None:
         raise UnsupportedImage(f"The TIFF's colours are {photometric.name}; this service takes grey, RGB and palettes.")
     if compression == JPEG:
         _check_jpegs(page, data)
-    elif compression.name not in BOUNDED:
+    elif compression not in BOUNDED:
         raise UnsupportedImage(
-            f"The TIFF is compressed by {compression.name}; this service takes JPEG, {', '.join(sorted(BOUNDED))}."
+            f"The TIFF is compressed by {compression.name}; this service takes none, LZW, Deflate, Zstandard, LZMA,"
+            " PackBits, CCITT and JPEG."
         )
 
 
