@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from models.image import Array
-from service.errors import DeadlinePassed, QueueFull
+from service.deadline import Deadline
+from service.errors import QueueFull
 from service.session import Session
 
 
@@ -24,10 +25,9 @@ class Ran:
 class Batcher:
     """Takes items from many requests to one session. A failing or cancelled item affects no other."""
 
-    def __init__(self, session: Session, *, length: int, timeout_s: float) -> None:
+    def __init__(self, session: Session, *, length: int) -> None:
         self._session = session
         self._length = length
-        self._timeout_s = timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
         self._pending = 0
 
@@ -36,23 +36,20 @@ class Batcher:
         """Items that wait or run."""
         return self._pending
 
-    async def submit(self, tensor: Array, outputs: Sequence[str], *, deadline: float) -> Ran:
-        """tensor (1, C, H, W) float32 -> its outputs. deadline is the event loop's time.
+    async def submit(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline, admitted: bool = False) -> Ran:
+        """tensor (1, C, H, W) float32 -> its outputs. admitted: a later tile of an image that was let in.
 
         Raises QueueFull at once, DeadlinePassed when it is time; an item that has not begun by then never runs.
         """
-        if self._pending >= self._length:
+        if self._pending >= self._length and not admitted:
             raise QueueFull(self._length)
         self._pending += 1
         waiting = asyncio.get_running_loop().run_in_executor(
             self._thread, self._run, tensor, outputs, time.perf_counter()
         )
         waiting.add_done_callback(self._finished)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await waiting
-        except TimeoutError:
-            raise DeadlinePassed(self._timeout_s) from None
+        async with deadline.enforced():
+            return await waiting
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)

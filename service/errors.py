@@ -159,7 +159,7 @@ class QueueFull(Busy):
     code = "queue_full"
 
     def __init__(self, length: int) -> None:
-        super().__init__(f"{length} requests are waiting for this model, which is all it takes; send it again later.")
+        super().__init__(f"{length} images are waiting already, which is all that may; send it again later.")
 
 
 class NotReady(Busy):

@@ -49,7 +49,7 @@ async def incoming(request: Request, *, max_bytes: int) -> Incoming:
     if length.isdecimal() and int(length) > max_bytes:
         raise TooManyBytes(max_bytes)
     body = _bounded(request, max_bytes)
-    kind = request.headers.get("content-type", "")
+    kind = request.headers.get("content-type", "").lower()
     if kind.startswith("multipart/form-data"):
         images, fields = await _multipart(request, body)
     elif kind.startswith("image/") or kind == "application/octet-stream":
@@ -104,7 +104,10 @@ async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> tup
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise MalformedRequest(f"The multipart body cannot be read: {error.message.rstrip('.')}.") from error
+        raise MalformedRequest(
+            f"The multipart body cannot be read: {error.message.rstrip('.')}. A file's part has a filename, "
+            "as curl -F image=@scan.png gives it."
+        ) from error
     images: list[bytes] = []
     fields: list[tuple[str, str]] = []
     try:

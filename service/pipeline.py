@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
@@ -16,7 +17,8 @@ from models.image import Array, Image
 from models.preprocess import pad, prepare
 from models.spec import ModelSpec
 from service.cautions import cautions
-from service.errors import ValuesTooLarge
+from service.deadline import Deadline
+from service.errors import QueueFull, ValuesTooLarge
 from service.metrics import Metrics
 from service.repository import Served
 from service.schemas import (
@@ -97,25 +99,26 @@ class Pipeline:
         self._settings = settings
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
+        self._preparing = 0
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def predict(
-        self, data: bytes, model: Served, options: PredictOptions, *, deadline: float
+        self, data: bytes, model: Served, options: PredictOptions, *, deadline: Deadline
     ) -> Result[tuple[ClassProbability, ...]]:
-        """Which classes the image shows. deadline is the event loop's time."""
-        ready = await self._ready(data, model)
+        """Which classes the image shows."""
+        ready = await self._ready(data, model, deadline=deadline)
         outputs = await self._run(ready, ready.tensor, ("probabilities",), deadline=deadline)
         with ready.watch.stage("postprocess"):
             classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
         self._count(model, classes[0].label, classes[0].probability)
         return ready.result(classes)
 
-    async def cam(self, data: bytes, model: Served, options: CamOptions, *, deadline: float) -> Result[Mapped]:
+    async def cam(self, data: bytes, model: Served, options: CamOptions, *, deadline: Deadline) -> Result[Mapped]:
         """Where the network saw a class."""
         cam.place_of(options.label, model.spec)
-        ready = await self._ready(data, model)
+        ready = await self._ready(data, model, deadline=deadline)
         outputs = await self._run(ready, ready.tensor, ("probabilities", "cam"), deadline=deadline)
         with ready.watch.stage("postprocess"):
             size = (ready.image.height, ready.image.width)
@@ -125,7 +128,7 @@ class Pipeline:
         return ready.result(Mapped(picture, found.label, found.probability))
 
     async def segment(
-        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: float
+        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Segmented]:
         """Which pixels belong to what, as a picture."""
         ready, mask = await self._mask(data, model, deadline=deadline)
@@ -134,7 +137,7 @@ class Pipeline:
         return ready.result(Segmented(picture, mask.count))
 
     async def measure(
-        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: float
+        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Measured]:
         """The objects found, in numbers."""
         ready, mask = await self._mask(data, model, deadline=deadline)
@@ -144,34 +147,49 @@ class Pipeline:
             objects = await self._thread(measure_objects, mask, pixel_size_um=size)
         return ready.result(Measured(size, classes, objects))
 
-    async def _mask(self, data: bytes, model: Served, *, deadline: float) -> tuple[Ready, segmentation.Mask]:
-        ready = await self._ready(data, model)
+    async def _mask(self, data: bytes, model: Served, *, deadline: Deadline) -> tuple[Ready, segmentation.Mask]:
+        ready = await self._ready(data, model, deadline=deadline)
         probabilities = await self._probability_maps(ready, deadline=deadline)
         with ready.watch.stage("postprocess"):
             size = (ready.image.height, ready.image.width)
             mask = await self._thread(segmentation.interpret, probabilities, model.spec, size=size)
         return ready, mask
 
-    async def _ready(self, data: bytes, model: Served) -> Ready:
+    async def _ready(self, data: bytes, model: Served, *, deadline: Deadline) -> Ready:
         watch = Stopwatch(self._metrics, model=model.spec.name)
-        with watch.stage("decode"):
-            image, info = await self._thread(read, data, model.spec, max_pixels=self._settings.max_pixels)
-        with watch.stage("preprocess"):
-            tensor, warnings = await self._thread(prepare_and_judge, image, model.spec)
+        with self._admitted():
+            async with deadline.enforced():
+                with watch.stage("decode"):
+                    image, info = await self._thread(read, data, model.spec, max_pixels=self._settings.max_pixels)
+                with watch.stage("preprocess"):
+                    tensor, warnings = await self._thread(prepare_and_judge, image, model.spec)
         for warning in warnings:
             self._metrics.input_warnings.labels(model.spec.name, warning.code).inc()
         return Ready(model, image, info, tensor, warnings, watch)
 
-    async def _run(self, ready: Ready, tensor: Array, outputs: Sequence[str], *, deadline: float) -> dict[str, Array]:
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Counts an image that is made ready. Raises QueueFull: those that wait for a thread must be bounded too."""
+        if self._preparing >= self._settings.queue_length:
+            raise QueueFull(self._settings.queue_length)
+        self._preparing += 1
+        try:
+            yield
+        finally:
+            self._preparing -= 1
+
+    async def _run(
+        self, ready: Ready, tensor: Array, outputs: Sequence[str], *, deadline: Deadline, admitted: bool = False
+    ) -> dict[str, Array]:
         """tensor (C, H, W) -> each output without its batch axis."""
-        ran = await ready.model.batcher.submit(tensor[None], outputs, deadline=deadline)
+        ran = await ready.model.batcher.submit(tensor[None], outputs, deadline=deadline, admitted=admitted)
         ready.watch.add("queue", ran.queue_s)
         ready.watch.add("infer", ran.infer_s)
         self._metrics.batch_size.labels(ready.model.spec.name).observe(ran.batch_size)
         _check_finite(ran.outputs["probabilities"], ready.image)
         return {name: output[0] for name, output in ran.outputs.items()}
 
-    async def _probability_maps(self, ready: Ready, *, deadline: float) -> Array:
+    async def _probability_maps(self, ready: Ready, *, deadline: Deadline) -> Array:
         """(classes + auxiliary, H, W) float32 in the prepared tensor's pixels, tile by tile where it is large.
 
         Each tile queues by itself, so that a large image does not keep a small one waiting.
@@ -182,8 +200,9 @@ class Pipeline:
         grid = Grid.of(spec, tile_px=self._settings.tile_px)
         padded = await self._thread(pad, ready.tensor, min_size=grid.min_size, step=grid.step, border=grid.border)
         whole = np.empty((len(spec.channel_names), *(side - 2 * grid.border for side in padded.shape[1:])), np.float32)
-        for tile in plan(height=padded.shape[1], width=padded.shape[2], grid=grid):
-            outputs = await self._run(ready, padded[:, *tile.outer], ("probabilities",), deadline=deadline)
+        for n, tile in enumerate(plan(height=padded.shape[1], width=padded.shape[2], grid=grid)):
+            part = padded[:, *tile.outer]
+            outputs = await self._run(ready, part, ("probabilities",), deadline=deadline, admitted=n > 0)
             whole[:, *tile.inner] = outputs["probabilities"][:, *tile.crop]
         return whole[:, :height, :width]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -17,9 +18,9 @@ from starlette.routing import Route
 from models.errors import StriateError
 from service import answers
 from service.answers import json_response
+from service.deadline import Deadline
 from service.errors import (
     STATUS,
-    DeadlinePassed,
     Internal,
     MethodNotAllowed,
     NoSuchRoute,
@@ -58,7 +59,7 @@ class Call(Generic[Options]):
     images: tuple[bytes, ...]
     model: Served
     options: Options
-    deadline: float
+    deadline: Deadline
     exchange: Exchange
 
 
@@ -110,7 +111,9 @@ class Routes:
         image, rest = call.images[0], (call.model, call.options)
         if call.options.format == "measurements":
             measured = await self._pipeline.measure(image, *rest, deadline=call.deadline)
-            return json_response(answers.measurements(measured, request_id=call.exchange.request_id))
+            # Thousands of objects take a while to write down.
+            answer = await run_in_threadpool(answers.measurements, measured, request_id=call.exchange.request_id)
+            return await run_in_threadpool(json_response, answer)
         return answers.mask_picture(await self._pipeline.segment(image, *rest, deadline=call.deadline))
 
     async def models(self, _: Request) -> Response:
@@ -151,12 +154,9 @@ class Routes:
     ) -> Call[Options]:
         """Reads and checks a request. Raises RequestError or NotReady."""
         settings, repository = self._runtime.settings, self._runtime.repository
-        deadline = asyncio.get_running_loop().time() + settings.timeout_s
-        try:
-            async with asyncio.timeout_at(deadline):
-                sent = await incoming(request, max_bytes=settings.max_upload_bytes)
-        except TimeoutError:
-            raise DeadlinePassed(settings.timeout_s) from None
+        deadline = Deadline.after(settings.timeout_s)
+        async with deadline.enforced():
+            sent = await incoming(request, max_bytes=settings.max_upload_bytes)
         options = options_of(kind, sent.fields)
         name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
         model = repository.choose(name, task=task, needs_map=needs_map)
@@ -168,7 +168,8 @@ class Routes:
 
     async def _predict_each(self, call: Call[PredictOptions]) -> list[Prediction | Failure]:
         """Every image by itself, a few at a time, so that one request cannot fill the queue."""
-        at_once = asyncio.Semaphore(self._runtime.settings.worker_threads)
+        settings = self._runtime.settings
+        at_once = asyncio.Semaphore(min(settings.worker_threads, settings.queue_length))
 
         async def one(image: bytes) -> Result[tuple[ClassProbability, ...]]:
             async with at_once:

@@ -52,7 +52,7 @@ class Runtime:
             repository.load,
             settings.models,
             open_session=open_session or partial(_open_session, settings),
-            open_batcher=partial(Batcher, length=settings.queue_length, timeout_s=settings.timeout_s),
+            open_batcher=partial(Batcher, length=settings.queue_length),
             wanted=settings.wanted,
         )
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as loader:

@@ -42,7 +42,10 @@ class Settings(BaseSettings):
         min(os.cpu_count() or 1, 16), ge=1, le=256, description="Threads that decode, prepare and encode images."
     )
     queue_length: int = Field(
-        64, ge=1, le=10_000, description="Requests a model may have waiting or running; one more is answered 429."
+        64,
+        ge=1,
+        le=10_000,
+        description="Images that may wait for a thread, or for one model; one more is answered 429.",
     )
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Seconds a request may take before it is answered 504.")
     max_upload_bytes: int = Field(

@@ -9,6 +9,7 @@ import pytest
 
 from models.image import Array
 from service.batching import Batcher
+from service.deadline import Deadline
 from service.errors import DeadlinePassed, QueueFull
 
 pytestmark = pytest.mark.anyio
@@ -37,8 +38,8 @@ def item(value: float) -> Array:
     return np.array([value])
 
 
-def later(seconds: float = 5.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
+def later(seconds: float = 5.0) -> Deadline:
+    return Deadline.after(seconds)
 
 
 async def started(session: Recorder) -> None:
@@ -48,7 +49,7 @@ async def started(session: Recorder) -> None:
 async def test_items_run_in_order_and_each_gets_its_own() -> None:
     session = Recorder()
     session.gate.set()
-    batcher = Batcher(session, length=10, timeout_s=5)
+    batcher = Batcher(session, length=10)
     answers = await asyncio.gather(*(batcher.submit(item(v), ["y"], deadline=later()) for v in range(10)))
     assert [float(answer.outputs["y"][0]) for answer in answers] == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
     assert session.ran == list(range(10))
@@ -59,7 +60,7 @@ async def test_items_run_in_order_and_each_gets_its_own() -> None:
 async def test_a_failing_item_fails_alone() -> None:
     session = Recorder()
     session.gate.set()
-    batcher = Batcher(session, length=10, timeout_s=5)
+    batcher = Batcher(session, length=10)
     answers = await asyncio.gather(
         *(batcher.submit(item(v), ["y"], deadline=later()) for v in (1, -1, 3)), return_exceptions=True
     )
@@ -69,21 +70,22 @@ async def test_a_failing_item_fails_alone() -> None:
 
 async def test_one_more_than_the_queue_takes_is_refused_at_once() -> None:
     session = Recorder()
-    batcher = Batcher(session, length=2, timeout_s=5)
+    batcher = Batcher(session, length=2)
     tasks = [asyncio.create_task(batcher.submit(item(v), ["y"], deadline=later())) for v in (1, 2)]
     await started(session)
     assert batcher.depth == 2
-    with pytest.raises(QueueFull, match="2 requests"):
+    with pytest.raises(QueueFull, match="2 images"):
         await batcher.submit(item(3), ["y"], deadline=later())
+    tasks.append(asyncio.create_task(batcher.submit(item(4), ["y"], deadline=later(), admitted=True)))  # a later tile
     session.gate.set()
     await asyncio.gather(*tasks)
-    assert session.ran == [1, 2]
+    assert session.ran == [1, 2, 4]
     batcher.close()
 
 
 async def test_an_item_whose_deadline_passes_never_runs() -> None:
     session = Recorder()
-    batcher = Batcher(session, length=5, timeout_s=0.05)
+    batcher = Batcher(session, length=5)
     first = asyncio.create_task(batcher.submit(item(1), ["y"], deadline=later()))
     await started(session)
     with pytest.raises(DeadlinePassed, match=r"0\.05 s"):
@@ -97,7 +99,7 @@ async def test_an_item_whose_deadline_passes_never_runs() -> None:
 
 async def test_an_item_whose_caller_is_gone_never_runs() -> None:
     session = Recorder()
-    batcher = Batcher(session, length=5, timeout_s=5)
+    batcher = Batcher(session, length=5)
     first, gone = (asyncio.create_task(batcher.submit(item(v), ["y"], deadline=later())) for v in (1, 2))
     await started(session)
     gone.cancel()

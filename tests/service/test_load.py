@@ -90,6 +90,14 @@ async def test_a_deadline_that_passes_is_told(serving: Client, gate: threading.E
     assert after.status_code == 200
 
 
+async def test_images_that_wait_to_be_decoded_are_bounded_too(serving: Client) -> None:
+    async with serving(queue_length=1, worker_threads=1) as http:
+        answers = await asyncio.gather(*(http.post("/predict", files=form(grey(9))) for _ in range(20)))
+        after = await http.post("/predict", files=form(grey(9)))
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert after.status_code == 200
+
+
 async def test_many_requests_at_once_each_get_their_own_answer(serving: Client) -> None:
     async with serving() as http:
         values = list(range(0, 250, 10))

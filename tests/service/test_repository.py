@@ -20,7 +20,7 @@ def loaded(root: Path, *, wanted: tuple[str, ...] = ()) -> Repository:
     repository = load(
         root,
         open_session=lambda weights: OnnxSession(weights, device="cpu", threads=1),
-        open_batcher=lambda session: Batcher(session, length=4, timeout_s=1),
+        open_batcher=lambda session: Batcher(session, length=4),
         wanted=wanted,
     )
     repository.close()
