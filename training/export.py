@@ -69,7 +69,7 @@ def main(best: Path, *, root: Path) -> package.Package:
         test_input=raw,
         test_outputs=outputs,
         readme=readme(recipe, figures),
-        attachments={"sample.png": imagecodecs.png_encode(samples[0].squeeze(), level=9)},
+        attachments={"sample.png": imagecodecs.png_encode(samples[-1].squeeze(), level=9)},
     )
 
 
