@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def _load(folder: Path, file: File) -> Array:
     try:
         with (folder / file.source).open("rb") as content:
             array: Array = np.lib.format.read_array(content, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, tokenize.TokenError) as error:
         raise PackageError(f"{file.source} is not a .npy array: {error!s:.200}.") from error
     return array
 
