@@ -78,15 +78,15 @@ async def test_a_full_queue_is_told_at_once_and_when_to_come_back(serving: Clien
 
 
 async def test_a_deadline_that_passes_is_told(serving: Client, gate: threading.Event) -> None:
-    async with serving(open_session=Gated, timeout_s=0.3) as http:
+    async with serving(open_session=Gated, timeout_s=1.0) as http:
         gate.clear()
         started = time.monotonic()
         late = await asyncio.gather(*(http.post("/predict", files=form(grey(value))) for value in (1, 2)))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 8
         gate.set()
         after = await http.post("/predict", files=form(grey(1)))
     assert [(response.status_code, response.json()["code"]) for response in late] == [(504, "deadline_passed")] * 2
-    assert "0.3 s" in late[0].json()["error"]
+    assert "1 s" in late[0].json()["error"]
     assert after.status_code == 200
 
 

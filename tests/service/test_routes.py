@@ -4,6 +4,7 @@ import io
 import json
 import math
 from pathlib import Path
+from urllib.parse import unquote
 
 import imagecodecs
 import numpy as np
@@ -167,6 +168,13 @@ async def test_binary_answers_say_what_json_ones_do_in_their_headers(serving: Cl
     assert json.loads(headers["X-Striate-Input"])["width"] == 8
     assert json.loads(headers["X-Striate-Warnings"])[0]["code"] == "constant_image"
     assert set(json.loads(headers["X-Striate-Timings-Ms"])) >= {"decode", "infer", "encode"}
+
+
+async def test_a_label_that_no_header_can_hold_is_percent_encoded(serving: Client, tmp_path: Path) -> None:
+    tiny.brightness(tmp_path, classes=[{"label": "100 % Ödem\n"}, {"label": "b"}, {"label": "c"}])
+    async with serving(models=tmp_path) as http:
+        response = await http.post("/cam", files=form(grey(0)))
+    assert unquote(response.headers["X-Striate-Label"]) == "100 % Ödem\n"
 
 
 async def test_segment_numbers_objects_that_touch(serving: Client) -> None:
