@@ -29,7 +29,7 @@ class DataScienceBowl(Loader):
         files = _files(self.path)
         parts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for name in files:
-            *_, sample, kind, file = Path(name).parts if name.count("/") >= 2 else ("", "", name)
+            *_, sample, kind, file = ("", "", *name.split("/"))
             if kind in ("images", "masks") and file.endswith(".png") and not file.startswith("."):
                 parts[sample][kind].append(name)
         if not parts:
@@ -66,7 +66,7 @@ def _files(path: Path) -> tuple[str, ...]:
         return tuple(sorted(_archive(path).namelist()))
     if not path.is_dir():
         raise DataError(f"{path}: no such folder or zip file.")
-    return tuple(sorted(str(file.relative_to(path)) for file in path.rglob("*.png")))
+    return tuple(sorted(file.relative_to(path).as_posix() for file in path.rglob("*.png")))
 
 
 @cache

@@ -32,8 +32,9 @@ class MedMNIST(Loader):
         classes = self.labels or tuple(str(i) for i in range(len(present)))
         if len(classes) != len(present):
             raise DataError(f"{self.path}: it has {len(present)} classes; the recipe names {len(classes)}: {classes}.")
-        for label in np.asarray(classes)[~present]:
-            raise DataError(f"{self.path}: no image shows class {label!r}.")
+        for label, shown in zip(classes, present):
+            if not shown:
+                raise DataError(f"{self.path}: no image shows class {label!r}.")
         examples = [
             _example(f"{name}/{i}", SPLITS[name], image, truth)
             for name, (images, truths) in parts.items()
@@ -63,8 +64,8 @@ class MedMNIST(Loader):
 
 def _arrays(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: it cannot be read as .npz: {error}.") from error
 

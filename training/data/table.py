@@ -55,14 +55,14 @@ class Table(Loader):
             with self.path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, restval="", strict=True)
                 rows = [(f"{self.path}, line {reader.line_num}", row) for row in reader]
+                columns = list(reader.fieldnames or [])
         except OSError as error:
             raise DataError(f"{self.path}: {error.strerror}.") from error
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{self.path}: it is not a CSV file in UTF-8: {error}.") from error
-        columns = reader.fieldnames or []
         for column in (self.file, self.label, self.group, self.split):
             if column is not None and column not in columns:
-                raise DataError(f"{self.path}: it has no column {column!r}; it has {list(columns)}.")
+                raise DataError(f"{self.path}: it has no column {column!r}; it has {columns}.")
         return rows
 
     def _labels(self, row: dict[str, str], where: str) -> list[str]:
