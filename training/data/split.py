@@ -3,10 +3,10 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.model_selection import StratifiedGroupKFold
 
 from training.data.examples import DataError, DataSet, Example, Split
@@ -26,6 +26,14 @@ class SplitConfig(BaseModel):
     validation: int = Field(default=1, ge=0)
     seed: int = 0
     shared_groups: Literal["refuse", "drop"] = "refuse"
+
+    @model_validator(mode="after")
+    def _something_remains(self) -> Self:
+        if self.test + self.validation >= self.folds:
+            raise ValueError(
+                f"test {self.test} and validation {self.validation} of {self.folds} folds leave nothing to train on"
+            )
+        return self
 
 
 def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
@@ -53,7 +61,8 @@ def _folds(examples: Sequence[Example], config: SplitConfig) -> list[list[Exampl
     rare = {stratum for stratum in strata if strata.count(stratum) < config.folds}
     pooled = ["rare" if stratum in rare else stratum for stratum in strata]  # too few for a share in each fold
     if 0 < pooled.count("rare") < config.folds:
-        pooled = [strata[0] if stratum == "rare" else stratum for stratum in pooled]
+        common = next(stratum for stratum in pooled if stratum != "rare")
+        pooled = [common if stratum == "rare" else stratum for stratum in pooled]
     groups = [example.group for example in examples]
     if len(set(groups)) < config.folds:
         raise DataError(f"{len(set(groups))} groups cannot be divided into {config.folds} folds.")
