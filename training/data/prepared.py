@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from models.errors import ImageError
 from models.image import Array
 from models.preprocess import prepare
 from training.config import InputConfig
@@ -31,7 +32,10 @@ class Prepared(Dataset[tuple[Tensor, Tensor]]):
             image, truth = example.image(), example.truth()
             if truth.ndim == 2 and truth.shape != image.shape[:2]:
                 raise DataError(f"{example.name}: the mask is {truth.shape}, its image {image.shape[:2]} (H, W).")
-            tensor = prepare(image, channels=config.channels, size=config.size, steps=config.steps)
+            try:
+                tensor = prepare(image, channels=config.channels, size=config.size, steps=config.steps)
+            except ImageError as error:
+                raise DataError(f"{example.name}: {error}") from error
             self.inputs.append(tensor)
             self.truths.append(truth)
         self.targets = [task.target(truth, classes) for truth in self.truths]

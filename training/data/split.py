@@ -49,9 +49,9 @@ def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
     if missing:
         folds = _folds(parts["train"], config)
         for split, count in missing:
-            parts[split] = [example for _ in range(count) for example in folds.pop()]
-        kept = {example.name for fold in folds for example in fold}
-        parts["train"] = [example for example in parts["train"] if example.name in kept]
+            chosen = {example.name for _ in range(count) for example in folds.pop()}
+            parts[split] = [example for example in parts["train"] if example.name in chosen]
+            parts["train"] = [example for example in parts["train"] if example.name not in chosen]
     _refuse_shared_groups(parts)
     return {split: examples for split, examples in parts.items() if examples}
 
