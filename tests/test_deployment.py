@@ -144,6 +144,14 @@ def in_image(bento: Path, home: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "models/starter").is_dir(), reason="models/starter is not there yet")
+def test_a_bento_finds_the_packages_that_ship_with_it(bento: Path, tmp_path: Path) -> None:
+    packages = sorted((ROOT / "models/starter").glob("*/*/rdf.yaml"))
+    shipped = sorted(Path(in_image(bento, tmp_path)["STRIATE_MODELS"]).glob("*/*/rdf.yaml"))
+    assert [path.read_bytes() for path in shipped] == [path.read_bytes() for path in packages]
+
+
+@pytest.mark.slow
 def test_a_bento_serves_without_the_checkout(bento: Path, root: Path, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port", str(port)]
@@ -156,9 +164,9 @@ def test_a_bento_serves_without_the_checkout(bento: Path, root: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine may have the GPU that is promised")
-def test_a_bento_refuses_to_start_without_the_gpu_it_was_promised(bento: Path, tmp_path: Path) -> None:
+def test_a_bento_refuses_to_start_without_the_gpu_it_was_promised(bento: Path, root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bentoml", "serve", str(bento), "--port", str(free_port())]
-    settings = in_image(bento, tmp_path) | {"STRIATE_DEVICE": "cuda"}
+    settings = in_image(bento, tmp_path) | {"STRIATE_MODELS": str(root), "STRIATE_DEVICE": "cuda"}
     done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here" in done.stderr
