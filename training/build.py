@@ -11,20 +11,31 @@ from training.geometry import Geometry, of_classifier, of_segmenter
 from training.tasks import TASKS, activate
 
 
+class SignedRoot(nn.Module):
+    """x any shape -> sign(x) sqrt(|x|)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sign() * x.abs().sqrt()
+
+
 class Normalised(nn.Module):
-    """A network behind its fixed normalisation, (x - mean) / std a channel; both are part of the exported graph."""
+    """A network behind its fixed normalisation, as InputConfig says; both are part of the exported graph."""
 
     def __init__(self, body: nn.Module, config: InputConfig) -> None:
         super().__init__()
         self.body = body
+        self.stabilise = SignedRoot() if config.root else nn.Identity()
         self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
 
+    def normalise(self, x: Tensor) -> Tensor:
+        return self.stabilise((x - self.mean) / self.std)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.body((x - self.mean) / self.std)
+        return self.body(self.normalise(x))
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.body.forward_with_cam((x - self.mean) / self.std)  # type: ignore[operator]
+        return self.body.forward_with_cam(self.normalise(x))  # type: ignore[operator]
 
 
 class Exported(nn.Module):

@@ -22,7 +22,9 @@ class InputConfig(Closed):
     """How an image becomes the network's input.
 
     size: (height, width) in px, which a classifier needs and a segmenter has not. steps: the package's preprocessing.
-    mean, std: what the graph itself subtracts and divides by afterwards, for each channel or for all.
+    mean, std: what the graph itself subtracts and divides by afterwards, for each channel or for all. root: after that
+    the graph takes the signed square root, which evens out photon noise (Anscombe 1948): what is dim keeps its contrast
+    beside what is bright.
     """
 
     channels: Literal[1, 3]
@@ -30,6 +32,7 @@ class InputConfig(Closed):
     steps: tuple[AnyStep, ...]
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    root: bool = False
 
 
 class NetworkConfig(Closed):

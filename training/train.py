@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from training import checkpoint
 from training.augment import augmentation
-from training.build import build, geometry_of
+from training.build import Normalised, build, geometry_of
 from training.config import Recipe, TrainingConfig, read_recipe
 from training.data.examples import DataError
 from training.data.prepared import Prepared, draws
@@ -28,9 +29,16 @@ from training.predict import Predictor
 from training.provenance import data_digest, intensity_statistics, sample_images
 from training.tasks import TASKS, Decision, activate
 
+MOVING = ("network", "average", "optimizer", "scheduler", "scaler")
 
-def main(recipe: Recipe, *, run: Path, resume: bool = False, device: str = "auto") -> dict[str, Any]:
-    """Trains, and leaves run/last.pt to resume from and run/best.pt to export; returns what is in the latter."""
+
+def main(
+    recipe: Recipe, *, run: Path, resume: bool = False, weights: Path | None = None, device: str = "auto"
+) -> dict[str, Any]:
+    """Trains, and leaves run/last.pt to resume from and run/best.pt to export; returns what is in the latter.
+
+    weights: another run's best.pt of the same network, to start from.
+    """
     run.mkdir(parents=True, exist_ok=True)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     config, task = recipe.training, TASKS[recipe.task]
@@ -38,63 +46,88 @@ def main(recipe: Recipe, *, run: Path, resume: bool = False, device: str = "auto
     train, validation, about = read_data(recipe)
     torch.manual_seed(config.seed)
     network = build(recipe, classes=len(about["classes"])).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if weights:
+        network.body.load_state_dict(checkpoint.load(weights)["weights"])
     geometry = geometry_of(recipe, network)
     about["geometry"] = asdict(geometry)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
-    predictor = Predictor(average, where, None if recipe.input.size else geometry)
-    loss_function = task.loss(config).to(where)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = schedule(optimizer, config, examples=len(train))
-    autocast = torch.autocast(where.type, **precision(config, where))
-    scaler = torch.amp.GradScaler(where.type, enabled=config.precision == "float16")
-    moving = {"network": network, "average": average, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-
+    loop = Loop(network, recipe, device=where, examples=len(train))
+    predictor = Predictor(loop.average, where, None if recipe.input.size else geometry)
     progress: dict[str, Any] = {"epoch": 0, "best": -np.inf, "best_epoch": 0}
     if resume:
         state = checkpoint.load(run / checkpoint.LAST)
         progress = state["progress"]
-        for name, part in moving.items():
-            part.load_state_dict(state[name])
+        loop.load_state_dict(state["loop"])
 
     with closing(SummaryWriter(str(run))) as board:
         while progress["epoch"] < config.epochs and not stopped(progress, config):
-            epoch = progress["epoch"]
-            torch.manual_seed(config.seed * 100_003 + epoch)  # dropout too is a function of the epoch's number
-            order = draws(train.examples, epoch=epoch, seed=config.seed, balance=config.balance)
+            order = draws(train.examples, epoch=progress["epoch"], seed=config.seed, balance=config.balance)
             batches = DataLoader(train, config.batch_size, sampler=order, num_workers=config.workers)
-            network.train()
-            losses = []
-            for images, targets in (bar := tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}", disable=None)):
-                with autocast:
-                    logits = network(images.to(where, memory_format=torch.channels_last))
-                loss = loss_function(logits.float(), targets.to(where))
-                optimizer.zero_grad()
-                scaler.scale(loss).backward()
-                scaler.step(optimizer)
-                scaler.update()
-                scheduler.step()
-                average.update_parameters(network)
-                losses.append(loss.item())
-                bar.set_postfix(loss=f"{losses[-1]:.4f}", best=f"{progress['best']:.4f}")
-
-            with autocast:
+            loss = loop.epoch(batches, number=progress["epoch"])
+            with loop.autocast:
                 scores = validate(recipe, predictor, validation)
-            progress["epoch"] = epoch + 1
-            report(board, progress, {"loss": float(np.mean(losses)), **scores})
+            progress["epoch"] += 1
+            report(board, progress, {"loss": loss, **scores})
             if scores[task.headline] > progress["best"]:
-                progress |= {"best": scores[task.headline], "best_epoch": epoch + 1}
-                checkpoint.save(run, checkpoint.BEST, about | {"weights": average.module.body.state_dict()})
-            states = {name: part.state_dict() for name, part in moving.items()}
-            checkpoint.save(run, checkpoint.LAST, states | {"progress": progress})
+                progress |= {"best": scores[task.headline], "best_epoch": progress["epoch"]}
+                checkpoint.save(run, checkpoint.BEST, about | {"weights": loop.kept.state_dict()})
+            checkpoint.save(run, checkpoint.LAST, {"loop": loop.state_dict(), "progress": progress})
 
     # What the validation split decides is chosen once more, in float32, on the weights that are kept.
     best = checkpoint.load(run / checkpoint.BEST)
-    average.module.body.load_state_dict(best["weights"])
+    loop.kept.load_state_dict(best["weights"])
     decision = task.decide(predictor.all(validation.inputs), validation.truths)
     print(f"best epoch {progress['best_epoch']}: {task.headline} {progress['best']:.4f}; {decision}")
     best |= {"progress": progress, "decision": asdict(decision)}
     checkpoint.save(run, checkpoint.BEST, best)
     return best
+
+
+class Loop:
+    """Everything that moves while training: the weights and their average, optimizer, schedule, gradient scale."""
+
+    def __init__(self, network: Normalised, recipe: Recipe, *, device: torch.device, examples: int) -> None:
+        config = recipe.training
+        self.device, self.seed, self.epochs = device, config.seed, config.epochs
+        self.network = network
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
+        self.loss = TASKS[recipe.task].loss(config).to(device)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.scheduler = schedule(self.optimizer, config, examples=examples)
+        self.autocast = torch.autocast(device.type, **precision(config, device))
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+
+    @property
+    def kept(self) -> nn.Module:
+        """The averaged network, without its normalisation: what is validated and exported."""
+        return self.average.module.body
+
+    def epoch(self, batches: DataLoader[tuple[Tensor, Tensor]], *, number: int) -> float:
+        """Trains on each batch once; returns the mean loss."""
+        torch.manual_seed(self.seed * 100_003 + number)  # dropout too is a function of the epoch's number
+        self.network.train()
+        losses: list[float] = []
+        for images, targets in (bar := tqdm(batches, desc=f"epoch {number + 1}/{self.epochs}", disable=None)):
+            with self.autocast:
+                logits = self.network(images.to(self.device, memory_format=torch.channels_last))
+            loss = self.loss(logits.float(), targets.to(self.device))
+            self.optimizer.zero_grad()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.scheduler.step()
+            self.average.update_parameters(self.network)
+            losses.append(loss.item())
+            bar.set_postfix(loss=f"{losses[-1]:.4f}")
+        return float(np.mean(losses))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in MOVING}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in MOVING:
+            getattr(self, name).load_state_dict(state[name])
 
 
 def read_data(recipe: Recipe) -> tuple[Prepared, Prepared, dict[str, Any]]:
@@ -164,6 +197,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="where the data is, in place of the recipe's path")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and curves; default runs/<recipe>")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument("--weights", type=Path, help="another run's best.pt to start from")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     return parser.parse_args()
 
@@ -171,4 +205,5 @@ def arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     args = arguments()
     chosen = read_recipe(args.recipe, data=args.data)
-    main(chosen, run=args.run or Path("runs") / chosen.name, resume=args.resume, device=args.device)
+    folder = args.run or Path("runs") / chosen.name
+    main(chosen, run=folder, resume=args.resume, weights=args.weights, device=args.device)

@@ -64,8 +64,9 @@ def test_resume_continues_bit_for_bit(tmp_path: Path) -> None:
         train.main(few_epochs(2), run=tmp_path / "halves", device="cpu")
     resumed = train.main(few_epochs(2), run=tmp_path / "halves", resume=True, device="cpu")
     last = [checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("through", "halves")]
-    for key, value in last[0]["network"].items():
-        assert torch.equal(value, last[1]["network"][key]), key
+    for part in ("network", "average"):
+        for key, value in last[0]["loop"][part].items():
+            assert torch.equal(value, last[1]["loop"][part][key]), key
     assert through["progress"] == resumed["progress"]
 
 
