@@ -5,7 +5,12 @@ MODELS ?= models/starter
 DEVICE ?= auto
 ORT := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 BIN := .venv/bin
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+# Nothing here reports to anybody.
+export BENTOML_DO_NOT_TRACK := True
+export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: serve test test-slow check format benchmark image clean
 
@@ -31,9 +36,9 @@ format: .venv/test
 benchmark: .venv/test
 	@echo "There is no benchmark yet; benchmarks/ will hold them."
 
-image: .venv/test
+image: .venv/serve-$(ORT)
 	$(BIN)/bentoml build
-	$(BIN)/bentoml containerize striate:latest --image-tag striate:latest
+	$(BIN)/bentoml containerize striate:latest -t striate:$(VERSION)
 
 clean:
 	rm -rf .venv build

@@ -1,8 +1,10 @@
 """Figures of merit, an image or an example at a time, and their bootstrap intervals."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from models.image import Array
@@ -69,17 +71,22 @@ def bootstrap(
     """`score` of all examples and its 95 % percentile interval over resampled groups (Efron 1979).
 
     score takes indices (n,) of examples. groups (n,): what is drawn together, such as the patient of each example. A
-    draw on which the score is not defined (one class only) is drawn again.
+    draw on which the score is not defined (one class only) is drawn again. Raises ValueError where it is not defined on
+    all of them.
     """
     rng = np.random.default_rng(seed)
     names, member = np.unique(groups, return_inverse=True)
     members = [np.flatnonzero(member == g) for g in range(len(names))]
     values: list[float] = []
-    while len(values) < repeats:
-        drawn = np.concatenate([members[g] for g in rng.integers(len(names), size=len(names))])
-        value = score(drawn)
-        if np.isfinite(value):
-            values.append(value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        whole = score(np.arange(len(groups)))
+        if not np.isfinite(whole):
+            raise ValueError(f"{metric} is not defined on the {split} split: has it an example of each class?")
+        while len(values) < repeats:
+            drawn = np.concatenate([members[g] for g in rng.integers(len(names), size=len(names))])
+            value = score(drawn)
+            if np.isfinite(value):
+                values.append(value)
     low, high = np.percentile(values, [2.5, 97.5])
-    whole = score(np.arange(len(groups)))
     return Figure(metric=metric, value=whole, low=float(low), high=float(high), n=len(groups), split=split)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from models.architectures.unet import crop_like
 from training import checkpoint
 from training.augment import augmentation
 from training.build import Normalised, build, geometry_of
@@ -111,6 +112,8 @@ class Loop:
         for images, targets in (bar := tqdm(batches, desc=f"epoch {number + 1}/{self.epochs}", disable=None)):
             with self.autocast:
                 logits = self.network(images.to(self.device, memory_format=torch.channels_last))
+            if targets.ndim == 4:
+                targets = crop_like(targets, logits)  # valid convolutions answer for the middle alone
             loss = self.loss(logits.float(), targets.to(self.device))
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
@@ -179,7 +182,8 @@ def stopped(progress: dict[str, Any], config: TrainingConfig) -> bool:
 def schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig, *, examples: int) -> LRScheduler:
     steps = config.epochs * -(-examples // config.batch_size)
     if config.schedule == "one_cycle":
-        return OneCycleLR(optimizer, config.learning_rate, total_steps=steps, pct_start=0.2)
+        # In fewer than ten steps torch's warm-up of a fifth would have no length, and divide by it.
+        return OneCycleLR(optimizer, config.learning_rate, total_steps=max(10, steps), pct_start=0.2)
     return CosineAnnealingLR(optimizer, T_max=steps)
 
 
