@@ -84,10 +84,12 @@ class Range(Closed):
 
 
 class IntensityStatistics(Closed):
-    """0.5th to 99.5th percentile, over the training images, of figures of the prepared input tensor."""
+    """What 99 % of the training images lie between, in `preprocess.intensity_figures` of the prepared tensor."""
 
     mean: Range
     std: Range
+    p1: Range  # the 1st percentile
+    p99: Range
 
 
 class Figure(Closed):

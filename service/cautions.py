@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from models.image import Array, Image
+from models.preprocess import intensity_figures
 from models.spec import ModelSpec, Range
 from service.schemas import Caution
 
 UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
 PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
+NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 
 
 def cautions(image: Image, tensor: Array, spec: ModelSpec) -> tuple[Caution, ...]:
@@ -45,16 +45,11 @@ def _of_size(image: Image, spec: ModelSpec) -> Iterator[Caution]:
 def _of_tensor(tensor: Array, spec: ModelSpec) -> Iterator[Caution]:
     if spec.intensity is None:
         return
-    for name, value, usual in (
-        ("mean", float(tensor.mean(dtype=np.float64)), spec.intensity.mean),
-        ("standard deviation", float(tensor.std(dtype=np.float64)), spec.intensity.std),
-    ):
+    for name, value in intensity_figures(tensor).items():
+        usual: Range = getattr(spec.intensity, name)
         if not usual.low <= value <= usual.high:
-            yield Caution(code="unlike_training_data", message=_unlike(name, value, usual))
-
-
-def _unlike(name: str, value: float, usual: Range) -> str:
-    return (
-        f"The {name} of the prepared image is {value:.4g}; "
-        f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
-    )
+            message = (
+                f"The {NAMES[name]} of the prepared image is {value:.4g}; "
+                f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
+            )
+            yield Caution(code="unlike_training_data", message=message)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.image import Array
+from models.preprocess import intensity_figures
 from training.data.examples import Example
 from training.data.prepared import Prepared
 from training.data.split import digest
@@ -19,11 +21,18 @@ def data_digest(data: Prepared) -> str:
     )
 
 
-def intensity_statistics(data: Prepared) -> dict[str, dict[str, float]]:
-    """What 99 % of the training inputs' means and standard deviations lie between."""
-    figures = {"mean": [x.mean() for x in data.inputs], "std": [x.std() for x in data.inputs]}
-    ranges = {name: np.percentile(values, [0.5, 99.5]) for name, values in figures.items()}
-    return {name: {"low": float(low), "high": float(high)} for name, (low, high) in ranges.items()}
+def intensity_statistics(inputs: Sequence[Array]) -> dict[str, dict[str, float]]:
+    """What 99 % of the prepared training inputs (C, H, W) lie between, and a little to both sides.
+
+    A figure that preprocessing fixes, such as the mean after zero-mean scaling, would else vary by rounding alone.
+    """
+    figures = [intensity_figures(x) for x in inputs]
+    ranges = {}
+    for name in figures[0]:
+        low, high = np.percentile([figure[name] for figure in figures], [0.5, 99.5])
+        margin = 0.01 * (high - low) + 1e-3
+        ranges[name] = {"low": float(low - margin), "high": float(high + margin)}
+    return ranges
 
 
 def sample_images(examples: Sequence[Example], *, count: int) -> list[Tensor]:

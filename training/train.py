@@ -150,7 +150,7 @@ def read_data(recipe: Recipe) -> tuple[Prepared, Prepared, dict[str, Any]]:
         "classes": list(data.classes),
         "split_sha256": split_digest(parts),
         "data_sha256": data_digest(train),
-        "intensity": intensity_statistics(train),
+        "intensity": intensity_statistics(train.inputs),
         "samples": sample_images(parts["validation"], count=4),
     }
     return train, validation, about

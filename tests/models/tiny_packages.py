@@ -158,7 +158,7 @@ def everything_fields() -> dict[str, Any]:
         ],
         "temperature": 1.5,
         "pixel_size_um": 0.325,
-        "intensity": {"mean": low_high, "std": low_high},
+        "intensity": dict.fromkeys(("mean", "std", "p1", "p99"), low_high),
         "evaluation": [{"metric": "dice", "value": 0.9, "low": 0.85, "high": 0.95, "n": 60, "split": "test"}],
         "provenance": {
             "recipe": "nuclei",

@@ -10,7 +10,12 @@ from tests.service.test_tiling import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
-USUAL = {"mean": {"low": 100, "high": 150}, "std": {"low": 50, "high": 90}}
+USUAL = {
+    "mean": {"low": 100, "high": 150},
+    "std": {"low": 50, "high": 90},
+    "p1": {"low": 0, "high": 20},
+    "p99": {"low": 200, "high": 255},
+}
 
 
 def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, **fields: object) -> list[str]:
@@ -31,7 +36,7 @@ def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, *
         (RANDOM, {"size": (81, 81)}, ["upscaled"]),
         (RANDOM, {"size": (20, 14)}, []),
         (RANDOM, {"size": (20, 13)}, ["aspect_ratio"]),
-        (RANDOM // 2, {"intensity": USUAL}, ["unlike_training_data", "unlike_training_data"]),
+        (RANDOM // 2, {"intensity": USUAL}, ["unlike_training_data"] * 3),  # the 1st percentile alone is as usual
         (RANDOM, {"intensity": {**USUAL, "std": {"low": 0, "high": 10}}}, ["unlike_training_data"]),
         (RANDOM, {"sent_um": 0.5}, []),
         (RANDOM, {"sent_um": 0.5, "pixel_size_um": 0.4}, []),
