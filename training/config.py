@@ -111,9 +111,11 @@ class Recipe(Closed):
         return self
 
 
-def read_recipe(path: Path, *, data: Path | None = None) -> Recipe:
-    """A TOML file -> Recipe; `data` takes the place of the recipe's own data path."""
+def read_recipe(path: Path, *, data: Path | None = None, seed: int | None = None) -> Recipe:
+    """A TOML file -> Recipe; `data` and `seed` take the place of the recipe's own data path and training seed."""
     values = tomllib.loads(path.read_text())
     if data is not None:
         values["data"]["path"] = data
+    if seed is not None:
+        values["training"]["seed"] = seed
     return Recipe.model_validate({"name": path.stem, **values})

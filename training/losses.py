@@ -53,7 +53,8 @@ class DiceCrossEntropy(nn.Module):
 class ObjectMaps(nn.Module):
     """For separate objects: Dice plus sigmoid cross-entropy on the foreground, cross-entropy on the core map.
 
-    logits and target (N, 2, H, W) float in [0, 1]: foreground, and each object's normalised distance to its outline.
+    logits (N, 2, H, W); target (N, 3, H, W) float: foreground and each object's normalised distance to its outline, in
+    [0, 1], and the weight of the pixel's cross-entropies (Ronneberger 2015 weights what separates objects likewise).
     """
 
     def __init__(self, *, core_weight: float = 2.0) -> None:
@@ -62,6 +63,7 @@ class ObjectMaps(nn.Module):
         self.core_weight = core_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        foreground = self.dice(logits[:, :1], target[:, :1])
-        foreground = foreground + F.binary_cross_entropy_with_logits(logits[:, 0], target[:, 0])
-        return foreground + self.core_weight * F.binary_cross_entropy_with_logits(logits[:, 1], target[:, 1])
+        maps, weight = target[:, :2], target[:, 2:]
+        entropy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none") * weight  # (N, 2, H, W)
+        foreground, core = entropy.sum(dim=(0, 2, 3)) / weight.sum()
+        return self.dice(logits[:, :1], maps[:, :1]) + foreground + self.core_weight * core

@@ -201,6 +201,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="where the data is, in place of the recipe's path")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and curves; default runs/<recipe>")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
     parser.add_argument("--weights", type=Path, help="another run's best.pt to start from")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     return parser.parse_args()
@@ -208,6 +209,6 @@ def arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     args = arguments()
-    chosen = read_recipe(args.recipe, data=args.data)
+    chosen = read_recipe(args.recipe, data=args.data, seed=args.seed)
     folder = args.run or Path("runs") / chosen.name
     main(chosen, run=folder, resume=args.resume, weights=args.weights, device=args.device)

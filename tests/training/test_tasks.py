@@ -6,7 +6,7 @@ import torch
 
 from training import losses
 from training.config import TrainingConfig
-from training.tasks import TASKS, Decision, core, separated
+from training.tasks import TASKS, Decision, core, crowded, separated
 
 
 def test_core_peaks_once_an_object_and_falls_to_its_outline() -> None:
@@ -20,6 +20,12 @@ def test_core_peaks_once_an_object_and_falls_to_its_outline() -> None:
 
 def test_core_of_a_single_pixel_is_one() -> None:
     assert core(np.array([[0, 1, 0]], np.int32)).tolist() == [[0, 1, 0]]
+
+
+def test_what_lies_between_two_objects_is_crowded() -> None:
+    objects = np.zeros((5, 16), np.int32)
+    objects[:, :4], objects[:, 5:8], objects[:, 14:] = 1, 2, 3
+    assert np.flatnonzero(crowded(objects)[2]).tolist() == [3, 4, 5]  # not the gap of 6 px to the third
 
 
 def test_true_maps_give_back_the_objects() -> None:
@@ -52,8 +58,9 @@ def test_mask_loss_is_small_for_the_truth_alone(task: str) -> None:
     truth[4:12, 4:12] = 1
     target = torch.from_numpy(TASKS[task].target(truth, 2))[None]
     loss = TASKS[task].loss(CONFIG)
-    right = loss(torch.logit(target.clamp(1e-4, 1 - 1e-4)), target)
-    wrong = loss(torch.logit((1 - target).clamp(1e-4, 1 - 1e-4)), target)
+    maps = target[:, :2]  # of objects, the third is a weight
+    right = loss(torch.logit(maps.clamp(1e-4, 1 - 1e-4)), target)
+    wrong = loss(torch.logit((1 - maps).clamp(1e-4, 1 - 1e-4)), target)
     assert right < wrong / 5
 
 
