@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from models.architectures.unet import crop_like
+from models.architectures.unet import trim
 from training import checkpoint
 from training.augment import augmentation
 from training.build import Normalised, build, geometry_of
@@ -113,7 +113,9 @@ class Loop:
             with self.autocast:
                 logits = self.network(images.to(self.device, memory_format=torch.channels_last))
             if targets.ndim == 4:
-                targets = crop_like(targets, logits)  # valid convolutions answer for the middle alone
+                targets = trim(
+                    targets, (targets.shape[2] - logits.shape[2]) // 2
+                )  # valid convolutions answer for the middle alone
             loss = self.loss(logits.float(), targets.to(self.device))
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()

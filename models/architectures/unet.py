@@ -18,10 +18,9 @@ def double_conv(inputs: int, outputs: int, *, padding: int, norm: Literal["batch
     return nn.Sequential(*layers)
 
 
-def crop_like(skip: Tensor, x: Tensor) -> Tensor:
-    """The centre of skip (N, C, H, W), as high and wide as x: what valid convolutions leave of the encoder's map."""
-    top, left = (skip.shape[2] - x.shape[2]) // 2, (skip.shape[3] - x.shape[3]) // 2
-    return skip[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+def trim(x: Tensor, margin: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, H - 2 margin, W - 2 margin), its middle."""
+    return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]
 
 
 class UNet(nn.Module):
@@ -58,6 +57,11 @@ class UNet(nn.Module):
         upward = list(zip(widths[:-1], widths[1:]))[::-1]  # (width of a level, width of the level below it)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(below, width, 2, stride=2) for width, below in upward)
         self.decoder = nn.ModuleList(double_conv(2 * width, width, padding=padding, norm=norm) for width, _ in upward)
+        # What valid convolutions lose below a level, 2 px each, has doubled when it comes up: 4, 16, 40, 88 px a side.
+        lost = 0 if convolutions == "same" else 2
+        self.margins = [2 * lost]
+        for _ in range(depth - 1):
+            self.margins.append(2 * (2 * lost + self.margins[-1]))
         self.head = nn.Conv2d(base_width, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +71,6 @@ class UNet(nn.Module):
             skips.append(x)
             x = self.down(x)  # (N, c, H/2, W/2)
         x = self.bottom(x)
-        for up, decode, skip in zip(self.ups, self.decoder, reversed(skips)):
-            x = up(x)  # (N, c, H, W)
-            x = decode(torch.cat([crop_like(skip, x), x], dim=1))  # (N, 2c, H, W) -> (N, c, H, W)
+        for up, decode, skip, margin in zip(self.ups, self.decoder, reversed(skips), self.margins):
+            x = decode(torch.cat([trim(skip, margin), up(x)], dim=1))  # (N, 2c, H, W) -> (N, c, H, W)
         return self.head(x)  # (N, num_classes, H, W)

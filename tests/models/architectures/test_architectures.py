@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from models.architectures import ARCHITECTURES
 from models.architectures.lenet import LeNet5
 from models.architectures.resnet import ResNet, ResNet18, ResNet34
-from models.architectures.unet import UNet, crop_like
+from models.architectures.unet import UNet, trim
 
 SIDES = {"lenet5": 32, "unet": 32}  # px; the others take 64
 
@@ -114,7 +114,7 @@ def test_unet_sizes(options: dict[str, object], side: int, out_side: int) -> Non
 
 def test_a_skip_is_cropped_at_its_centre() -> None:
     skip = torch.arange(36.0).reshape(1, 1, 6, 6)
-    assert crop_like(skip, torch.zeros(1, 1, 2, 2)).flatten().tolist() == [14, 15, 20, 21]
+    assert trim(skip, 2).flatten().tolist() == [14, 15, 20, 21]
 
 
 def randomised(network: nn.Module) -> nn.Module:
