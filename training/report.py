@@ -50,7 +50,9 @@ def plots(
             "reliability.png": _reliability(p, truth),
         }
     if recipe.task == "objects":
-        return {"worst.png": _worst(data, probabilities, decision)}
+        return {"worst.png": _worst(data, [separated(p, decision) for p in probabilities])}
+    if recipe.task == "regions":
+        return {"worst.png": _worst(data, [p.argmax(axis=0) for p in probabilities])}
     return {}
 
 
@@ -95,13 +97,13 @@ def _reliability(p: Array, truth: Array) -> bytes:
     return _png(plot)
 
 
-def _worst(data: Prepared, probabilities: Sequence[Array], decision: Decision, *, count: int = 4) -> bytes:
-    """Image, truth and answer of the images with the lowest AP@0.5, worst first."""
-    rows = []
-    for x, truth, p in zip(data.inputs, data.truths, probabilities):
-        labels = separated(p, decision)
-        rows.append((average_precision(labels, truth), dice(labels > 0, truth > 0), x, truth, labels))
-    rows = sorted(rows, key=lambda row: row[0])[:count]
+def _worst(data: Prepared, answers: Sequence[Array], *, count: int = 4) -> bytes:
+    """Image, truth and answer (H, W) int of the images with the lowest AP@0.5, then Dice, worst first."""
+    rows = [
+        (average_precision(labels, truth), dice(labels > 0, truth > 0), x, truth, labels)
+        for x, truth, labels in zip(data.inputs, data.truths, answers)
+    ]
+    rows = sorted(rows, key=lambda row: row[:2])[:count]
     plot = Plot(figsize=(9, 3.2 * count), layout="constrained")
     for (ap, overlap, x, truth, labels), axes in zip(rows, plot.subplots(count, 3, squeeze=False)):
         axes[0].imshow(np.clip(x.transpose(1, 2, 0), 0, 1).squeeze(), cmap="gray")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from scipy.optimize import minimize_scalar
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import f1_score, roc_auc_score, roc_curve
 from torch import Tensor, nn
 
 from models.image import Array
@@ -121,6 +121,7 @@ class Labels:
         return {
             "auroc": lambda i: float(roc_auc_score(truth[i], p[i], average="macro")),
             "accuracy": lambda i: float((decided[i] == truth[i]).mean()),
+            "f1": lambda i: float(f1_score(truth[i], decided[i], average="macro", zero_division=0)),
         }
 
 

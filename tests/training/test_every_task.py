@@ -90,6 +90,7 @@ def test_from_a_folder_to_a_package(kind: Any, tmp_path: Path) -> None:
     subject, _ = of_checkpoint(run / checkpoint.BEST, device=torch.device("cpu"))
     figures = evaluate(subject, recipe, split="test", out=run)
     assert {figure.n for figure in figures} == {5}
+    assert (run / "worst.png").exists() == (kind is not labels)
 
     made: package.Package = export.main(run / checkpoint.BEST, root=tmp_path / "packages")
     spec = made.spec
