@@ -24,6 +24,21 @@ class NotAnImage(ImageError):
         super().__init__(f"The file {what}, which is no image this service reads; it reads PNG, JPEG and TIFF.")
 
 
+class NotASignal(ImageError):
+    code = "not_a_signal"
+
+    def __init__(self, leading_bytes: bytes) -> None:
+        what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
+        super().__init__(f"The file {what}; this model takes a signal: an array as .npy or JSON.")
+
+
+class BadSignal(ImageError):
+    code = "bad_signal"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The signal cannot be taken: {reason}.")
+
+
 class DamagedImage(ImageError):
     code = "damaged_image"
 
@@ -39,6 +54,7 @@ class TooManyPixels(ImageError):
     code = "too_many_pixels"
 
     def __init__(self, *, width: int, height: int, limit: int) -> None:
+        self.pixels = width * height
         super().__init__(
             f"The image is {width} x {height}, {width * height:,} pixels; this service takes at most {limit:,}."
         )

@@ -1,11 +1,13 @@
 """The model package on disk: a folder of rdf.yaml, ONNX weights and test tensors, each proved by its digest."""
 
 import hashlib
+import io
 import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from models.rdf import from_rdf, to_rdf
 from models.spec import File, ModelSpec
 
 RDF = "rdf.yaml"
+README = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,36 @@ class Package:
     def weights(self) -> Path:
         return self.folder / self.spec.weights.source
 
+    def network(self) -> bytes:
+        """The ONNX weights: the very bytes of which the digest is right, whatever becomes of the file meanwhile.
+
+        Raises PackageError.
+        """
+        return _verified(self.folder, self.spec.weights)
+
     def test_tensors(self) -> tuple[Array, dict[str, Array]]:
-        """The test input (1, C, H, W) float32 before the package's steps, and each output it must give."""
+        """The test input (1, C, H, W) float32 before the package's steps, and each output it must give.
+
+        Raises PackageError.
+        """
         outputs: dict[str, Array] = {name: _load(self.folder, file) for name, file in self.spec.test_outputs.items()}
         return _load(self.folder, self.spec.test_input), outputs
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """The files that a person may look at: README.md and the attachments."""
+        return (README, *self.spec.attachments)
+
+    def file(self, name: str) -> bytes:
+        """One of those, as it now lies there: no digest proves it. Raises PackageError."""
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError as error:
+            raise PackageError(f"{name} cannot be read: {error.strerror}.") from error
+
+    def filters(self) -> Array | None:
+        """(K, C, h, w) float32: the weights of the first convolution, where the package has them."""
+        return _load(self.folder, self.spec.filters) if self.spec.filters else None
 
 
 def read(folder: Path) -> Package:
@@ -49,8 +78,7 @@ def read(folder: Path) -> Package:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PackageError(f"{RDF} is not YAML: {error!s:.200}.") from error
     package = Package(folder, from_rdf(document), hashlib.sha256(text).hexdigest())
-    for file in (package.spec.weights, package.spec.test_input, *package.spec.test_outputs.values()):
-        _verify(folder, file)
+    _verify(folder, package.spec.weights)
     _check_shapes(package)
     return package
 
@@ -63,25 +91,29 @@ def write(
     test_input: Array,
     test_outputs: Mapping[str, Array],
     readme: str,
+    filters: Array | None = None,
     attachments: Mapping[str, bytes] | None = None,
 ) -> Package:
     """Writes a package so that it appears whole or not at all, replacing one of the same folder.
 
-    fields: those of ModelSpec but the files, whose names and digests are filled in here. attachments: further files
-    (plots, a report, cover.png) that go along unverified. Raises PackageError if what was written would not read back.
+    fields: those of ModelSpec but the files, whose names and digests are filled in here. filters: see ModelSpec.
+    attachments: further files (plots, a report, cover.png) that go along unverified. Raises PackageError if what was
+    written would not read back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     bench = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     draft = bench / "new"
     try:
         draft.mkdir()
-        files = {
+        files: dict[str, Any] = {
             "weights": _store(draft, "model.onnx", weights),
             "test_input": _store(draft, "test_input.npy", _npy(test_input)),
             "test_outputs": {n: _store(draft, f"test_{n}.npy", _npy(a)) for n, a in test_outputs.items()},
         }
+        if filters is not None:
+            files["filters"] = _store(draft, "filters.npy", _npy(filters))
         spec = ModelSpec.model_validate({**fields, **files, "attachments": tuple(attachments or ())})
-        for name, content in {"README.md": readme.encode(), **(attachments or {})}.items():
+        for name, content in {README: readme.encode(), **(attachments or {})}.items():
             _store(draft, name, content)
         text = yaml.safe_dump(to_rdf(spec), sort_keys=False, allow_unicode=True, width=120)
         _store(draft, RDF, text.encode())
@@ -107,20 +139,36 @@ def _npy(array: Array) -> bytes:
 
 
 def _verify(folder: Path, file: File) -> None:
+    """A network's file may be large: it is read piece by piece."""
+    with _reading(file), (folder / file.source).open("rb") as content:
+        _expect_digest(file, hashlib.file_digest(content, "sha256").hexdigest())
+
+
+def _verified(folder: Path, file: File) -> bytes:
+    with _reading(file):
+        content = (folder / file.source).read_bytes()
+    _expect_digest(file, hashlib.sha256(content).hexdigest())
+    return content
+
+
+@contextmanager
+def _reading(file: File) -> Iterator[None]:
     try:
-        with (folder / file.source).open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        yield
     except OSError as error:
         raise PackageError(f"{file.source} cannot be read: {error.strerror}.") from error
+
+
+def _expect_digest(file: File, digest: str) -> None:
     if digest != file.sha256:
         raise PackageError(f"{file.source} has been changed: its sha256 is {digest}, rdf.yaml says {file.sha256}.")
 
 
 def _load(folder: Path, file: File) -> Array:
+    content = _verified(folder, file)
     try:
-        with (folder / file.source).open("rb") as content:
-            array: Array = np.lib.format.read_array(content, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, tokenize.TokenError) as error:
+        array: Array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, MemoryError, tokenize.TokenError) as error:
         raise PackageError(f"{file.source} is not a .npy array: {error!s:.200}.") from error
     return array
 
@@ -130,11 +178,11 @@ def _check_shapes(package: Package) -> None:
     test_input, outputs = package.test_tensors()
     size = spec.input.size or test_input.shape[2:]
     _expect("test_input", test_input, (1, spec.input.channels, *size))
-    channels = len(spec.channel_names)
-    inner = () if spec.task == "classification" else tuple(side - 2 * spec.border for side in size)
-    _expect("probabilities", outputs["probabilities"], (1, channels, *inner))
-    if spec.cam:
-        _expect("cam", outputs["cam"], (1, channels, *spec.cam.size))
+    for name, output in outputs.items():
+        _expect(name, output, (1, *spec.output_shape(name, size)))
+    if spec.filters:
+        filters = _load(package.folder, spec.filters)
+        _expect("filters", filters, (*filters.shape[:1], spec.input.channels, *filters.shape[2:4]))
 
 
 def _expect(name: str, array: Array, shape: tuple[int, ...]) -> None:

@@ -123,7 +123,7 @@ def _percentiles(values: Array, q: tuple[float, ...]) -> Array:
     return below + (above - below) * (position - np.floor(position))
 
 
-def match_channels(pixels: Array, channels: Literal[1, 3]) -> Array:
+def match_channels(pixels: Array, channels: int) -> Array:
     """(H, W, 1 or 3) -> (H, W, channels): colour becomes Rec. 601 luma (float32), grey is repeated."""
     if pixels.shape[2] == channels:
         return pixels
@@ -143,9 +143,7 @@ def resize(pixels: Array, size: tuple[int, int]) -> Array:
     return np.stack([np.asarray(plane) for plane in scaled], axis=2)
 
 
-def prepare(
-    pixels: Array, *, channels: Literal[1, 3], size: tuple[int, int] | None, steps: tuple[AnyStep, ...]
-) -> Array:
+def prepare(pixels: Array, *, channels: int, size: tuple[int, int] | None, steps: tuple[AnyStep, ...]) -> Array:
     """(H, W, C) any dtype and range -> (channels, height, width) float32 for the network; size None keeps H and W.
 
     Raises NotFinite where a float image holds NaN or infinity, UnsupportedImage for 2 or more than 3 channels.

@@ -36,10 +36,14 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
         "attachments": [{"source": name} for name in spec.attachments if not name.startswith("cover")],
         "tags": [spec.task, spec.architecture],
         "inputs": [_input(spec)],
-        "outputs": [_output(spec, name) for name in spec.output_names],
+        "outputs": [_output(spec, name) for name in spec.every_output],
         "weights": {"onnx": {**spec.weights.model_dump(), "opset_version": spec.opset}},
         "config": {
-            "bioimageio": {"reproducibility_tolerance": [{"absolute_tolerance": spec.tolerance}]},
+            "bioimageio": {
+                "reproducibility_tolerance": [
+                    {"absolute_tolerance": spec.tolerance_of(name), "output_ids": [name]} for name in spec.every_output
+                ]
+            },
             "striate": ours,
         },
     }
@@ -71,19 +75,24 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
 
 
 def _input(spec: ModelSpec) -> dict[str, Any]:
-    names = ["intensity"] if spec.input.channels == 1 else ["red", "green", "blue"]
     steps = [{"id": step.id, "kwargs": step.model_dump(mode="json", exclude={"id"})} for step in spec.input.steps]
     return {
         "id": "image",
         "axes": [
             {"type": "batch"},
-            {"type": "channel", "channel_names": names},
+            {"type": "channel", "channel_names": _input_channels(spec)},
             *({"type": "space", "id": axis, "size": size} for axis, size in zip("yx", _input_sizes(spec))),
         ],
         "data": {"type": "float32"},
         "preprocessing": steps,
         "test_tensor": spec.test_input.model_dump(),
     }
+
+
+def _input_channels(spec: ModelSpec) -> list[str]:
+    if spec.input.kind == "signal":
+        return _identifiers(tuple(spec.input.letters or map("channel{}".format, range(spec.input.channels))))
+    return ["intensity"] if spec.input.channels == 1 else ["red", "green", "blue"]
 
 
 def _input_sizes(spec: ModelSpec) -> list[Any]:
@@ -96,15 +105,21 @@ def _input_sizes(spec: ModelSpec) -> list[Any]:
 
 
 def _output(spec: ModelSpec, name: str) -> dict[str, Any]:
+    channels: dict[str, Any] = {"type": "channel", "channel_names": _identifiers(spec.channel_names)}
+    space = _output_space(spec)
+    if name != "probabilities" and spec.input.size:
+        count, *sides = spec.output_shape(name, spec.input.size)
+        space = [
+            {"type": "space", "id": axis, "size": side, "scale": whole / side}
+            for axis, side, whole in zip("yx", sides, spec.input.size)
+        ]
+        # A layer's channels have no names.
+        channels = channels if name in spec.output_names else {"type": "index", "size": count}
     return {
         "id": name,
-        "axes": [
-            {"type": "batch"},
-            {"type": "channel", "channel_names": _identifiers(spec.channel_names)},
-            *_output_space(spec, name),
-        ],
+        "axes": [{"type": "batch"}, channels, *space],
         "data": {"type": "float32"},
-        "test_tensor": spec.test_outputs[name].model_dump(),  # type: ignore[index]
+        "test_tensor": spec.test_outputs[name].model_dump(),
     }
 
 
@@ -115,13 +130,8 @@ def _identifiers(labels: tuple[str, ...]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names)]
 
 
-def _output_space(spec: ModelSpec, name: str) -> list[dict[str, Any]]:
-    if name == "cam" and spec.cam and spec.input.size:
-        scales = [whole / part for whole, part in zip(spec.input.size, spec.cam.size)]
-        return [
-            {"type": "space", "id": axis, "size": size, "scale": scale}
-            for axis, size, scale in zip("yx", spec.cam.size, scales)
-        ]
+def _output_space(spec: ModelSpec) -> list[dict[str, Any]]:
+    """Of the probabilities."""
     if spec.task == "classification":
         return []
     axes = []

@@ -1,23 +1,24 @@
 """ModelSpec: everything that must be known to serve a network rightly, typed and bounded."""
 
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from models.closed import Closed
+from models.flips import Flip
+from models.maps import CamSpec, TapSpec
 from models.preprocess import AnyStep
+from models.taxonomy import Taxonomy
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]  # no folders: no way out
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=5, max_length=64)]  # 5 is BioImage.IO's
 Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$", max_length=32)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
+OutputName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=80)]
+Precision = Literal["float32", "half"]
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Closed(BaseModel):
-    """Frozen, and a field that is not declared is an error that names it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class File(Closed):
@@ -38,32 +39,41 @@ class ClassSpec(Closed):
     parent: Label | None = None  # in the package's taxonomy
 
 
+class NodeSpec(Closed):
+    """An inner node of the taxonomy: its probability is the sum of those of the classes below it (Esteva 2017)."""
+
+    label: Label
+    name: str = ""
+    ontology: str = ""
+    parent: Label | None = None  # another inner node; None for a root
+
+
 class InputSpec(Closed):
     """How an image becomes the network's input tensor (N, channels, height, width) float32.
 
     size: fixed (height, width) in pixels, to which every image is resized; None takes any size that is
-    min_size + k * step, to which the service pads with mirrored pixels.
+    min_size + k * step, to which the service pads with mirrored pixels. A signal is an image one pixel high, of any
+    channels, and is not resized: its size is (1, samples). letters: those of a sequence, a channel each.
     """
 
-    channels: Literal[1, 3]
+    kind: Literal["image", "signal"] = "image"
+    channels: int = Field(ge=1, le=64)
+    letters: Annotated[str, Field(pattern=r"^[a-z]*$")] = ""
     size: tuple[int, int] | None = None
     min_size: int = Field(default=1, ge=1)
     step: int = Field(default=1, ge=1)
     smallest_image: int = Field(default=1, ge=1)  # px; a smaller image is refused
     steps: tuple[AnyStep, ...]
 
-
-class CamSpec(Closed):
-    """The graph's class activation maps, output `cam` (N, classes, h, w) float32, before any ReLU.
-
-    "cam": the logit is the map's mean plus a bias (Zhou 2016). "gradcam": gradient-weighted features (Selvaraju 2017).
-    The map's pixel i is centred on pixel origin + i * stride of the network's input.
-    """
-
-    method: Literal["cam", "gradcam"]
-    size: tuple[int, int]  # h, w
-    origin: float = 0.0
-    stride: float = Field(gt=0)
+    @model_validator(mode="after")
+    def _kind_suits_size(self) -> Self:
+        if self.kind == "image" and (self.channels not in (1, 3) or self.letters):
+            raise ValueError(f"an image has 1 or 3 channels and no letters; here are {self.channels}, {self.letters!r}")
+        if self.kind == "signal" and (self.size is None or self.size[0] != 1):
+            raise ValueError(f"a signal's size is (1, samples), not {self.size}")
+        if self.letters and len(set(self.letters)) != self.channels:
+            raise ValueError(f"the letters {self.letters!r} are not {self.channels} different ones")
+        return self
 
 
 class ObjectSpec(Closed):
@@ -112,6 +122,8 @@ class Provenance(Closed):
     split_sha256: Sha256  # of which image is in which split
     commit: str = ""
     trained: str = ""  # ISO date
+    allowed: dict[str, str] = Field(default_factory=dict)  # what training.audit found and was allowed: why
+    weights: str = ""  # the file that training started from, its digest, and how much of it was taken
 
 
 class ModelSpec(Closed):
@@ -133,47 +145,94 @@ class ModelSpec(Closed):
     input: InputSpec
     classes: tuple[ClassSpec, ...] = Field(min_length=1)
     auxiliary: tuple[Label, ...] = ()
+    nodes: tuple[NodeSpec, ...] = ()  # the taxonomy above the classes, as their `parent` says
     activation: Literal["softmax", "sigmoid"]
     temperature: float = Field(default=1.0, gt=0)  # logits were divided by it, in the graph (Guo 2017)
+    flips: tuple[Flip, ...] = ()  # the answer is the mean over the input mirrored so, in every combination
     cam: CamSpec | None = None
+    taps: tuple[TapSpec, ...] = Field(default=(), max_length=12)
     objects: ObjectSpec | None = None
     receptive_field: int = Field(ge=1)  # px
     stride: int = Field(ge=1)  # px
     halo: int = Field(default=0, ge=0)  # px at a tile's border that its neighbour's pixels would change
+    reach: Literal["local", "image"] = "local"  # "image": each pixel depends on the whole image, so tiles are not exact
     border: int = Field(default=0, ge=0)  # px of each side for which the network gives no answer (valid convolutions)
     pixel_size_um: float | None = Field(default=None, gt=0)  # of the training images
     intensity: IntensityStatistics | None = None
     evaluation: tuple[Figure, ...] = ()
     provenance: Provenance | None = None
-    tolerance: float = Field(default=1e-4, gt=0)  # absolute, on the test outputs
+    precision: Precision = "float32"  # in which the network computes; inputs and outputs are float32
+    tolerance: float = Field(default=1e-4, gt=0)  # absolute, on the test output `probabilities`
     opset: int = Field(default=20, ge=11)
     weights: File
     test_input: File
-    test_outputs: dict[Literal["probabilities", "cam"], File]
+    test_outputs: dict[OutputName, File]
+    filters: File | None = None  # (K, C, h, w) float32: the weights of the first convolution
     attachments: tuple[FileName, ...] = ()  # further files, not verified; a picture named cover... introduces the model
 
     @property
     def channel_names(self) -> tuple[str, ...]:
         return (*(c.label for c in self.classes), *self.auxiliary)
 
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """Raises ValueError where the nodes are no tree."""
+        every: tuple[ClassSpec | NodeSpec, ...] = (*self.classes, *self.nodes)
+        parents = {known.label: known.parent for known in every if known.parent}
+        return Taxonomy(tuple(c.label for c in self.classes), tuple(node.label for node in self.nodes), parents)
+
+    @property
+    def classes_overlap(self) -> bool:
+        """Whether several classes may hold at one pixel, or of one image."""
+        return self.activation == "sigmoid" and self.objects is None and len(self.classes) > 1
+
     @property
     def output_names(self) -> tuple[str, ...]:
-        return ("probabilities", "cam") if self.cam else ("probabilities",)
+        """The graph's answers; taps come after them."""
+        return ("probabilities", "cam", *self.cam.also) if self.cam else ("probabilities",)
+
+    @property
+    def every_output(self) -> tuple[str, ...]:
+        return (*self.output_names, *(tap.output for tap in self.taps))
+
+    def output_shape(self, output: str, size: tuple[int, int]) -> tuple[int, ...]:
+        """Without the batch, for an input of this size (h, w)."""
+        for tap in self.taps:
+            if tap.output == output:
+                return tap.size
+        channels = len(self.channel_names)
+        if self.cam and output in ("cam", *self.cam.also):
+            return (channels, *self.cam.size)
+        return (channels,) if self.task == "classification" else (channels, *(side - 2 * self.border for side in size))
+
+    def tolerance_of(self, output: str) -> float:
+        """How far an output may be from its test output, on any device."""
+        known: dict[str, float] = {tap.output: tap.tolerance for tap in self.taps}
+        if self.cam:
+            known.update({"cam": self.cam.tolerance}, **self.cam.also)
+        return known.get(output, self.tolerance)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = self.channel_names
-        if len(set(names)) != len(names):
-            raise ValueError(f"the labels {names} are not all different")
-        if set(self.test_outputs) != set(self.output_names):
+        nodes = tuple(node.label for node in self.nodes)
+        if len({*names, *nodes}) != len(names) + len(nodes):
+            raise ValueError(f"the labels {(*names, *nodes)} are not all different")
+        if set(self.test_outputs) != set(self.every_output) or len(set(self.every_output)) < len(self.every_output):
             raise ValueError(
-                f"test_outputs are {sorted(self.test_outputs)}; the graph gives {sorted(self.output_names)}"
+                f"test_outputs are {sorted(self.test_outputs)}; the graph gives {sorted(self.every_output)}"
             )
-        unknown = {c.parent for c in self.classes if c.parent} - set(names)
+        if self.taps and self.input.size is None:
+            raise ValueError("only a network of fixed input size has taps")
+        unknown = {c.parent for c in self.classes if c.parent} - {*names, *nodes}
+        unknown |= {node.parent for node in self.nodes if node.parent} - set(nodes)
         if self.objects:
             unknown |= {self.objects.foreground, self.objects.seeds} - set(names)
         if unknown:
             raise ValueError(f"{sorted(unknown)} are no labels of this model; it has {names}")
         if self.task == "classification" and self.input.size is None:
             raise ValueError("a classifier needs a fixed input size")
+        if nodes and (self.task, self.activation) != ("classification", "softmax"):
+            raise ValueError("only the classes of a softmax classifier can be summed to the nodes of a taxonomy")
+        _ = self.taxonomy  # a tree, or it says why not
         return self

@@ -1,7 +1,8 @@
 """LeNet-5: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998."""
 
-import torch
 from torch import Tensor, nn
+
+from models.architectures.cam import classify_with_gradient_maps
 
 
 class LeNet5(nn.Module):
@@ -11,6 +12,7 @@ class LeNet5(nn.Module):
     """
 
     input_size = (32, 32)
+    cam_methods = ("gradcam", "hirescam")
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -27,24 +29,9 @@ class LeNet5(nn.Module):
         self.fc3 = nn.Linear(84, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.features(x))[0]  # (N, num_classes)
+        h = self.fc1(self.features(x).flatten(1)).relu()  # (N, 120)
+        return self.fc3(self.fc2(h).relu())  # (N, num_classes)
 
-    def classify(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """features (N, 16, 5, 5) -> logits (N, num_classes) and both hidden activations, (N, 120) and (N, 84)."""
-        h1 = self.fc1(features.flatten(1)).relu()  # (N, 120)
-        h2 = self.fc2(h1).relu()  # (N, 84)
-        return self.fc3(h2), h1, h2
-
-    def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, 32, 32) -> logits (N, C), cam (N, C, 5, 5): Grad-CAM before its ReLU (Selvaraju 2017).
-
-        The gradient of every logit at the features is written as forward operations, because a ReLU's
-        derivative is its own sign: dlogits/dfeatures = W3 diag(h2 > 0) W2 diag(h1 > 0) W1. So it exports to ONNX.
-        """
-        features = self.features(x)  # (N, 16, 5, 5)
-        logits, h1, h2 = self.classify(features)
-        gradient = self.fc3.weight * torch.sign(h2)[:, None, :]  # (N, C, 84)
-        gradient = (gradient @ self.fc2.weight) * torch.sign(h1)[:, None, :]  # (N, C, 120)
-        gradient = (gradient @ self.fc1.weight).unflatten(2, (16, 25))  # (N, C, 16, 25)
-        cam = gradient.mean(dim=3) @ features.flatten(2)  # (N, C, 25)
-        return logits, cam.unflatten(2, (5, 5))
+    def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (N, in_channels, 32, 32) -> logits (N, C), Grad-CAM and HiResCAM (N, C, 5, 5)."""
+        return classify_with_gradient_maps(self.features(x), (self.fc1, self.fc2, self.fc3))

@@ -1,21 +1,38 @@
 """U-Net: Ronneberger, Fischer, Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015."""
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+Norm = Literal["batch", "group", "none"]
 
-def double_conv(inputs: int, outputs: int, *, padding: int, norm: Literal["batch", "none"]) -> nn.Sequential:
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """group: at most 32 groups (Wu and He 2018, arXiv:1803.08494); its statistics are the whole image's."""
+    if norm == "group":
+        return nn.GroupNorm(math.gcd(32, channels), channels)
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+
+
+def double_conv(inputs: int, outputs: int, *, padding: int, norm: Norm) -> nn.Sequential:
     """Twice 3 x 3 convolution, normalisation, ReLU. (N, inputs, H, W) -> (N, outputs, H, W), 4 px less if unpadded."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [
             nn.Conv2d(channels, outputs, 3, padding=padding, bias=norm == "none"),
-            nn.BatchNorm2d(outputs) if norm == "batch" else nn.Identity(),
+            normalisation(norm, outputs),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
+
+
+def up_conv(below: int, width: int, *, up: Literal["transposed", "bilinear"]) -> nn.Module:
+    """(N, below, H, W) -> (N, width, 2H, 2W): the paper's 2 x 2 up-convolution, or one that leaves no checkerboard."""
+    if up == "transposed":
+        return nn.ConvTranspose2d(below, width, 2, stride=2)
+    return nn.Sequential(nn.Conv2d(below, width, 1), nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
@@ -30,8 +47,10 @@ class UNet(nn.Module):
     convolutions the borders are lost, as in the paper: 572 x 572 -> 388 x 388 at depth 4.
 
     depth: how often the resolution is halved. base_width: channels at full resolution, doubled at each level up to
-    max_width (the cap is nnU-Net's, Isensee 2021). 31,030,658 parameters as in the paper (one channel, two classes,
-    no normalisation), 31,036,546 with batch normalisation.
+    max_width (the cap is nnU-Net's, Isensee 2021). up: bilinear interpolates what a 1 x 1 convolution gives. norm: with
+    "group" every pixel depends on the whole image, so that it cannot be had in tiles. dropout: at the end of the
+    contracting path. 31,030,658 parameters as in the paper (one channel, two classes, no normalisation), 31,036,546
+    with batch normalisation.
     """
 
     def __init__(
@@ -43,7 +62,9 @@ class UNet(nn.Module):
         base_width: int = 64,
         max_width: int = 1024,
         convolutions: Literal["same", "valid"] = "same",
-        norm: Literal["batch", "none"] = "batch",
+        up: Literal["transposed", "bilinear"] = "transposed",
+        norm: Norm = "batch",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         padding = 1 if convolutions == "same" else 0
@@ -54,15 +75,21 @@ class UNet(nn.Module):
             for inputs, outputs in zip([in_channels, *widths], widths[:-1])
         )
         self.bottom = double_conv(widths[-2], widths[-1], padding=padding, norm=norm)
+        self.dropout = nn.Dropout(dropout)
         upward = list(zip(widths[:-1], widths[1:]))[::-1]  # (width of a level, width of the level below it)
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(below, width, 2, stride=2) for width, below in upward)
+        self.ups = nn.ModuleList(up_conv(below, width, up=up) for width, below in upward)
         self.decoder = nn.ModuleList(double_conv(2 * width, width, padding=padding, norm=norm) for width, _ in upward)
         # What valid convolutions lose below a level, 2 px each, has doubled when it comes up: 4, 16, 40, 88 px a side.
         lost = 0 if convolutions == "same" else 2
-        self.margins = [2 * lost]
+        # At the edge of a map interpolation makes up a pixel, which a valid network may not.
+        self.made_up = 1 if (convolutions, up) == ("valid", "bilinear") else 0
+        self.margins = [2 * lost + self.made_up]
         for _ in range(depth - 1):
-            self.margins.append(2 * (2 * lost + self.margins[-1]))
+            self.margins.append(2 * (2 * lost + self.margins[-1]) + self.made_up)
         self.head = nn.Conv2d(base_width, num_classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight)  # as the paper's section 3: a deviation of sqrt(2 / inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         skips = []
@@ -70,7 +97,8 @@ class UNet(nn.Module):
             x = encode(x)  # (N, c, H, W)
             skips.append(x)
             x = self.down(x)  # (N, c, H/2, W/2)
-        x = self.bottom(x)
+        x = self.dropout(self.bottom(x))
         for up, decode, skip, margin in zip(self.ups, self.decoder, reversed(skips), self.margins):
-            x = decode(torch.cat([trim(skip, margin), up(x)], dim=1))  # (N, 2c, H, W) -> (N, c, H, W)
+            x = trim(up(x), self.made_up)  # (N, c, H, W)
+            x = decode(torch.cat([trim(skip, margin), x], dim=1))  # (N, 2c, H, W) -> (N, c, H, W)
         return self.head(x)  # (N, num_classes, H, W)

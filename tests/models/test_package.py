@@ -40,6 +40,34 @@ def test_what_is_written_is_read_back(parts: dict[str, Any], tmp_path: Path) -> 
         np.testing.assert_array_equal(outputs[name], expected)
 
 
+def test_taps_and_filters_are_described_and_proved(tmp_path: Path) -> None:
+    written = package.write(tmp_path / "1.0", **contents("tapped"))
+    spec = written.spec
+    assert spec.output_names == ("probabilities", "cam", "hirescam")
+    assert spec.every_output == (*spec.output_names, "tap_features")
+    assert [spec.tolerance_of(name) for name in spec.every_output] == [1e-4, 1e-4, 2e-4, 3e-4]
+    assert [spec.output_shape(name, (16, 16)) for name in spec.every_output] == [(3,), (3, 5, 5), (3, 5, 5), (4, 5, 5)]
+    filters = written.filters()
+    assert filters is not None
+    assert filters.shape == (4, 1, 3, 3)
+    (tmp_path / "1.0" / "filters.npy").write_bytes(b"changed")
+    with pytest.raises(PackageError, match=r"filters.npy has been changed"):
+        package.read(tmp_path / "1.0")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"taps": []}, "the graph gives"),
+        ({"input": {"channels": 1, "min_size": 16, "steps": []}, "task": "segmentation"}, "fixed input size"),
+    ],
+)
+def test_taps_must_fit_the_rest(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    parts = contents("tapped")
+    with pytest.raises(ValidationError, match=sentence):
+        package.write(tmp_path / "1.0", **parts | {"fields": parts["fields"] | change})
+
+
 def test_every_field_survives_the_description(parts: dict[str, Any], tmp_path: Path) -> None:
     spec = package.write(tmp_path / "1.0", **parts).spec
     assert from_rdf(yaml.safe_load(yaml.safe_dump(to_rdf(spec)))) == spec
@@ -47,7 +75,7 @@ def test_every_field_survives_the_description(parts: dict[str, Any], tmp_path: P
 
 def test_the_description_of_everything_leaves_no_field_at_its_default(tmp_path: Path) -> None:
     spec = package.write(tmp_path / "1.0", **contents("everything")).spec
-    alone = {"cam", "border"}  # a segmenter with objects has none
+    alone = {"cam", "border", "nodes", "taps", "filters"}  # a segmenter with objects has none
     assert {name for name, field in ModelSpec.model_fields.items() if getattr(spec, name) == field.default} == alone
     stated = {name for name, value in everything_fields().items() if getattr(spec, name) == value}
     assert {"name", "version", "license", "authors", "cite", "temperature", "tolerance", "pixel_size_um"} <= stated

@@ -49,17 +49,18 @@ def activate(activation: str) -> Any:
     )
 
 
-def classifier_graph(*, channels: int, classes: int, activation: str) -> bytes:
-    """activation(mean(cam) + b) with cam = conv1x1(relu(conv3x3 of stride 3)): SIDE 16 -> 5."""
+def classifier_graph(*, channels: int, classes: int, activation: str, rows: int = 3) -> bytes:
+    """activation(mean(cam) + b) with cam = conv1x1(relu(conv3x3 of stride 3)): SIDE 16 -> 5; rows: of that kernel."""
     nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[3, 3]),
+        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[rows, 3]),
         helper.make_node("Relu", ["c1"], ["features"]),
         helper.make_node("Conv", ["features", "w2"], ["cam"]),
         helper.make_node("ReduceMean", ["cam"], ["mean"], axes=[2, 3], keepdims=0),
         helper.make_node("Add", ["mean", "b"], ["logits"]),
         activate(activation),
     ]
-    weights = {"w1": random(4, channels, 3, 3), "w2": random(classes, 4, 1, 1, seed=1), "b": random(classes, seed=2)}
+    first = random(4, channels, rows, 3)
+    weights = {"w1": first, "w2": random(classes, 4, 1, 1, seed=1), "b": random(classes, seed=2)}
     outputs = {"probabilities": ["N", classes], "cam": ["N", classes, "h", "w"]}
     return graph(nodes, weights, channels=channels, outputs=outputs)
 
@@ -102,6 +103,16 @@ def multi_label_fields() -> dict[str, Any]:
         "input": {"channels": 3, "size": (SIDE, SIDE), "steps": [{"id": "scale_linear", "gain": 1 / 255}]},
         "classes": [{"label": "0"}, {"label": "class"}, {"label": "a b"}, {"label": "a_b"}],
         "activation": "sigmoid",
+    }
+
+
+def signal_fields() -> dict[str, Any]:
+    """One-hot sequences of 16 letters."""
+    steps = [{"id": "ensure_dtype"}]
+    return classifier_fields() | {
+        "name": "tiny-signal",
+        "input": {"kind": "signal", "channels": 4, "letters": "acgt", "size": (1, SIDE), "steps": steps},
+        "cam": {"method": "cam", "size": (1, 5), "stride": 3},
     }
 
 
@@ -157,7 +168,9 @@ def everything_fields() -> dict[str, Any]:
             }
         ],
         "temperature": 1.5,
+        "flips": ("horizontal", "vertical"),
         "pixel_size_um": 0.325,
+        "reach": "image",
         "intensity": dict.fromkeys(("mean", "std", "p1", "p99"), low_high),
         "evaluation": [{"metric": "dice", "value": 0.9, "low": 0.85, "high": 0.95, "n": 60, "split": "test"}],
         "provenance": {
@@ -169,6 +182,7 @@ def everything_fields() -> dict[str, Any]:
             "trained": "2026-11-20",
         },
         "tolerance": 5e-5,
+        "precision": "half",
     }
 
 
@@ -176,8 +190,8 @@ def contents(kind: str) -> dict[str, Any]:
     """The arguments of `models.package.write` but the folder, for one of KINDS."""
     fields, weights = KINDS[kind]()
     spec_input = fields["input"]
-    side = spec_input.get("size", (SIDE, SIDE))[0] + (2 if fields.get("border") else 0)
-    test_input = np.random.default_rng(3).integers(0, 256, (1, spec_input["channels"], side, side)).astype(np.float32)
+    size = [side + (2 if fields.get("border") else 0) for side in spec_input.get("size", (SIDE, SIDE))]
+    test_input = np.random.default_rng(3).integers(0, 256, (1, spec_input["channels"], *size)).astype(np.float32)
     steps = tuple(TypeAdapter(AnyStep).validate_python(step) for step in spec_input["steps"])
     tensor = prepare(test_input[0].transpose(1, 2, 0), channels=spec_input["channels"], size=None, steps=steps)
     session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
@@ -190,6 +204,7 @@ def contents(kind: str) -> dict[str, Any]:
         "test_input": test_input,
         "test_outputs": test_outputs,
         "readme": readme,
+        "filters": random(4, spec_input["channels"], 3, 3) if fields.get("taps") else None,
         "attachments": {"cover.png": imagecodecs.png_encode(np.zeros((8, 8, 3), np.uint8)), "report.json": b"{}"},
     }
 
@@ -200,6 +215,21 @@ def _classifier() -> tuple[dict[str, Any], bytes]:
 
 def _multi_label() -> tuple[dict[str, Any], bytes]:
     return multi_label_fields(), classifier_graph(channels=3, classes=4, activation="Sigmoid")
+
+
+def _tapped() -> tuple[dict[str, Any], bytes]:
+    """The classifier, whose graph also gives its features, and its maps once more."""
+    model = onnx.load_from_string(classifier_graph(channels=1, classes=3, activation="Softmax"))
+    for name, source, channels in (("hirescam", "cam", 3), ("tap_features", "features", 4)):
+        model.graph.node.append(helper.make_node("Identity", [source], [name]))
+        model.graph.output.append(helper.make_tensor_value_info(name, FLOAT, ["N", channels, "h", "w"]))
+    cam = {"method": "gradcam", "size": (5, 5), "stride": 4, "also": {"hirescam": 2e-4}}
+    tap = {"layer": "features", "size": (4, 5, 5), "receptive_field": 3, "origin": 1.0, "stride": 3, "tolerance": 3e-4}
+    return classifier_fields() | {"name": "tiny-tapped", "cam": cam, "taps": [tap]}, model.SerializeToString()
+
+
+def _signal() -> tuple[dict[str, Any], bytes]:
+    return signal_fields(), classifier_graph(channels=4, classes=3, activation="Softmax", rows=1)
 
 
 def _segmenter() -> tuple[dict[str, Any], bytes]:
@@ -217,6 +247,8 @@ def _everything() -> tuple[dict[str, Any], bytes]:
 KINDS = {
     "classifier": _classifier,
     "multi_label": _multi_label,
+    "tapped": _tapped,
+    "signal": _signal,
     "segmenter": _segmenter,
     "valid_segmenter": _valid_segmenter,
     "everything": _everything,

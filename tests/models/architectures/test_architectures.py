@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from captum.attr import LayerGradCam
@@ -5,10 +8,11 @@ from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
 from models.architectures.lenet import LeNet5
-from models.architectures.resnet import ResNet, ResNet18, ResNet34
+from models.architectures.resnet import ResNet, ResNet18, ResNet50
 from models.architectures.unet import UNet, trim
 
-SIDES = {"lenet5": 32, "unet": 32}  # px; the others take 64
+SIDES = {"lenet5": 32, "unet": 32, "inception_v3": 75}  # px; the others take 64
+AXES = {"cnn1d": 1, "resnet1d": 1, "unet3d": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -16,64 +20,41 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 @pytest.mark.parametrize(
-    ("network", "count"),
+    ("name", "options", "count"),
     [
-        (lambda: LeNet5(in_channels=1, num_classes=10), 61_706),
-        (lambda: ResNet18(in_channels=3, num_classes=1000), 11_689_512),
-        (lambda: ResNet34(in_channels=3, num_classes=1000), 21_797_672),
-        (lambda: UNet(in_channels=1, num_classes=2, norm="none"), 31_030_658),
-        (lambda: UNet(in_channels=1, num_classes=2, norm="none", convolutions="valid"), 31_030_658),
-        (lambda: UNet(in_channels=1, num_classes=2), 31_036_546),
+        ("alexnet", {}, 60_965_224),
+        ("alexnet_torchvision", {}, 61_100_840),
+        ("densenet121", {}, 7_978_856),
+        ("googlenet", {}, 13_004_888),
+        ("googlenet", {"auxiliary_weight": 0}, 6_624_904),
+        ("inception_v3", {}, 27_161_264),
+        ("inception_v3", {"auxiliary_weight": 0}, 23_834_568),
+        ("lenet5", {"in_channels": 1, "num_classes": 10}, 61_706),
+        ("resnet18", {}, 11_689_512),
+        ("resnet34", {}, 21_797_672),
+        ("resnet50", {}, 25_557_032),
+        ("resnext50_32x4d", {}, 25_028_904),
+        ("unet", {"in_channels": 1, "num_classes": 2, "norm": "none"}, 31_030_658),
+        ("unet", {"in_channels": 1, "num_classes": 2, "norm": "none", "convolutions": "valid"}, 31_030_658),
+        ("unet", {"in_channels": 1, "num_classes": 2}, 31_036_546),
+        ("vgg16", {}, 138_357_544),
+        ("vgg16_bn", {}, 138_365_992),
     ],
 )
-def test_parameter_counts_are_the_published_ones(network: object, count: int) -> None:
+def test_parameter_counts_are_the_published_ones(name: str, options: dict[str, Any], count: int) -> None:
     with torch.device("meta"):
-        assert parameters(network()) == count  # type: ignore[operator]
+        network = ARCHITECTURES[name](**{"in_channels": 3, "num_classes": 1000, **options})
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_is_called_alike(name: str) -> None:
-    network = ARCHITECTURES[name](in_channels=3, num_classes=10).eval()
-    side = SIDES.get(name, 64)
-    with torch.no_grad():
-        out = network(torch.randn(2, 3, side, side))
-    assert out.shape[:2] == (2, 10)
-    assert out.shape[2:] in ((), (side, side))
-
-
-def torchvision_state(blocks: tuple[int, ...], *, in_channels: int, classes: int) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of torchvision's resnet18 and resnet34, by its rule."""
-
-    def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-        state = {f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
-        return state | {f"{name}.num_batches_tracked": ()}
-
-    state = {"conv1.weight": (64, in_channels, 7, 7)} | norm("bn1", 64)
-    inputs = 64
-    for stage, count in enumerate(blocks, start=1):
-        width = 64 * 2 ** (stage - 1)
-        for block in range(count):
-            name = f"layer{stage}.{block}"
-            state |= {f"{name}.conv1.weight": (width, inputs, 3, 3), f"{name}.conv2.weight": (width, width, 3, 3)}
-            state |= norm(f"{name}.bn1", width) | norm(f"{name}.bn2", width)
-            if block == 0 and stage > 1:
-                state |= {f"{name}.downsample.0.weight": (width, inputs, 1, 1)} | norm(f"{name}.downsample.1", width)
-            inputs = width
-    return state | {"fc.weight": (classes, 512), "fc.bias": (classes,)}
-
-
-@pytest.mark.parametrize(("family", "blocks"), [(ResNet18, (2, 2, 2, 2)), (ResNet34, (3, 4, 6, 3))])
-def test_resnets_have_torchvisions_parameters(family: type[ResNet], blocks: tuple[int, ...]) -> None:
+    sides = (SIDES.get(name, 64),) * AXES.get(name, 2)
     with torch.device("meta"):
-        state = family(in_channels=3, num_classes=1000).state_dict()
-    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == torchvision_state(
-        blocks, in_channels=3, classes=1000
-    )
+        out = ARCHITECTURES[name](in_channels=3, num_classes=10).eval()(torch.randn(2, 3, *sides))
+    assert out.shape[:2] == (2, 10)
+    assert out.shape[2:] in ((), sides)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +67,11 @@ def test_resnets_have_torchvisions_parameters(family: type[ResNet], blocks: tupl
     ],
     ids=str,
 )
-def test_the_map_has_the_stride_that_is_asked_for(options: dict[str, object], side: int, map_side: int) -> None:
-    network = ResNet18(in_channels=1, num_classes=3, width=4, **options).eval()
+@pytest.mark.parametrize("family", [ResNet18, ResNet50])
+def test_the_map_has_the_stride_that_is_asked_for(
+    family: type[ResNet], options: dict[str, object], side: int, map_side: int
+) -> None:
+    network = family(in_channels=1, num_classes=3, width=4, **options).eval()
     with torch.no_grad():
         logits, cam = network.forward_with_cam(torch.randn(2, 1, side, side))
     assert logits.shape == (2, 3)
@@ -132,6 +116,10 @@ def resnet(**options: object) -> nn.Module:
     return randomised(ResNet18(in_channels=1, num_classes=3, width=8, dropout=0.2, **options))
 
 
+def resnet50(**options: object) -> nn.Module:
+    return randomised(ResNet50(in_channels=1, num_classes=3, width=4, **options))
+
+
 def lenet() -> nn.Module:
     return randomised(LeNet5(in_channels=1, num_classes=10))
 
@@ -140,19 +128,22 @@ def images(side: int) -> Tensor:
     return torch.randn(4, 1, side, side, dtype=torch.float64)
 
 
-@pytest.mark.parametrize(("network", "side"), [(resnet, 64), (lenet, 32)])
+@pytest.mark.parametrize(("network", "side"), [(resnet, 64), (resnet50, 64), (lenet, 32)])
 def test_the_logits_do_not_depend_on_whether_a_map_is_asked_for(network: object, side: int) -> None:
     net, x = network(), images(side)  # type: ignore[operator]
     torch.testing.assert_close(net(x), net.forward_with_cam(x)[0])
 
 
+@pytest.mark.parametrize(("family", "channels"), [(resnet, 64), (resnet50, 128)])
 @pytest.mark.parametrize("options", [{}, {"map_stride": 16}, {"stem": "small"}], ids=str)
-def test_a_resnets_logit_is_its_maps_mean_plus_the_bias(options: dict[str, object]) -> None:
-    net = resnet(**options)
+def test_a_resnets_logit_is_its_maps_mean_plus_the_bias(
+    family: Callable[..., nn.Module], channels: int, options: dict[str, object]
+) -> None:
+    net = family(**options)
     logits, cam = net.forward_with_cam(images(64))
     torch.testing.assert_close(cam.mean(dim=(2, 3)) + net.fc.bias, logits)
     pooled = net.features(images(64)).mean(dim=(2, 3))
-    assert pooled.shape == (4, 64)
+    assert pooled.shape == (4, channels)
 
 
 def gradcam(net: nn.Module, layer: nn.Module, x: Tensor, label: int) -> Tensor:

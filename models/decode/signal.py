@@ -1,0 +1,84 @@
+"""Arrays and sequences -> Image: a signal is an image one pixel high, whose channels are the signal's.
+
+A picture is resized to what a network takes; a signal is not, since nothing in it says how long a sample lasts.
+"""
+
+import math
+import re
+
+import numpy as np
+import orjson
+
+from models.errors import BadSignal, NotASignal
+from models.image import Array, Image
+
+_MAGIC = b"\x93NUMPY"
+_NPY = re.compile(
+    re.escape(_MAGIC) + rb"\x01\x00..\{'descr': '(?P<dtype>[<>|](?:b1|[iu][1248]|f[248]))', "
+    rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>\d{1,9},|\d{1,9}, \d{1,9},?)\),? ?\} *\n",
+    re.DOTALL,
+)
+_MAX_HEADER = 1000  # bytes; NumPy writes 128
+_MAX_BYTES_A_VALUE = 64  # a float64 in JSON takes 25, and may be indented
+
+
+def decode_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Image:
+    """A .npy or JSON array (channels, length), or (length,) of one channel -> Image of (1, length, channels).
+
+    letters: those of a sequence, one a channel; it may be sent as a JSON string, in either case. Raises NotASignal,
+    BadSignal.
+    """
+    if len(data) > _MAX_BYTES_A_VALUE * channels * length + _MAX_HEADER:
+        raise BadSignal(f"{len(data):,} bytes are more than {channels} x {length} values can take")
+    if data.startswith(_MAGIC):
+        values, kind = _npy(data), "npy"
+    elif data.lstrip()[:1] in (b"[", b'"'):
+        values, kind = _json(data, letters), "json"
+    else:
+        raise NotASignal(leading_bytes=data[:8])
+    if values.shape not in {(channels, length), (length,) if channels == 1 else ()}:
+        takes = f"({channels}, {length})" + (f" or ({length},)" if channels == 1 else "")
+        raise BadSignal(f"its shape is {values.shape}; this model takes {takes}")
+    return Image(values.reshape(channels, 1, length).transpose(1, 2, 0), format=kind)
+
+
+def one_hot(sequence: str, letters: str) -> Array:
+    """A sequence of L letters, in either case -> (letters, L) uint8. Raises BadSignal."""
+    for place, letter in enumerate(sequence.lower(), start=1):
+        if letter not in letters:
+            raise BadSignal(
+                f"place {place} holds {letter!r}; this model knows the letters {', '.join(letters) or 'none'}"
+            )
+    hot: Array = np.array(list(letters))[:, None] == np.array(list(sequence.lower()))
+    return hot.astype(np.uint8)
+
+
+def _npy(data: bytes) -> Array:
+    """The array of one or two axes. The header is Python source, of which only what NumPy writes is taken: no eval."""
+    found = _NPY.match(data)
+    if not found:
+        raise BadSignal("its .npy header is not that of a plain array of numbers with one or two axes")
+    dtype = np.dtype(found["dtype"].decode())
+    shape = tuple(int(side) for side in found["shape"].split(b",") if side.strip())
+    body = data[found.end() :]
+    if len(body) != dtype.itemsize * math.prod(shape):
+        raise BadSignal(f"its .npy header says {shape} {dtype}, but {len(body):,} bytes follow")
+    values = np.frombuffer(body, dtype).astype(dtype.newbyteorder("="))
+    return values.reshape(shape, order="F" if found["fortran"] == b"True" else "C")
+
+
+def _json(data: bytes, letters: str) -> Array:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadSignal(f"it is not JSON: {error!s:.100}") from error
+    if isinstance(value, str):
+        return one_hot(value, letters)
+    rows = value if value and isinstance(value[0], list) else [value]
+    if not all(map(_numbers, rows)) or len({len(row) for row in rows}) != 1:
+        raise BadSignal("its JSON is neither a list of numbers nor a list of such lists, all of one length")
+    return np.array(rows if rows is value else value, dtype=np.float64)
+
+
+def _numbers(row: object) -> bool:
+    return isinstance(row, list) and all(type(number) in (int, float) for number in row)
