@@ -5,6 +5,7 @@ from typing import Any
 
 from monai.data import set_track_meta
 from monai.transforms import (
+    BorderPadd,
     Compose,
     Rand2DElasticd,
     RandAdjustContrastd,
@@ -20,29 +21,43 @@ from monai.transforms import (
 )
 
 from training.config import AugmentConfig
+from training.deform import RandDeform
+from training.stain import RandStainJitter
 
 set_track_meta(False)  # plain tensors: nothing here needs an affine matrix carried along
 _AXES = {"vertical": 0, "horizontal": 1}
 
 
-def augmentation(config: AugmentConfig, *, keys: tuple[str, ...]) -> Compose:
+def augmentation(config: AugmentConfig, *, keys: tuple[str, ...], size: tuple[int, int] | None = None) -> Compose:
     """A transform of {"image": (C, H, W) float32, "target": (K, H, W) float32} as tensors; keys change together.
 
+    size: (height, width) px of all images, where they have one; `shift` is of that or of `crop`.
     `compose.set_random_state(seed)` before a sample makes its change a function of the seed alone.
     """
-    return Compose([*_crop(config, keys), *_geometry(config, keys), *_intensity(config), ToTensord(keys)])
+    return Compose(
+        [
+            *_crop(config, keys),
+            *_geometry(config, keys, config.crop or size or (0, 0)),
+            *_intensity(config),
+            ToTensord(keys),
+        ]
+    )
 
 
 def _crop(config: AugmentConfig, keys: tuple[str, ...]) -> list[Any]:
+    border: list[Any] = [BorderPadd(keys, config.border_px, mode="symmetric")] if config.border_px else []
     if config.crop is None:
-        return []
-    return [SpatialPadd(keys, config.crop, mode="symmetric"), RandSpatialCropd(keys, config.crop, random_size=False)]
+        return border
+    return [
+        *border,
+        SpatialPadd(keys, config.crop, mode="symmetric"),
+        RandSpatialCropd(keys, config.crop, random_size=False),
+    ]
 
 
-def _geometry(config: AugmentConfig, keys: tuple[str, ...]) -> list[Any]:
+def _geometry(config: AugmentConfig, keys: tuple[str, ...], sides: tuple[int, int]) -> list[Any]:
     steps: list[Any] = [RandFlipd(keys, prob=0.5, spatial_axis=_AXES[axis]) for axis in config.flip]
     if config.rotate_degrees or config.scale or config.shift:
-        sides = config.crop or (1, 1)
         affine = RandAffined(
             keys,
             prob=1.0,
@@ -64,11 +79,13 @@ def _geometry(config: AugmentConfig, keys: tuple[str, ...]) -> list[Any]:
             padding_mode="reflection",
         )
         steps.append(elastic)
+    if config.deform_px:
+        steps.append(RandDeform(keys, std_px=config.deform_px))
     return steps
 
 
 def _intensity(config: AugmentConfig) -> list[Any]:
-    steps: list[Any] = []
+    steps: list[Any] = [RandStainJitter(config.stain)] if config.stain else []
     if config.gamma:
         steps.append(RandAdjustContrastd("image", prob=0.5, gamma=config.gamma))
     if config.gain:

@@ -1,14 +1,18 @@
 """From a recipe to the network that is trained and exported."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
+from models.spec import TapSpec
 from training.config import InputConfig, Recipe
 from training.geometry import Geometry, of_classifier, of_segmenter
-from training.tasks import TASKS, activate
+from training.mistakes import RecipeError
+from training.taps import known, seen
+from training.task import activate, calibrated
+from training.tasks import TASKS
 
 
 class SignedRoot(nn.Module):
@@ -27,38 +31,80 @@ class Normalised(nn.Module):
         self.stabilise = SignedRoot() if config.root else nn.Identity()
         self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
+        self.precision = torch.float32  # of the body
+        # Its body takes (N, C, L) and gives maps (N, K, l); out here a signal is an image one pixel high.
+        self.of_signals = getattr(body, "dimensions", 2) == 1
+
+    def half(self) -> Self:
+        """The body in half precision; the normalisation stays in float32, which has room for 16-bit intensities."""
+        self.body.half()
+        self.precision = torch.float16
+        return self
 
     def normalise(self, x: Tensor) -> Tensor:
-        return self.stabilise((x - self.mean) / self.std)
+        x = self.stabilise((x - self.mean) / self.std).to(self.precision)
+        return x.squeeze(2) if self.of_signals else x
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(self.normalise(x))
 
-    def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self.body.forward_with_cam(self.normalise(x))  # type: ignore[operator]
+    def forward_with_cam(self, x: Tensor) -> tuple[Tensor, ...]:
+        logits, *maps = self.body.forward_with_cam(self.normalise(x))  # type: ignore[operator]
+        return (logits, *(tensor.unsqueeze(2) if self.of_signals else tensor for tensor in maps))
 
 
 class Exported(nn.Module):
-    """What ONNX holds: normalisation, network, temperature (Guo 2017), activation, and a classifier's maps."""
+    """What ONNX holds: normalisation, network, temperature and bias, activation; a classifier's maps; taps.
 
-    def __init__(self, network: Normalised, *, activation: Literal["softmax", "sigmoid"], temperature: float) -> None:
+    cam_methods: what the maps are, the first the output "cam", the others outputs of their own names. taps: names of
+    the body's layers whose feature maps are outputs too.
+    """
+
+    def __init__(
+        self,
+        network: Normalised,
+        *,
+        activation: Literal["softmax", "sigmoid"],
+        temperature: float,
+        bias: tuple[float, ...] = (),
+        taps: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
-        self.network, self.activation, self.temperature = network, activation, temperature
+        self.network, self.activation, self.taps = network, activation, taps
+        self.temperature, self.bias = temperature, bias
+        known(network.body, taps)
+        maps = hasattr(network.body, "forward_with_cam")
+        self.cam_methods: tuple[str, ...] = getattr(network.body, "cam_methods", ("cam",)) if maps else ()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
-        """x (N, C, H, W) -> probabilities (N, K), cam (N, K, h, w) of a classifier; (N, K, H, W) of a segmenter."""
-        if not hasattr(self.network.body, "forward_with_cam"):
-            return activate(self.network(x) / self.temperature, self.activation)
-        logits, cam = self.network.forward_with_cam(x)
-        return activate(logits / self.temperature, self.activation), cam
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        maps = ("cam", *self.cam_methods[1:]) if self.cam_methods else ()
+        return ("probabilities", *maps, *map(TapSpec.output_of, self.taps))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x (N, C, H, W) -> each output float32: probabilities (N, K) and maps (N, K, h, w) of a classifier, or
+        probabilities (N, K, H, W); then the taps."""
+        answer = self.network.forward_with_cam if self.cam_methods else lambda x: (self.network(x),)
+        with seen(self.network.body, self.taps) as found:
+            logits, *maps = answer(x)
+        decided = calibrated(logits.float(), temperature=self.temperature, bias=self.bias)
+        probabilities = activate(decided, self.activation)
+        return (probabilities, *(tensor.float() for tensor in (*maps, *(found[layer] for layer in self.taps))))
 
 
 def build(recipe: Recipe, *, classes: int) -> Normalised:
     """The recipe's network with an output for each class and each auxiliary channel of its task, not yet trained."""
     if recipe.network.name not in ARCHITECTURES:
-        raise ValueError(f"There is no architecture {recipe.network.name!r}; there are {sorted(ARCHITECTURES)}.")
+        raise RecipeError(f"There is no architecture {recipe.network.name!r}; there are {sorted(ARCHITECTURES)}.")
     outputs = classes + len(TASKS[recipe.task].auxiliary)
-    body = ARCHITECTURES[recipe.network.name](recipe.input.channels, outputs, **recipe.network.options)
+    make = ARCHITECTURES[recipe.network.name]
+    try:
+        body = make(recipe.input.channels, outputs, **recipe.network.options)
+    except TypeError as error:
+        raise RecipeError(f"network.options: {error}.") from error
+    axes = getattr(body, "dimensions", 2)
+    if axes != {"image": 2, "signal": 1}[recipe.input.kind]:
+        raise RecipeError(f"{recipe.network.name} is a network of {axes} axes; input.kind is {recipe.input.kind!r}.")
     return Normalised(body, recipe.input)
 
 
@@ -67,4 +113,4 @@ def geometry_of(recipe: Recipe, network: Normalised) -> Geometry:
     channels, size = recipe.input.channels, recipe.input.size
     if size is None:
         return of_segmenter(network.body, in_channels=channels)
-    return of_classifier(network.body, in_channels=channels, size=size[0])
+    return of_classifier(network.body, in_channels=channels, size=size[1])

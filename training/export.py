@@ -4,7 +4,8 @@ checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> packag
 """
 
 import argparse
-import itertools
+import copy
+import io
 import json
 import logging
 import subprocess
@@ -18,59 +19,86 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from torch import Tensor, nn
 
 from models import package
 from models.image import Array
 from models.preprocess import pad, prepare
-from models.spec import Figure
+from models.spec import Figure, Precision
 from training import checkpoint
 from training.build import Exported
 from training.config import Recipe
 from training.geometry import Geometry
+from training.labels import class_fields
+from training.maps import first_filters, map_fields
+from training.mistakes import Mistake, told
 from training.report import table
 from training.subject import restore
 from training.tasks import TASKS, Decision
 
-# Told apart by colour-blind people too (Okabe and Ito 2008).
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-TOLERANCE = 1e-4  # largest difference between PyTorch's and ONNX Runtime's outputs
-
-
+# How far ONNX Runtime's outputs may be from those of the network in PyTorch and float32, on any device; where an output
+# goes beyond 1, this is a share of its largest value. Half precision has 11 bits: fifty layers of it lose about 1e-3.
+TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "half": 1e-2}
+PLOT_BYTES = 256 * 2**10
 # It names four torchvision operations that no network here has.
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
-class ExportError(Exception):
+class ExportError(Mistake):
     """The graph does not do what the network does; no package was written."""
 
 
-def main(best: Path, *, root: Path) -> package.Package:
-    """Writes <root>/<name>/<version>/ from a run's best.pt and, where there is one, its report on the test split."""
-    state = checkpoint.load(best)
+def main(
+    best: Path, *, root: Path, precision: Precision | None = None, taps: tuple[str, ...] | None = None
+) -> package.Package:
+    """Writes <root>/<name>/<version>/ from a run's best.pt and, where there is one, its report on the test split.
+
+    precision, taps: the recipe's where they are None.
+    """
+    state = checkpoint.load_best(best)
     recipe, decision = Recipe.model_validate(state["recipe"]), Decision(**state["decision"])
     task, geometry = TASKS[recipe.task], Geometry(**state["geometry"])
-    network = Exported(restore(state, recipe), activation=task.activation, temperature=decision.temperature).eval()
+    restored = restore(state, recipe)
+    taps = recipe.package.taps if taps is None else taps
+    network = Exported(
+        restored, activation=task.activation, temperature=decision.temperature, bias=decision.bias, taps=taps
+    ).eval()
     samples = [sample.numpy() for sample in state["samples"]]
     tensors = [network_input(sample, recipe, geometry) for sample in samples]
 
-    weights = to_onnx(network, tensors[0], step=None if recipe.input.size else geometry.step)
-    prove(network, weights, tensors)
+    precision = precision or recipe.package.precision
+    weights = to_onnx(in_precision(network, precision), tensors[0], step=None if recipe.input.size else geometry.step)
+    tolerances = prove(network, weights, tensors, tolerance=TOLERANCE[precision])
 
     raw = network_input(samples[0], recipe, geometry, steps=())
-    outputs = run(weights, tensors[0])
+    outputs = run(weights, prepared(raw, recipe))
     figures = read_figures(best.parent)
-    fields = spec_fields(state, recipe, decision, geometry, figures, outputs)
+    fields = spec_fields(state, recipe, decision, geometry, figures, tolerances["probabilities"])
+    if recipe.input.size:
+        fields |= map_fields(network, geometry, outputs, tolerances, side=recipe.input.size[0])
     folder = root / recipe.package.name / recipe.package.version
     return package.write(
         folder,
-        {**fields, "opset": onnx.load_from_string(weights).opset_import[0].version},
+        {**fields, "precision": precision, "opset": onnx.load_from_string(weights).opset_import[0].version},
         weights=weights,
         test_input=raw,
         test_outputs=outputs,
         readme=readme(recipe, figures),
-        attachments={"sample.png": imagecodecs.png_encode(samples[-1].squeeze(), level=9)},
+        filters=first_filters(restored.body) if taps else None,
+        attachments=sample_files(samples, recipe) | plots(best.parent),
     )
+
+
+def sample_files(samples: list[Array], recipe: Recipe) -> dict[str, bytes]:
+    """Images (H, W, C) to try the package with, as files that the service takes: sample.png, sample_2.png, ..."""
+    signal = recipe.input.kind == "signal"
+    names = ["sample", *(f"sample_{n}" for n in range(2, len(samples) + 1))]
+    files = [_signal(sample) if signal else imagecodecs.png_encode(sample.squeeze(), level=9) for sample in samples]
+    return {f"{name}.{'npy' if signal else 'png'}": file for name, file in zip(names, reversed(files))}
+
+
+def _signal(sample: Array) -> bytes:
+    np.save(file := io.BytesIO(), sample[0].T)  # (C, L)
+    return file.getvalue()
 
 
 def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: tuple[Any, ...] | None = None) -> Array:
@@ -84,19 +112,25 @@ def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: t
     return x[None]
 
 
-def to_onnx(network: nn.Module, x: Array, *, step: int | None) -> bytes:
-    """ONNX with a free batch size; with `step`, height and width are free too, in multiples of it."""
+def prepared(raw: Array, recipe: Recipe) -> Array:
+    """The test input (1, C, h, w) by the recipe's steps, as whoever loads the package prepares it: padding has its part
+    in what a step takes from the whole image, whereas the service pads what is prepared."""
+    pixels = np.moveaxis(raw[0], 0, 2)
+    return prepare(pixels, channels=recipe.input.channels, size=None, steps=recipe.input.steps)[None]
+
+
+def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
+    """ONNX with a free batch size; with `step`, an image's or volume's sides are free too, in multiples of it."""
     shape: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1024)}
     if step:
-        shape |= {2: step * torch.export.Dim("rows", min=1), 3: step * torch.export.Dim("columns", min=1)}
-    names = ["probabilities", "cam"] if isinstance(network(torch.from_numpy(x)), tuple) else ["probabilities"]
+        shape |= {axis: step * torch.export.Dim(f"side{axis}", min=1) for axis in range(2, x.ndim)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter warns of torch 2.13's own tree code
         program = torch.onnx.export(
             network,
             (torch.from_numpy(np.concatenate([x, x])),),  # one image would fix the batch at one
             input_names=["image"],
-            output_names=names,
+            output_names=list(network.output_names),
             dynamic_shapes=(shape,),
             dynamo=True,
             verbose=False,
@@ -111,22 +145,42 @@ def run(weights: bytes, x: Array) -> dict[str, Array]:
     return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"image": x})))
 
 
+def in_precision(network: Exported, precision: Precision) -> Exported:
+    """The network itself, or a copy whose body computes in half precision."""
+    if precision == "float32":
+        return network
+    half = copy.deepcopy(network)
+    half.network.half()
+    return half
+
+
 @torch.no_grad()
-def prove(network: nn.Module, weights: bytes, tensors: list[Array]) -> None:
-    """Raises ExportError where an output differs by more than TOLERANCE on any of the real inputs."""
-    for number, x in enumerate(tensors):
-        expected = network(torch.from_numpy(x))
-        for (name, got), want in zip(run(weights, x).items(), expected if isinstance(expected, tuple) else [expected]):
-            difference = float(np.abs(got - _numpy(want)).max())
-            print(f"image {number}: {name} {got.shape} differs by at most {difference:.1e}")
-            if not difference <= TOLERANCE:
-                raise ExportError(
-                    f"{name} differs by {difference:.2e} on image {number}; at most {TOLERANCE} is allowed."
-                )
+def prove(
+    network: Exported, weights: bytes, tensors: list[Array], *, tolerance: float = TOLERANCE["float32"]
+) -> dict[str, float]:
+    """How far each output may be from the network's: `tolerance`, times its largest value where that is beyond 1.
+
+    Raises ExportError where one is further on any of the real inputs, or has another class on top.
+    """
+    wanted = [_outputs(network, x) for x in tensors]
+    largest = {name: max(float(np.abs(outputs[name]).max()) for outputs in wanted) for name in wanted[0]}
+    allowed = {name: tolerance * max(1.0, value) for name, value in largest.items()}
+    for number, (x, want) in enumerate(zip(tensors, wanted)):
+        got = run(weights, x)
+        for name, limit in allowed.items():
+            difference = float(np.abs(got[name] - want[name]).max())
+            print(f"image {number}: {name} {got[name].shape} differs by at most {difference:.1e}, {limit:.1e} allowed")
+            if not difference <= limit:
+                raise ExportError(f"{name} differs by {difference:.2e} on image {number}; at most {limit} is allowed.")
+        top = want["probabilities"].argmax(axis=1)
+        if top.ndim == 1 and (got["probabilities"].argmax(axis=1) != top).any():
+            raise ExportError(f"The most probable class of image {number} is another than PyTorch's, {top}.")
+    return allowed
 
 
-def _numpy(tensor: Tensor) -> Array:
-    return tensor.detach().numpy()
+def _outputs(network: Exported, x: Array) -> dict[str, Array]:
+    """What PyTorch answers, by the graph's output names."""
+    return {name: tensor.numpy() for name, tensor in zip(network.output_names, network(torch.from_numpy(x)))}
 
 
 def spec_fields(
@@ -135,11 +189,10 @@ def spec_fields(
     decision: Decision,
     geometry: Geometry,
     figures: list[Figure],
-    outputs: dict[str, Array],
+    tolerance: float,
 ) -> dict[str, Any]:
-    """Every field of ModelSpec but the files; nothing here is typed in by hand."""
+    """Every field of ModelSpec but the files and the maps; nothing here is typed in by hand."""
     about, task = recipe.package, TASKS[recipe.task]
-    cam = outputs.get("cam")
     objects = {"foreground": state["classes"][0], "seeds": "core"} | {
         name: getattr(decision, name) for name in ("seed_threshold", "min_area_px")
     }
@@ -153,21 +206,18 @@ def spec_fields(
         "task": "segmentation" if segments else "classification",
         "architecture": recipe.network.name,
         "input": {
-            **recipe.input.model_dump(include={"channels", "size", "steps"}),
+            **recipe.input.model_dump(include={"kind", "channels", "letters", "size", "steps"}),
             "min_size": geometry.min_size,
             "step": geometry.step,
             "smallest_image": geometry.step if segments else -(-min(recipe.input.size or ()) // 8),
         },
-        "classes": [
-            {"label": label, "name": about.names.get(label, ""), "threshold": cut, "colour": colour}
-            for label, cut, colour in zip(state["classes"], decision.thresholds, itertools.cycle(COLOURS))
-        ],
+        **class_fields(state["classes"], recipe, thresholds=decision.thresholds),
         "auxiliary": task.auxiliary,
         "activation": task.activation,
         "temperature": decision.temperature,
-        "cam": None if cam is None else cam_fields(recipe, geometry, cam),
+        "flips": about.flips,
         "objects": objects if recipe.task == "objects" else None,
-        **{name: getattr(geometry, name) for name in ("receptive_field", "stride", "halo", "border")},
+        **{name: getattr(geometry, name) for name in ("receptive_field", "stride", "halo", "reach", "border")},
         "intensity": state["intensity"],
         "evaluation": figures,
         "provenance": {
@@ -177,21 +227,23 @@ def spec_fields(
             "split_sha256": state["split_sha256"],
             "commit": commit(),
             "trained": date.today().isoformat(),
+            "allowed": state.get("allowed", {}),
+            "weights": state.get("started_from", ""),
         },
-        "tolerance": TOLERANCE,
+        "tolerance": tolerance,
     }
-
-
-def cam_fields(recipe: Recipe, geometry: Geometry, cam: Array) -> dict[str, Any]:
-    """cam (1, K, h, w). The maps of a global-average-pooling head are its own terms, of any other head Grad-CAM."""
-    method = "gradcam" if recipe.network.name == "lenet5" else "cam"
-    return {"method": method, "size": cam.shape[2:], "origin": geometry.origin, "stride": geometry.stride}
 
 
 def read_figures(run_folder: Path) -> list[Figure]:
     """The figures of the run's report on the test split; none where it has not been evaluated."""
     path = run_folder / "report-test.json"
     return [Figure(**figure) for figure in json.loads(path.read_text())["figures"]] if path.exists() else []
+
+
+def plots(run_folder: Path) -> dict[str, bytes]:
+    """The pictures of the run's report on the test split, such as roc.png; a large one stays there."""
+    found = {path.name: path.read_bytes() for path in sorted(run_folder.glob("*.png"))}
+    return {name: picture for name, picture in found.items() if len(picture) <= PLOT_BYTES}
 
 
 def readme(recipe: Recipe, figures: list[Figure]) -> str:
@@ -213,9 +265,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="a run's best.pt")
     parser.add_argument("--to", type=Path, default=Path("models/starter"), help="the model repository's folder")
+    parser.add_argument("--taps", nargs="*", help="layers whose feature maps the package shows, such as layer1")
+    parser.add_argument("--precision", choices=sorted(TOLERANCE), help="in which the network computes")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     args = arguments()
-    print(main(args.checkpoint, root=args.to).folder)
+    taps = None if args.taps is None else tuple(args.taps)
+    with told():
+        print(main(args.checkpoint, root=args.to, precision=args.precision, taps=taps).folder)

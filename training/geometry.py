@@ -2,13 +2,19 @@
 
 import copy
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+from training.layers import trace
+from training.mistakes import RecipeError
+from training.reach import Reach
+
+STRIDED = (nn.Conv1d, nn.Conv2d, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
+_MOST = 2048  # px a side
+IMAGE_NORMS = (nn.GroupNorm, nn.InstanceNorm2d)  # their statistics are the whole image's
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +23,8 @@ class Geometry:
 
     halo: how far beyond a block of stride x stride pixels its receptive field reaches, rounded up to the stride.
     border: what valid convolutions lose on each side. origin: where the map's first pixel is centred, counted from the
-    centre of the input's first.
+    centre of the input's first. reach: "image" where normalisation sees the whole image, so that no halo is enough for
+    tiles to be exact; the receptive field and halo are then those of the convolutions.
     """
 
     stride: int
@@ -27,87 +34,90 @@ class Geometry:
     min_size: int
     step: int
     origin: float = 0.0
+    reach: Literal["local", "image"] = "local"
 
 
-def of_classifier(network: nn.Module, *, in_channels: int, size: int, far: int = 1536) -> Geometry:
+def of_classifier(network: Any, *, in_channels: int, size: int) -> Geometry:
     """Of a classifier's `features`, the layers before its head: (N, in_channels, size, size) -> (N, K, h, w).
 
-    far: px, more than any receptive field.
+    Those of a network of signals take (N, in_channels, size). ValueError: their output sees the whole image.
     """
-    features = _all_positive(network).features
-    tall = torch.zeros(1, in_channels, far, size)
-    centre = features(tall.double()).shape[2] // 2
-    (first, last), (following, _) = _support(features, tall, row=centre), _support(features, tall, row=centre + 1)
-    stride = following - first
-    origin = (first + last) / 2 - centre * stride
-    return Geometry(stride, last - first + 1, halo=0, border=0, min_size=size, step=1, origin=origin)
+    reach = _reach(_Features(network), in_channels, *[size] * getattr(network, "dimensions", 2))
+    first, last = reach.at(0)
+    stride = reach.at(1)[0] - first
+    return Geometry(stride, reach.field, halo=0, border=0, min_size=size, step=1, origin=(first + last) / 2)
 
 
-def of_segmenter(network: nn.Module, *, in_channels: int, far: int = 512) -> Geometry:
+def of_segmenter(network: nn.Module, *, in_channels: int) -> Geometry:
     """Of x (N, in_channels, H, W) -> (N, K, H - 2 border, W - 2 border).
 
     The receptive field of a network that halves and doubles depends on where in a block a pixel lies: the largest is
-    taken.
+    taken. ValueError: its output sees the whole image.
     """
-    probe = _all_positive(network)
-    min_size, step = _sizes(probe, in_channels)
-    lost = min_size - probe(torch.zeros(1, in_channels, min_size, min_size, dtype=torch.float64)).shape[2]
-    border = lost // 2
-    height = min_size + -(-far // step) * step
-    block = height // 2 // step * step
-    fields = [
-        _support(probe, torch.zeros(1, in_channels, height, min_size + step), row=row)
-        for row in range(block, block + step)
-    ]
-    reach = max(max(block - first, last - (block + step - 1)) for first, last in fields)
-    field = max(last - first + 1 for first, last in fields)
-    halo = 0 if border else -(-reach // step) * step
-    return Geometry(step, field, halo, border, min_size, step)
+    shapes = _on_meta(network)
+    min_size, step = _sizes(shapes, in_channels)
+    border = (min_size - shapes(torch.empty(1, in_channels, min_size, min_size, device="meta")).shape[2]) // 2
+    reach = _reach(network, in_channels, min_size + step, min_size + step)
+    spans = [reach.at(place) for place in range(step)]
+    beyond = max(max(-first, last - (step - 1)) for first, last in spans)
+    halo = 0 if border else -(-beyond // step) * step
+    whole = any(isinstance(module, IMAGE_NORMS) for module in network.modules())
+    return Geometry(step, reach.field, halo, border, min_size, step, reach="image" if whole else "local")
 
 
-def _all_positive(network: nn.Module) -> nn.Module:
-    """A copy in which no term can vanish or cancel: every gradient that can flow is positive."""
-    probe = copy.deepcopy(network).double().eval()
-    for name, module in list(probe.named_modules()):
-        if isinstance(module, nn.MaxPool2d):  # the maximum's gradient would reach one pixel only
-            parent = probe.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], nn.AvgPool2d(module.kernel_size, module.stride, module.padding))
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-    with torch.no_grad():
-        for parameter in probe.parameters():
-            parameter.fill_(1.0 / max(1, parameter[0].numel()))
-    return probe
+def sees_whole_map(network: nn.Module) -> bool:
+    """Whether a classifier's head tells the places of its last map apart, as dense layers do; a mean cannot."""
+    return "cam" not in getattr(network, "cam_methods", ("cam",)) or bool(getattr(network, "aligned", None))
 
 
-def _support(probe: Callable[[Tensor], Tensor], like: Tensor, *, row: int) -> tuple[int, int]:
-    """First and last input row that changes the map's `row`."""
-    x = torch.ones_like(like, dtype=torch.float64, requires_grad=True)
-    maps = probe(x)  # (1, K, h, w)
-    maps[:, :, row].sum().backward()
-    assert x.grad is not None
-    rows = torch.nonzero(x.grad.sum(dim=(0, 1, 3)))[:, 0]
-    return int(rows[0]), int(rows[-1])
+class _Features(nn.Module):
+    """A classifier that ends before its head."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.features(x)  # type: ignore[no-any-return]
 
 
-def _sizes(probe: nn.Module, in_channels: int) -> tuple[int, int]:
+def _on_meta(network: nn.Module) -> nn.Module:
+    """A copy that computes shapes and no numbers."""
+    return copy.deepcopy(network).to("meta", torch.float32).eval()
+
+
+def _reach(network: nn.Module, *shape: int) -> Reach:
+    """What each row of the output for an image of this shape (channels, ...) sees."""
+    reach = trace(_on_meta(network), shape=shape)[-1].axes[2]
+    if reach is None:
+        raise RecipeError("Each place of the network's output sees the whole image: it has no receptive field in px.")
+    return reach
+
+
+def _sizes(network: nn.Module, in_channels: int) -> tuple[int, int]:
     """The smallest size, and the distance to the next, at which no strided layer leaves a pixel over."""
-    fitting = (side for side in itertools.count(1) if _fits(probe, in_channels, side))
-    smallest = next(fitting)
-    return smallest, next(fitting) - smallest
+    fitting = [*itertools.islice((side for side in range(1, _MOST) if _fits(network, in_channels, side)), 2)]
+    if len(fitting) < 2:
+        raise RecipeError(
+            f"There is no size below {_MOST} px at which every layer of the network gives a whole answer."
+        )
+    return fitting[0], fitting[1] - fitting[0]
 
 
-def _fits(probe: nn.Module, in_channels: int, side: int) -> bool:
+def _fits(network: nn.Module, in_channels: int, side: int) -> bool:
     whole: list[bool] = []
 
     def check(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]  # type: ignore[index]
         whole.append(inputs[0].shape[2] % int(stride) == 0)
 
-    handles = [layer.register_forward_hook(check) for layer in probe.modules() if isinstance(layer, STRIDED)]
+    handles = [layer.register_forward_hook(check) for layer in network.modules() if isinstance(layer, STRIDED)]
     try:
-        probe(torch.zeros(1, in_channels, side, side, dtype=torch.float64))
-    except RuntimeError:  # torch's answer to a map that has no pixel left
+        network(torch.empty(1, in_channels, side, side, device="meta"))
+    except (
+        RuntimeError,
+        ValueError,
+    ):  # torch's answers to a map without a pixel left, and to one too small to normalise
         return False
     finally:
         for handle in handles:

@@ -1,60 +1,23 @@
 """What a recipe's `task` means: its target, its loss, its scores, and what is chosen on the validation split."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
 from scipy import ndimage
-from scipy.optimize import minimize_scalar
-from sklearn.metrics import f1_score, roc_auc_score, roc_curve
-from torch import Tensor, nn
+from torch import nn
 
 from models.image import Array
 from models.objects import grow
 from training import losses, metrics
+from training.calibration import best_f1_threshold, fitted_temperature, youden_threshold
 from training.config import TrainingConfig
+from training.regions import Boundaries, Overlapping, Regions
+from training.task import Decision, Score, Task, mean_of
 
 CROWDED_WEIGHT = 6.0  # of a pixel between two objects, in the loss
-Score = Callable[[Array], float]  # indices (n,) of examples -> figure
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What turns probabilities into an answer; everything here is chosen on the validation split.
-
-    thresholds: for each class. temperature: divides the logits (Guo 2017). The rest is for separate objects.
-    """
-
-    thresholds: tuple[float, ...]
-    temperature: float = 1.0
-    seed_threshold: float = 0.5
-    min_area_px: int = 10
-
-
-class Task(Protocol):
-    """One kind of truth. `headline` is the score that training maximises on the validation split."""
-
-    activation: Literal["softmax", "sigmoid"]
-    auxiliary: tuple[str, ...]
-    headline: str
-
-    def target(self, truth: Array, classes: int) -> Array: ...
-
-    def loss(self, config: TrainingConfig) -> nn.Module: ...
-
-    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision: ...
-
-    def scores(
-        self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision
-    ) -> dict[str, Score]: ...
-
-
-def activate(logits: Tensor, activation: Literal["softmax", "sigmoid"]) -> Tensor:
-    """(N, C, ...) -> probabilities (N, C, ...)."""
-    return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
 
 
 class Classes:
@@ -67,20 +30,23 @@ class Classes:
     def target(self, truth: Array, classes: int) -> Array:
         return truth.astype(np.int64)
 
-    def loss(self, config: TrainingConfig) -> nn.Module:
-        return losses.CrossEntropy(weights=config.class_weights, smoothing=config.label_smoothing)
+    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+        """class_weights "balanced": all images over those of the class, so that the classes weigh alike."""
+        weights = config.class_weights
+        if weights == "balanced":
+            counts = np.bincount(truths)
+            weights = tuple((len(truths) / (len(counts) * counts)).tolist())
+        if config.focal_gamma:
+            return losses.Focal(gamma=config.focal_gamma, weights=weights)
+        return losses.CrossEntropy(weights=weights, smoothing=config.label_smoothing)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Temperature by the validation likelihood; for two classes the threshold of Youden's J (1950)."""
         z, truth = torch.from_numpy(np.stack(logits)), torch.from_numpy(np.stack(truths))
-        fit = minimize_scalar(
-            lambda log_t: nn.functional.cross_entropy(z / np.exp(log_t), truth).item(), bounds=(-3, 3), method="bounded"
-        )
-        temperature = float(np.exp(fit.x))
+        temperature = fitted_temperature(lambda t: nn.functional.cross_entropy(z / t, truth).item())
         if z.shape[1] != 2:
             return Decision(thresholds=(0.5,) * z.shape[1], temperature=temperature)
-        false_rate, true_rate, thresholds = roc_curve(truth, (z / temperature).softmax(dim=1)[:, 1])
-        cut = float(np.clip(thresholds[(true_rate - false_rate).argmax()], 0.0, 1.0))
+        cut = youden_threshold((z / temperature).softmax(dim=1)[:, 1].numpy(), truth.numpy() == 1)
         return Decision(thresholds=(1 - cut, cut), temperature=temperature)
 
     def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
@@ -94,8 +60,8 @@ class Classes:
         }
         if p.shape[1] == 2:
             positive = p[:, 1] >= decision.thresholds[1]
-            scores["sensitivity"] = lambda i: float(positive[i][truth[i] == 1].mean())
-            scores["specificity"] = lambda i: float((~positive[i][truth[i] == 0]).mean())
+            scores["sensitivity"] = lambda i: metrics.share(positive[i][truth[i] == 1])
+            scores["specificity"] = lambda i: metrics.share(~positive[i][truth[i] == 0])
         return scores
 
 
@@ -109,46 +75,33 @@ class Labels:
     def target(self, truth: Array, classes: int) -> Array:
         return truth.astype(np.float32)
 
-    def loss(self, config: TrainingConfig) -> nn.Module:
-        return losses.BinaryCrossEntropy(weights=config.class_weights)
+    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+        """class_weights "balanced": CheXNet's, by each label's share."""
+        weights = config.class_weights
+        if weights == "balanced":
+            return losses.BalancedBinaryCrossEntropy(share=tuple(np.mean(truths, axis=0).tolist()))
+        if config.focal_gamma:
+            return losses.BinaryFocal(gamma=config.focal_gamma, weights=weights)
+        return losses.BinaryCrossEntropy(weights=weights)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
-        return Decision(thresholds=(0.5,) * len(logits[0]))
+        """Temperature by the validation likelihood; each label's threshold where its F1 is best (Rajpurkar 2017)."""
+        z, truth = torch.from_numpy(np.stack(logits)), torch.from_numpy(np.stack(truths).astype(np.float32))
+        loss = nn.functional.binary_cross_entropy_with_logits
+        temperature = fitted_temperature(lambda t: loss(z / t, truth).item())
+        p = (z / temperature).sigmoid().numpy()
+        cuts = tuple(best_f1_threshold(p[:, c], truth[:, c].numpy() > 0.5) for c in range(p.shape[1]))
+        return Decision(thresholds=cuts, temperature=temperature)
 
     def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
-        p, truth = np.stack(probabilities), np.stack(truths)
+        p, there = np.stack(probabilities), np.stack(truths) > 0.5
         decided = p >= np.array(decision.thresholds)
         return {
-            "auroc": lambda i: float(roc_auc_score(truth[i], p[i], average="macro")),
-            "accuracy": lambda i: float((decided[i] == truth[i]).mean()),
-            "f1": lambda i: float(f1_score(truth[i], decided[i], average="macro", zero_division=0)),
+            "auroc": lambda i: float(metrics.aurocs(p[i], there[i]).mean()),
+            "accuracy": lambda i: float((decided[i] == there[i]).mean()),
+            "ece": lambda i: metrics.expected_calibration_error(p[i].ravel(), there[i].ravel()),
+            "f1": lambda i: float(np.mean([metrics.f1(decided[i, c], there[i, c]) for c in range(p.shape[1])])),
         }
-
-
-class Regions:
-    """One class a pixel; truth is (H, W) of class indices, and class 0 is the background."""
-
-    activation: Literal["softmax", "sigmoid"] = "softmax"
-    auxiliary: tuple[str, ...] = ()
-    headline = "dice"
-
-    def target(self, truth: Array, classes: int) -> Array:
-        return (np.arange(classes)[:, None, None] == truth).astype(np.float32)  # (C, H, W)
-
-    def loss(self, config: TrainingConfig) -> nn.Module:
-        return losses.DiceCrossEntropy(weights=config.class_weights)
-
-    def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
-        return Decision(thresholds=(0.5,) * len(logits[0]))
-
-    def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
-        pairs = [(p.argmax(axis=0), t) for p, t in zip(probabilities, truths)]
-        classes = range(1, len(probabilities[0]))
-        per_image = {
-            "dice": [np.mean([metrics.dice(p == c, t == c) for c in classes]) for p, t in pairs],
-            "iou": [np.mean([metrics.iou(p == c, t == c) for c in classes]) for p, t in pairs],
-        }
-        return {name: partial(_mean, np.array(values)) for name, values in per_image.items()}
 
 
 class Objects:
@@ -162,7 +115,7 @@ class Objects:
         weight = np.where(crowded(truth), CROWDED_WEIGHT, 1.0)
         return np.stack([truth > 0, core(truth), weight]).astype(np.float32)  # (3, H, W)
 
-    def loss(self, config: TrainingConfig) -> nn.Module:
+    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
         return losses.ObjectMaps()
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
@@ -187,7 +140,7 @@ class Objects:
             "dice": [metrics.dice(p, t) for p, t in pairs],
             "iou": [metrics.iou(p, t) for p, t in pairs],
         }
-        return {name: partial(_mean, np.array(values)) for name, values in per_image.items()}
+        return {name: mean_of(values) for name, values in per_image.items()}
 
 
 def core(objects: Array) -> Array:
@@ -227,8 +180,11 @@ def _ap(maps: Array, truth: Array, decision: Decision) -> float:
     return metrics.average_precision(separated(maps, decision), truth)
 
 
-def _mean(values: Array, indices: Array) -> float:
-    return float(values[indices].mean())
-
-
-TASKS: dict[str, Task] = {"classes": Classes(), "labels": Labels(), "regions": Regions(), "objects": Objects()}
+TASKS: dict[str, Task] = {
+    "classes": Classes(),
+    "labels": Labels(),
+    "regions": Regions(),
+    "overlapping": Overlapping(),
+    "boundaries": Boundaries(),
+    "objects": Objects(),
+}

@@ -6,7 +6,7 @@ import torch
 
 from models.architectures import ARCHITECTURES
 from models.preprocess import pad
-from training.geometry import Geometry, of_classifier, of_segmenter
+from training.geometry import Geometry, of_classifier, of_segmenter, sees_whole_map
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,21 @@ def test_valid_network_on_mirrored_borders_answers_every_pixel() -> None:
     out = network(torch.from_numpy(padded)[None])
     assert out.shape[2] >= 37
     assert out.shape[3] >= 50
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "whole"),
+    [
+        ("lenet5", {}, True),
+        ("vgg16", {}, True),
+        ("alexnet", {}, True),
+        ("cnn1d", {"aligned": 57}, True),
+        ("cnn1d", {}, False),
+        ("resnet18", {}, False),
+        ("densenet121", {}, False),
+    ],
+)
+def test_dense_layers_see_the_whole_map_and_a_mean_does_not(name: str, options: dict, whole: bool) -> None:
+    """So an image larger than the receptive field is no reason to warn where they follow."""
+    with torch.device("meta"):
+        assert sees_whole_map(ARCHITECTURES[name](3, 2, **options)) is whole

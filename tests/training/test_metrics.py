@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, roc_auc_score
 
-from training.metrics import average_precision, bootstrap, dice, expected_calibration_error, iou
+from training.metrics import auroc, average_precision, bootstrap, dice, expected_calibration_error, iou, macro_f1
 
 
 def mask(text: str) -> np.ndarray:
@@ -47,6 +48,19 @@ def test_average_precision(predicted: str, true: str, wanted: float) -> None:
 def test_numbers_may_have_gaps() -> None:
     assert average_precision(mask("5500"), mask("0900")) == 0.0
     assert average_precision(mask("5555"), mask("9990")) == 1.0
+
+
+def test_auroc_and_f1_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    p, truth = rng.dirichlet(np.ones(4), 200).round(2), rng.integers(3, size=200)  # ties, and a class that never occurs
+    assert np.isnan(auroc(p, truth))
+    assert macro_f1(p, truth) == pytest.approx(f1_score(truth, p.argmax(axis=1), average="macro"))
+    truth[:50] = 3
+    wanted = roc_auc_score(truth, p / p.sum(axis=1, keepdims=True), multi_class="ovr")
+    assert auroc(p / p.sum(axis=1, keepdims=True), truth) == pytest.approx(wanted)
+    two = np.stack([1 - p[:, 0], p[:, 0]], axis=1)
+    assert auroc(two, truth % 2) == pytest.approx(roc_auc_score(truth % 2, p[:, 0]))
+    assert macro_f1(two, truth % 2) == pytest.approx(f1_score(truth % 2, two.argmax(axis=1)))
 
 
 def test_calibration_error_is_the_gap() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from models.preprocess import ZeroMeanUnitVariance, intensity_figures
-from training.provenance import intensity_statistics
+from training.data.examples import Example, constant
+from training.provenance import intensity_statistics, sample_images
 
 
 def test_figures_of_a_known_tensor() -> None:
@@ -23,6 +24,13 @@ def test_what_preprocessing_fixes_does_not_make_the_next_image_unusual() -> None
     rng = np.random.default_rng(0)
     images = [ZeroMeanUnitVariance()(rng.integers(0, 256, (40, 40, 1)).astype(np.uint8)) for _ in range(50)]
     tensors = [image.transpose(2, 0, 1) for image in images]
-    ranges = intensity_statistics(tensors[:49])
+    ranges = intensity_statistics([intensity_figures(x) for x in tensors[:49]])
     for name in ("mean", "std"):
         assert ranges[name]["low"] < intensity_figures(tensors[49])[name] < ranges[name]["high"]
+
+
+def test_an_image_that_may_not_be_written_to_is_a_sample_all_the_same() -> None:
+    """As one that is mapped from a file, or a view of its bytes."""
+    pixels = np.frombuffer(bytes(range(12)), np.uint8).reshape(3, 4, 1)
+    (sample,) = sample_images([Example("a", "a", "", None, lambda: pixels, constant(0))], count=1)
+    assert (sample.numpy() == pixels).all()

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from training import losses
+from training.calibration import best_f1_threshold
 from training.config import TrainingConfig
 from training.tasks import TASKS, Decision, core, crowded, separated
 
@@ -47,7 +49,7 @@ def test_true_maps_give_back_the_objects() -> None:
 )
 def test_loss_is_small_for_the_truth_alone(task: str, truth: np.ndarray, classes: int, good: list, bad: list) -> None:
     target = torch.as_tensor(TASKS[task].target(truth, classes))[None]
-    loss = TASKS[task].loss(CONFIG)
+    loss = TASKS[task].loss(CONFIG, [])
     assert loss(torch.tensor([good]), target) < 1e-3
     assert loss(torch.tensor([bad]), target) > 5
 
@@ -57,7 +59,7 @@ def test_mask_loss_is_small_for_the_truth_alone(task: str) -> None:
     truth = np.zeros((16, 16), np.int32)
     truth[4:12, 4:12] = 1
     target = torch.from_numpy(TASKS[task].target(truth, 2))[None]
-    loss = TASKS[task].loss(CONFIG)
+    loss = TASKS[task].loss(CONFIG, [])
     maps = target[:, :2]  # of objects, the third is a weight
     right = loss(torch.logit(maps.clamp(1e-4, 1 - 1e-4)), target)
     wrong = loss(torch.logit((1 - maps).clamp(1e-4, 1 - 1e-4)), target)
@@ -80,6 +82,33 @@ def test_temperature_undoes_overconfidence() -> None:
     decision = TASKS["classes"].decide(list(3 * logits), list(truth))
     assert decision.temperature == pytest.approx(3, rel=0.1)
     assert decision.thresholds[1] == pytest.approx(0.5, abs=0.1)
+
+
+def test_labels_are_calibrated_and_cut_where_their_f1_is_best() -> None:
+    """Twice the logits of the true probabilities: temperature 2. A rare label's best F1 lies below one half."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 2)).astype(np.float32) + np.array([0.0, -2.5], np.float32)
+    truth = (rng.random((4000, 2)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    decision = TASKS["labels"].decide(list(2 * logits), list(truth))
+    assert decision.temperature == pytest.approx(2, rel=0.1)
+    for label, cut in enumerate(decision.thresholds):
+        p = 1 / (1 + np.exp(-2 * logits[:, label] / decision.temperature))
+        scores = [f1_score(truth[:, label], p >= other) for other in np.linspace(0.02, 0.7, 50)]
+        assert f1_score(truth[:, label], p >= cut) >= max(scores)
+    assert decision.thresholds[1] < 0.35
+
+
+@pytest.mark.parametrize(
+    ("p", "positive", "wanted"),
+    [
+        ([0.9, 0.5, 0.1], [1, 1, 0], 0.3),  # between what is there and what is not
+        ([0.9, 0.5, 0.5], [1, 0, 0], 0.7),
+        ([0.4, 0.4, 0.2], [1, 0, 1], 0.1),  # equal probabilities are on one side
+        ([0.4, 0.2], [0, 0], 0.5),
+    ],
+)
+def test_the_threshold_of_the_best_f1(p: list[float], positive: list[int], wanted: float) -> None:
+    assert best_f1_threshold(np.array(p), np.array(positive, bool)) == pytest.approx(wanted)
 
 
 CONFIG = TrainingConfig(epochs=1, batch_size=1, learning_rate=1.0)

@@ -1,5 +1,6 @@
 """The whole path, from a recipe to a package, on a few digits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.subject import of_checkpoint, of_package
 
 RECIPES = sorted(Path("training/recipes").glob("*.toml"))
 DIGITS = Path("training/recipes/digits.toml")
+EXAMPLES = read_recipe(DIGITS).data.load().examples
 
 
 def few_epochs(count: int) -> Recipe:
@@ -75,10 +77,20 @@ def test_it_learns(run: Path) -> None:
 
 
 def test_draws_depend_on_the_epoch_alone() -> None:
-    examples = read_recipe(DIGITS).data.load().examples[:50]
+    examples = EXAMPLES[:50]
     first = draws(examples, epoch=3, seed=0, balance=0.5)
     assert first == draws(examples, epoch=3, seed=0, balance=0.5)
     assert first != draws(examples, epoch=4, seed=0, balance=0.5)
+
+
+def test_balance_draws_every_stratum_equally_often() -> None:
+    """Nine of one kind to one of the other: as they are, one in ten; at one half, one in four; at one, one in two."""
+    examples = [replace(e, stratum="rare" if n % 10 == 0 else "") for n, e in enumerate(EXAMPLES[:1000])]
+    for balance, wanted in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
+        drawn = [index for index, _ in draws(examples, epoch=0, seed=0, balance=balance)]
+        assert len(drawn) == 1000
+        assert np.mean([examples[index].stratum == "rare" for index in drawn]) == pytest.approx(wanted, abs=0.05)
+        assert (sorted(drawn) == list(range(1000))) is (balance == 0)
 
 
 def test_report_has_every_figure_and_its_interval(run: Path) -> None:
@@ -126,7 +138,7 @@ def test_batch_is_free(exported: package.Package) -> None:
 
 
 def test_a_graph_that_differs_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    monkeypatch.setitem(export.TOLERANCE, "float32", 0.0)
     with pytest.raises(export.ExportError, match="differs by"):
         export.main(run / checkpoint.BEST, root=tmp_path)
     assert not any(tmp_path.iterdir())

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from models.image import Array
 from training.data.examples import (
     SPLITS,
     DataError,
@@ -14,6 +15,7 @@ from training.data.examples import (
     GroupPattern,
     Loader,
     Split,
+    columns_of,
     constant,
     group_of,
     image_files,
@@ -24,13 +26,18 @@ from training.data.examples import (
 class ClassFolders(Loader):
     """`path` holds a folder a class, or train, val and test folders that do; the folders' names are the labels.
 
-    group: a regular expression, searched in the file's name, whose first group is the patient; without one, or where
-    it does not match, every file is its own group.
+    negative: the label of images that have none of the others; these are then labels, of which an image may have any,
+    as task = "labels" wants them. group: a regular expression, searched in the file's name, whose first group is the
+    patient; without one, or where it does not match, every file is its own group; what its named groups match is kept
+    for evaluation by subgroup, as (?P<site>...) the site. finer: likewise finds a finer label than the folder's, where
+    it matches; a taxonomy may then have the folder's as its parent.
     """
 
     loader: Literal["class_folders"]
     path: Path
+    negative: str | None = None
     group: GroupPattern | None = None
+    finer: GroupPattern | None = None
 
     def load(self) -> DataSet:
         if not self.path.is_dir():
@@ -38,27 +45,36 @@ class ClassFolders(Loader):
         folders = sorted(folder for folder in self.path.iterdir() if _is_class(folder))
         given = {folder: SPLITS[folder.name.lower()] for folder in folders if folder.name.lower() in SPLITS}
         roots: dict[Path, Split | None] = dict(given) if given else {self.path: None}
-        classes = sorted({folder.name for root in roots for folder in root.iterdir() if _is_class(folder)})
-        if len(classes) < 2:
-            raise DataError(f"{self.path}: it holds the class folders {classes}; at least two are needed.")
-        examples = [
-            self._example(file, index, split)
-            for root, split in roots.items()
-            for index, label in enumerate(classes)
-            for file in image_files(root / label)
-        ]
-        return DataSet(tuple(examples), tuple(classes))
+        names = sorted({folder.name for root in roots for folder in root.iterdir() if _is_class(folder)})
+        if len(names) < 2:
+            raise DataError(f"{self.path}: it holds the class folders {names}; at least two are needed.")
+        files = [(f, split) for root, split in roots.items() for name in names for f in image_files(root / name)]
+        labels = sorted({(file.parent.name, self._label(file)) for file, _ in files})
+        classes = tuple(dict.fromkeys(label for _, label in labels if label != self.negative))
+        if self.negative and len(classes) == len({label for _, label in labels}):
+            raise DataError(f"{self.path}: no image has the label {self.negative!r}; there are {', '.join(classes)}.")
+        return DataSet(tuple(self._example(file, classes, split) for file, split in files), classes)
 
-    def _example(self, file: Path, index: int, split: Split | None) -> Example:
-        name = str(file.relative_to(self.path))
+    def _label(self, file: Path) -> str:
+        return group_of(file.name, self.finer, otherwise=file.parent.name)
+
+    def _example(self, file: Path, classes: tuple[str, ...], split: Split | None) -> Example:
+        name, label = str(file.relative_to(self.path)), self._label(file)
         return Example(
             name=name,
             group=group_of(file.name, self.group, otherwise=name),
-            stratum=file.parent.name,
+            stratum=label,
             split=split,
             image=partial(read_image, file),
-            truth=constant(np.int64(index)),
+            truth=constant(self._truth(label, classes)),
+            columns=columns_of(file.name, self.group),
         )
+
+    def _truth(self, label: str, classes: tuple[str, ...]) -> Array:
+        """-> a class index () int64, or with a negative (classes,) float32 of 0 and 1."""
+        if self.negative is None:
+            return np.asarray(classes.index(label), dtype=np.int64)
+        return np.isin(classes, label).astype(np.float32)
 
 
 def _is_class(folder: Path) -> bool:

@@ -1,8 +1,9 @@
 """What every loader returns: examples that are read when asked for, and errors that name the file."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from models.decode import decode
 from models.errors import ImageError
 from models.image import Array
+from training.mistakes import Mistake
 
 Split = Literal["train", "validation", "test"]
+TaskName = Literal["classes", "labels", "regions", "overlapping", "boundaries", "objects"]
 SPLITS: dict[str, Split] = {
     "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"
 }  # fmt: skip
@@ -30,16 +33,22 @@ def _has_group(pattern: str) -> str:
     return pattern
 
 
-GroupPattern = Annotated[str, AfterValidator(_has_group)]  # its first group is the patient
+GroupPattern = Annotated[str, AfterValidator(_has_group)]  # its group named patient, or else its first, is the patient
 
 
 def group_of(file: str, pattern: str | None, *, otherwise: str) -> str:
-    """The part of a file's name that the pattern's first group matches, or `otherwise`."""
+    """The part of a file's name that the pattern's group "patient", or else its first, matches, or `otherwise`."""
     match = re.search(pattern, file) if pattern else None
-    return (match and match.group(1)) or otherwise
+    return (match and match["patient" if "patient" in match.re.groupindex else 1]) or otherwise
 
 
-class DataError(Exception):
+def columns_of(file: str, pattern: str | None) -> dict[str, str]:
+    """What the pattern's named groups match in a file's name, by their names: (?P<site>[A-Z]+) tells the site."""
+    match = re.search(pattern, file) if pattern else None
+    return {name: text for name, text in match.groupdict().items() if text} if match else {}
+
+
+class DataError(Mistake):
     """The data set cannot be used as it is; the message names the file."""
 
 
@@ -50,7 +59,9 @@ class Example:
     name: unique, shown in errors and reports. group: what must not stand on two sides of a split (a patient).
     stratum: what every split should have its share of. split: where the data set itself puts it, None if it does not.
     image() -> (H, W, C) in native dtype. truth() -> a class index () int64, or (classes,) float32 of 0 and 1 where
-    several may be present, or a mask (H, W) int32: of class indices, or of object numbers with 0 for background.
+    several may be present, or a mask (H, W) int32: of class indices, of bits where classes overlap (bit c for class c),
+    or of object numbers with 0 for background.
+    columns: what else is known of it, such as site, scanner or sex, by which training.evaluate --by divides.
     """
 
     name: str
@@ -59,6 +70,13 @@ class Example:
     split: Split | None
     image: Callable[[], Array]
     truth: Callable[[], Array]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the image is partial(read_image, path), that path: the audit looks at the file's header."""
+        read = self.image
+        return read.args[0] if isinstance(read, partial) and read.func is read_image else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from training.data.examples import (
     GroupPattern,
     Loader,
     check_mask,
+    columns_of,
     group_of,
     image_files,
     read_image,
@@ -22,16 +23,18 @@ from training.data.examples import (
 
 
 class MaskPairs(Loader):
-    """`images` and `masks` are folders; an image and its mask have the same name but for the ending.
+    """`images` and `masks` are folders in `path`; an image and its mask have the same name but for the ending.
 
     Either classes: each label and its value in the masks, background too, as in {background = 0, membrane = 255}; or
     objects: the one label of what the masks number, 0 for background. group: a regular expression, searched in the
-    image's file name, whose first group is the patient; otherwise every image is its own group.
+    image's file name, whose first group is the patient; otherwise every image is its own group. What its named groups
+    match is kept for evaluation by subgroup.
     """
 
     loader: Literal["mask_pairs"]
-    images: Path
-    masks: Path
+    path: Path
+    images: Path = Path("images")
+    masks: Path = Path("masks")
     classes: Annotated[dict[str, int], Field(min_length=2)] | None = None
     objects: str | None = Field(default=None, min_length=1)
     group: GroupPattern | None = None
@@ -45,11 +48,11 @@ class MaskPairs(Loader):
         return self
 
     def load(self) -> DataSet:
-        masks = _by_stem(self.masks)
+        masks = _by_stem(self.path / self.masks)
         examples = []
-        for stem, image in _by_stem(self.images).items():
+        for stem, image in _by_stem(self.path / self.images).items():
             if stem not in masks:
-                raise DataError(f"{image}: it has no mask {self.masks / stem}.*")
+                raise DataError(f"{image}: it has no mask {self.path / self.masks / stem}.*")
             examples.append(self._example(image, masks[stem]))
         return DataSet(tuple(examples), tuple(self.classes) if self.classes else (str(self.objects),))
 
@@ -61,6 +64,7 @@ class MaskPairs(Loader):
             split=None,
             image=partial(read_image, image),
             truth=partial(_truth, image, mask, tuple(self.classes.values()) if self.classes else None),
+            columns=columns_of(image.name, self.group),
         )
 
 

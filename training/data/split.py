@@ -1,7 +1,7 @@
 """Which example trains, which validates, which tests: given by the data or made by group, and provable by a digest."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Literal, Self
 
@@ -16,19 +16,23 @@ class SplitConfig(BaseModel):
     """A recipe's [split] table: of `folds` equal parts, so many for testing and validation where the data gives none.
 
     No group is in two parts, and each part has its share of each stratum. Where the data set's own split puts a group
-    on both sides, shared_groups says whether to refuse, or to drop its examples from the training side.
+    on both sides, shared_groups says whether to refuse, to drop its examples from the training side, or to keep them,
+    which [audit] has to allow.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folds: int = Field(default=10, ge=2, le=100)
+    turn: int = Field(default=0, ge=0)  # 0 ... folds - 1 make a cross-validation: each fold is the test once
     test: int = Field(default=1, ge=0)
     validation: int = Field(default=1, ge=0)
     seed: int = 0
-    shared_groups: Literal["refuse", "drop"] = "refuse"
+    shared_groups: Literal["refuse", "drop", "keep"] = "refuse"
 
     @model_validator(mode="after")
     def _something_remains(self) -> Self:
+        if self.turn >= self.folds:
+            raise ValueError(f"turn {self.turn}: the {self.folds} folds are counted from 0")
         if self.test + self.validation >= self.folds:
             raise ValueError(
                 f"test {self.test} and validation {self.validation} of {self.folds} folds leave nothing to train on"
@@ -46,19 +50,23 @@ def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
         parts["train"] = [example for example in parts["train"] if example.group not in held_out]
     wanted: list[tuple[Split, int]] = [("test", config.test), ("validation", config.validation)]
     missing = [(split, count) for split, count in wanted if not parts[split] and count]
+    if config.turn and not missing:
+        raise DataError(f"split.turn is {config.turn}: the data set has a split of its own, and no folds to turn.")
     if missing:
         folds = _folds(parts["train"], config)
+        folds = folds[config.turn :] + folds[: config.turn]
         for split, count in missing:
             chosen = {example.name for _ in range(count) for example in folds.pop()}
             parts[split] = [example for example in parts["train"] if example.name in chosen]
             parts["train"] = [example for example in parts["train"] if example.name not in chosen]
-    _refuse_shared_groups(parts)
+    if config.shared_groups != "keep":
+        _refuse_shared_groups(parts)
     return {split: examples for split, examples in parts.items() if examples}
 
 
 def _folds(examples: Sequence[Example], config: SplitConfig) -> list[list[Example]]:
     strata = [example.stratum for example in examples]
-    rare = {stratum for stratum in strata if strata.count(stratum) < config.folds}
+    rare = {stratum for stratum, count in Counter(strata).items() if count < config.folds}
     pooled = ["rare" if stratum in rare else stratum for stratum in strata]  # too few for a share in each fold
     if 0 < pooled.count("rare") < config.folds:
         common = next(stratum for stratum in pooled if stratum != "rare")

@@ -18,7 +18,7 @@ class Table(Loader):
     file, label, group, split: the columns' names. Without a group column every file is its own group; without a split
     column the split is made. separator: what stands between the labels of one image, such as "|"; with it, several
     may be present, and none where the label is `negative` ("No Finding"). classes: the labels in the order of their
-    indices; all that occur, sorted, if not given.
+    indices; all that occur, sorted, if not given. Every column is kept for evaluation by subgroup.
     """
 
     loader: Literal["table"]
@@ -94,6 +94,7 @@ class Table(Loader):
             split=SPLITS[given] if given is not None else None,
             image=partial(read_image, self.images / name),
             truth=constant(self._truth(labels, classes)),
+            columns={column: text.strip() for column, text in row.items() if isinstance(text, str)},
         )
 
     def _truth(self, labels: list[str], classes: tuple[str, ...]) -> Array:

@@ -44,6 +44,24 @@ def test_a_pattern_names_the_patient(tmp_path: Path) -> None:
     assert [e.group for e in data.examples] == ["person1", "person1", "b/other.png", "person1"]
 
 
+def test_a_finer_label_may_stand_in_the_name(tmp_path: Path) -> None:
+    for name in ("normal/1.png", "ill/p1_virus.png", "ill/p2_bacteria.png", "ill/p3.png"):
+        image(tmp_path / name)
+    data = load(
+        loader="class_folders", path=tmp_path, group=r"^(?P<patient>p\d)(?:_(?P<cause>\w+))?", finer="_([a-z]+)"
+    )
+    assert data.classes == ("bacteria", "ill", "virus", "normal")
+    assert [(e.name, data.classes[int(e.truth())], e.stratum, e.group) for e in data.examples] == [
+        ("ill/p1_virus.png", "virus", "virus", "p1"),
+        ("ill/p2_bacteria.png", "bacteria", "bacteria", "p2"),
+        ("ill/p3.png", "ill", "ill", "p3"),
+        ("normal/1.png", "normal", "normal", "normal/1.png"),
+    ]
+    assert data.examples[0].columns == {"patient": "p1", "cause": "virus"}
+    assert data.examples[2].columns == {"patient": "p3"}
+    assert data.examples[3].columns == {}
+
+
 @pytest.mark.parametrize("pattern", ["person", "(person"])
 def test_a_pattern_without_a_group_is_refused(tmp_path: Path, pattern: str) -> None:
     with pytest.raises(ValidationError, match="person"):
@@ -95,3 +113,18 @@ def test_the_kermany_radiographs() -> None:
     assert (counts["test", "NORMAL"], counts["test", "PNEUMONIA"]) == (234, 390)
     assert len({e.group for e in data.examples}) < len(data.examples)
     assert data.examples[0].image().dtype == np.uint8
+
+
+def test_a_negative_makes_labels_of_the_others(tmp_path: Path) -> None:
+    """As CheXNet's: of an image without a finding none is there."""
+    for name in ("NORMAL/1.png", "PNEUMONIA/2.png", "EDEMA/3.png"):
+        image(tmp_path / name)
+    data = load(loader="class_folders", path=tmp_path, negative="NORMAL")
+    assert data.classes == ("EDEMA", "PNEUMONIA")
+    assert {e.stratum: e.truth().tolist() for e in data.examples} == {
+        "NORMAL": [0, 0],
+        "EDEMA": [1, 0],
+        "PNEUMONIA": [0, 1],
+    }
+    with pytest.raises(DataError, match="no image has the label 'HEALTHY'; there are EDEMA, NORMAL, PNEUMONIA"):
+        load(loader="class_folders", path=tmp_path, negative="HEALTHY")

@@ -18,7 +18,7 @@ MASK = np.array([[0, 255, 255], [100, 0, 255]], np.uint8)
 def pair(root: Path, mask: Array = MASK, *, size: tuple[int, int] = (2, 3)) -> dict[str, Any]:
     image(root / "images" / "p1_a.png", size=size)
     image(root / "masks" / "p1_a.png", mask)
-    return {"loader": "mask_pairs", "images": root / "images", "masks": root / "masks"}
+    return {"loader": "mask_pairs", "path": root}
 
 
 def test_mask_values_become_class_indices(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_mask_means_one_thing(tmp_path: Path, meaning: dict[str, Any]) -> None
 
 def test_isbi_2012() -> None:
     root = real_data("isbi2012/train")
-    data = load(loader="mask_pairs", images=root / "images", masks=root / "label", classes={"membrane": 0, "cell": 255})
+    data = load(loader="mask_pairs", path=root, masks="label", classes={"membrane": 0, "cell": 255})
     assert len(data.examples) == 30
     assert data.examples[0].truth().shape == (512, 512)
     assert 0.7 < data.examples[0].truth().mean() < 0.85

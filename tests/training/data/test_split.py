@@ -144,3 +144,9 @@ def test_a_digest_does_not_depend_on_the_order(lines: list[str], random: object)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert digest(shuffled) == digest(lines)
     assert digest([*lines, "c"]) != digest(lines)
+
+
+def test_where_the_data_are_split_there_is_no_fold_to_turn() -> None:
+    examples = tuple(example(f"{n}", split=split) for n, split in enumerate(("train", "validation", "test") * 5))
+    with pytest.raises(DataError, match=r"split\.turn is 2: the data set has a split of its own"):
+        divide(DataSet(examples, ("a", "b")), SplitConfig(turn=2))

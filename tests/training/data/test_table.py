@@ -42,6 +42,11 @@ def test_a_row_is_an_example(images: Path) -> None:
     assert data.examples[2].image().shape == (4, 6, 1)
 
 
+def test_every_column_is_kept(images: Path) -> None:
+    data = load(**table(images, "file,label,site,sex", "a.png,x, Oslo ,F", "b.png,y,,M"))
+    assert [(e.columns["site"], e.columns["sex"]) for e in data.examples] == [("Oslo", "F"), ("", "M")]
+
+
 def test_without_group_and_split_each_file_stands_alone(images: Path) -> None:
     data = load(**table(images, "file,label", "a.png,x", "b.png,y"))
     assert [(e.group, e.split) for e in data.examples] == [("a.png", None), ("b.png", None)]

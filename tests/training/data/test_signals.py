@@ -1,0 +1,95 @@
+"""Time series and sequences: read as the service reads them, and no two of one group on two sides."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.decode.signal import decode_signal
+from tests.data import real_data
+from tests.training.data.files import load
+from training.config import read_recipe
+from training.data.examples import DataError
+from training.data.promoters import LETTERS, alike
+from training.data.split import SplitConfig, divide
+
+BEATS = "  1.0000e+00  1.5  -2.0  3.0\n  2.0  4.0  5.0  6.0\n  5.0  0.0  0.0  0.0\n"
+CLASSES = {"2": "odd", "1": "normal"}
+
+
+def test_a_line_is_a_label_and_its_samples(tmp_path: Path) -> None:
+    (tmp_path / "beats.txt").write_text(BEATS)
+    data = load(loader="ucr", path=tmp_path / "beats.txt", classes=CLASSES)
+    assert data.classes == ("odd", "normal")
+    assert [(e.name, e.stratum, int(e.truth())) for e in data.examples] == [
+        ("line 1", "normal", 1),
+        ("line 2", "odd", 0),
+    ]
+    image = data.examples[0].image()
+    assert (image.shape, image.dtype, image[0, :, 0].tolist()) == ((1, 3, 1), np.float32, [1.5, -2, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("1 2 3\n1 2\n", "not a table"), ("1 nan\n2 3\n", "line 1 "), ("1 x\n", "not a table")]
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "beats.txt").write_text(text)
+    with pytest.raises(DataError, match=says):
+        load(loader="ucr", path=tmp_path / "beats.txt", classes=CLASSES)
+
+
+SEQUENCES = ["acgtacgtacgtacgtacgt", "ttttttttttttttttgggg", "gacgtacgtacgtacgtacg", "cccccccccccccctttttt"]
+
+
+def test_sequences_that_share_fifteen_bases_are_one_group() -> None:
+    first, second, third, fourth = alike(SEQUENCES)  # the third is the first moved by a base; the last shares fewer
+    assert first == third
+    assert len({first, second, fourth}) == 3
+
+
+def test_groups_are_joined_through_a_third() -> None:
+    a, b = "acgtacgtacgtacgta" + "c" * 3, "gggcccgggcccgggcc" + "a" * 3
+    assert len(set(alike([a, b]))) == 2
+    assert len(set(alike([a, b, a[:16] + b[:16]]))) == 1
+
+
+def test_a_sequence_is_one_hot_as_the_service_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "p.data").write_text(f"+,ONE,\t\t{SEQUENCES[0]}\n-, 17,\t{SEQUENCES[1].upper()}\n\n")
+    data = load(loader="promoters", path=tmp_path / "p.data")
+    assert data.classes == ("other", "promoter")
+    assert [(e.name, e.stratum, int(e.truth())) for e in data.examples] == [("ONE", "promoter", 1), ("17", "other", 0)]
+    sent = decode_signal(f'"{SEQUENCES[1]}"'.encode(), channels=4, length=20, letters="acgt")
+    np.testing.assert_array_equal(data.examples[1].image(), sent.pixels)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("+,a,acgn\n", "place 4 holds 'n'"), ("*,a,acgt\n", "line 1: it should be"), ("+,a,acg\n-,b,ac\n", "one length")],
+)
+def test_what_are_no_sequences_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "p.data").write_text(text)
+    with pytest.raises(DataError, match=says):
+        load(loader="promoters", path=tmp_path / "p.data")
+
+
+def test_the_recipe_has_the_loaders_letters() -> None:
+    recipe = read_recipe(Path("training/recipes/promoters.toml"))
+    assert recipe.input.letters == LETTERS
+
+
+def test_each_fold_is_the_test_once() -> None:
+    data = load(loader="promoters", path=real_data("dna_promoters/promoters.data"))
+    assert (len(data.examples), len({e.group for e in data.examples})) == (106, 59)
+    tested: list[str] = []
+    for turn in range(5):
+        parts = divide(data, SplitConfig(folds=5, turn=turn))
+        assert not {e.group for e in parts["test"]} & {e.group for e in parts["train"] + parts["validation"]}
+        tested += [e.name for e in parts["test"]]
+    assert sorted(tested) == sorted(e.name for e in data.examples)
+
+
+def test_the_beats_are_all_there() -> None:
+    recipe = read_recipe(Path("training/recipes/heartbeats.toml"), data=real_data("ecg5000/ECG5000_TRAIN.txt"))
+    parts = divide(recipe.data.load(), recipe.split)
+    assert sum(map(len, parts.values())) == 498
+    assert {len({e.stratum for e in part}) for part in parts.values()} == {4}  # every class on every side

@@ -1,0 +1,1 @@
+"""What breaks papers, looked for before training: python -m training.audit training/recipes/digits.toml"""

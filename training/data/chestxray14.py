@@ -1,0 +1,98 @@
+"""ChestX-ray14 as the NIH gives it: a label table and folders of PNGs (Wang 2017)."""
+
+import csv
+import gzip
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from training.data.examples import DataError, DataSet, Example, Loader, constant, read_image
+
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+FILE, LABELS, PATIENT, NOTHING = "Image Index", "Finding Labels", "Patient ID", "No Finding"
+COLUMNS = {"sex": "Patient Gender", "age": "Patient Age", "view": "View Position", "follow-up": "Follow-up #"}
+
+
+class ChestXray14(Loader):
+    """`path` is Data_Entry_2017_v2020.csv, also as .csv.gz; `images` the folder with its PNGs, in sub-folders or not.
+
+    The truth is (14,) of 0 and 1, in the order of FINDINGS. A group is a patient. test_list: the official
+    test_list.txt, whose images then are the test split; its patients have no other images. Without it the recipe's
+    [split] divides by patient, each part with its share of each image's rarest finding.
+    """
+
+    loader: Literal["chestxray14"]
+    path: Path
+    images: Path
+    test_list: Path | None = None
+
+    def load(self) -> DataSet:
+        if not self.images.is_dir():
+            raise DataError(f"{self.images}: no such folder.")
+        return self.examples({file.name: file for file in self.images.rglob("*.png")})
+
+    def examples(self, files: Mapping[str, Path]) -> DataSet:
+        """The table's rows with their images; files: each image's path by its name. Raises DataError if one lacks."""
+        rows = self._rows()
+        missing = [name for name in rows if name not in files]
+        if missing:
+            raise DataError(
+                f"{self.images / missing[0]}: no such file; {len(missing):,} of {len(rows):,} images that"
+                f" {self.path.name} lists are not below that folder."
+            )
+        labels = {name: self._labels(name, row) for name, row in rows.items()}
+        count = Counter(label for some in labels.values() for label in some)
+        tests = self._tests(rows)
+        examples = [
+            Example(
+                name=name,
+                group=row[PATIENT],
+                stratum=min(labels[name], key=lambda label: count[label], default=NOTHING),
+                split="test" if name in tests else None,
+                image=partial(read_image, files[name]),
+                truth=constant(np.isin(FINDINGS, labels[name]).astype(np.float32)),
+                columns={name: row.get(column, "") for name, column in COLUMNS.items()},
+            )
+            for name, row in rows.items()
+        ]
+        return DataSet(tuple(examples), FINDINGS)
+
+    def _rows(self) -> dict[str, dict[str, str]]:
+        """Each row's fields by column, by the image's name."""
+        read = gzip.open if self.path.suffix == ".gz" else open
+        try:
+            with read(self.path, "rt", newline="", encoding="utf-8-sig") as file:
+                rows = {row[FILE]: row for row in csv.DictReader(file, restval="")}
+        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{self.path}: it cannot be read as a CSV file: {error}.") from error
+        except KeyError as error:
+            raise DataError(f"{self.path}: it has no column {error}.") from error
+        for column in (LABELS, PATIENT):
+            if not rows or column not in next(iter(rows.values())):
+                raise DataError(f"{self.path}: it has no column {column!r}, or no row.")
+        return rows
+
+    def _labels(self, name: str, row: Mapping[str, str]) -> list[str]:
+        labels = [label for label in row[LABELS].split("|") if label != NOTHING]
+        for label in labels:
+            if label not in FINDINGS:
+                raise DataError(f"{self.path}: {name} has the label {label!r}; there are {', '.join(FINDINGS)}.")
+        return labels
+
+    def _tests(self, rows: Mapping[str, object]) -> set[str]:
+        if self.test_list is None:
+            return set()
+        try:
+            names = set(self.test_list.read_text().split())
+        except OSError as error:
+            raise DataError(f"{self.test_list}: {error.strerror}.") from error
+        if unknown := sorted(names - set(rows)):
+            raise DataError(f"{self.test_list}: {unknown[0]!r} is not in {self.path.name}.")
+        return names

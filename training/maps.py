@@ -1,0 +1,86 @@
+"""What a package says of its maps: of the classes, and of the layers that it shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.image import Array
+from models.spec import TapSpec
+from training.build import Exported
+from training.geometry import Geometry, of_classifier
+from training.mistakes import RecipeError
+
+
+def map_fields(
+    network: Exported, geometry: Geometry, outputs: Mapping[str, Array], tolerances: Mapping[str, float], *, side: int
+) -> dict[str, Any]:
+    """ModelSpec's `cam` and `taps`. geometry: of the layers before the head. side: px of the network's input."""
+    fields: dict[str, Any] = {"taps": [_tap(network, layer, geometry, outputs, side=side) for layer in network.taps]}
+    for tap in fields["taps"]:
+        tap["tolerance"] = tolerances[TapSpec.output_of(tap["layer"])]
+    if network.cam_methods:
+        method, *also = network.cam_methods
+        origin, stride = _places(network.network.body, geometry, method, side=side, pooled=outputs["cam"].shape[2])
+        fields["cam"] = {
+            "method": method,
+            "size": outputs["cam"].shape[2:],
+            "origin": origin,
+            "stride": stride,
+            "tolerance": tolerances["cam"],
+            "also": {name: tolerances[name] for name in also},
+        }
+    return fields
+
+
+def _places(body: Any, geometry: Geometry, method: str, *, side: int, pooled: int) -> tuple[float, float]:
+    """Origin and stride of the maps: of the features, or of what a dense head pools them to."""
+    if method == "cam" or not hasattr(body, "avgpool"):
+        return geometry.origin, geometry.stride
+    channels = next(body.parameters()).shape[1]
+    ratio = body.features(torch.zeros(1, channels, side, side)).shape[2] / pooled
+    return geometry.origin + geometry.stride * (ratio - 1) / 2, geometry.stride * ratio
+
+
+def _tap(
+    network: Exported, layer: str, geometry: Geometry, outputs: Mapping[str, Array], *, side: int
+) -> dict[str, Any]:
+    body, maps = network.network.body, outputs[TapSpec.output_of(layer)]
+    if maps.ndim != 4:
+        raise RecipeError(f"The layer {layer!r} gives {maps.shape[1:]}; a tap needs feature maps (channels, h, w).")
+    channels = next(body.parameters()).shape[1]
+    found = of_classifier(UpTo(body, layer), in_channels=channels, size=side)
+    places = {name: getattr(found, name) for name in ("receptive_field", "origin", "stride")}
+    return {"layer": layer, "size": maps.shape[1:], **places}
+
+
+class UpTo(nn.Module):
+    """A network that ends at one of its layers: its `features` are what that gives."""
+
+    def __init__(self, body: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.body, self.layer = body, layer
+
+    def features(self, x: Tensor) -> Tensor:
+        def stop(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            raise _Reached(output)
+
+        handle = self.body.get_submodule(self.layer).register_forward_hook(stop)
+        try:
+            return self.body(x)
+        except _Reached as reached:
+            return reached.output
+        finally:
+            handle.remove()
+
+
+class _Reached(Exception):
+    def __init__(self, output: Tensor) -> None:
+        self.output = output
+
+
+def first_filters(body: nn.Module) -> Array:
+    """(K, C, h, w) float32: the weights of the network's first convolution."""
+    first = next(module for module in body.modules() if isinstance(module, nn.Conv2d))
+    return first.weight.detach().to(torch.float32).numpy()

@@ -1,0 +1,100 @@
+"""A recipe's [taxonomy]: the tree above the data's classes, and training classes of bounded size (Esteva 2017)."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.image import Array
+from models.spec import Label
+from models.taxonomy import Taxonomy
+from training.data.examples import DataError, DataSet, Example, constant
+
+Tree = Mapping[str, Sequence[str]]  # node -> its children
+
+
+class TaxonomyConfig(BaseModel):
+    """parents: of each class that has one, and of each inner node that has one.
+
+    max_class_size: classes are merged, along the tree, while fewer images than that are in one; None trains on the
+    classes as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parents: dict[Label, Label] = Field(min_length=1)
+    max_class_size: int | None = Field(default=None, ge=1)
+
+    def of(self, classes: Sequence[str]) -> Taxonomy:
+        """The tree above these classes, which may be its inner nodes; each inner node in the order of its first class.
+
+        Raises ValueError where it is no tree, or a class of parents is not one of the data's.
+        """
+        whole = Taxonomy(tuple(classes), (), self.parents)
+        nodes = tuple(dict.fromkeys(node for label in classes for node in whole.above(label)))
+        return Taxonomy(tuple(classes), nodes, {a: b for a, b in self.parents.items() if {a, b} <= {*classes, *nodes}})
+
+    def merge(self, data: DataSet) -> DataSet:
+        """The data set with its classes merged as max_class_size says. Raises DataError where the tree is another's."""
+        tree = self._children(data)
+        try:
+            self.of(data.classes)
+        except ValueError as error:
+            raise DataError(f"The taxonomy is no tree: {error}.") from error
+        if self.max_class_size is None:
+            return data
+        counts = Counter(data.classes[int(example.truth())] for example in data.examples)
+        merged = {
+            label: part[0]
+            for root in tree
+            if root not in self.parents
+            for part in partition(tree, root, counts, max_class_size=self.max_class_size)
+            for label in part
+        }
+        classes = tuple(dict.fromkeys(merged[label] for label in data.classes))
+        places = np.array([classes.index(merged[label]) for label in data.classes])
+        return DataSet(tuple(_renumbered(example, places) for example in data.examples), classes)
+
+    def _children(self, data: DataSet) -> Tree:
+        tree: dict[str, list[str]] = {label: [] for label in data.classes}
+        for child, parent in self.parents.items():
+            tree.setdefault(child, [])
+            tree.setdefault(parent, []).append(child)
+        strange = [label for label, below in tree.items() if not below and label not in data.classes]
+        if strange:
+            raise DataError(f"The taxonomy names {strange}; the classes of the data are {data.classes}.")
+        for label in data.classes:
+            if tree[label]:
+                raise DataError(
+                    f"{label!r} has images of its own and the classes {tree[label]} below it: name it apart."
+                )
+        return tree
+
+
+def partition(tree: Tree, root: str, counts: Mapping[str, int], *, max_class_size: int) -> Iterator[tuple[str, ...]]:
+    """The disease-partitioning algorithm (Esteva 2017, extended data table 1): sets of nodes, each a training class.
+
+    A node with fewer than max_class_size images, all below it counted, becomes a class with all below it, and gives it
+    its name, the first of the set; else its children are asked. Where the published algorithm would leave images
+    without a class, at a leaf that is too large or of its own at a node that is, these become a class by themselves.
+    """
+    below = tuple(_descendants(tree, root))
+    if sum(counts.get(node, 0) for node in below) < max_class_size:
+        yield below
+        return
+    if counts.get(root, 0):
+        yield (root,)
+    for child in tree[root]:
+        yield from partition(tree, child, counts, max_class_size=max_class_size)
+
+
+def _descendants(tree: Tree, node: str) -> Iterator[str]:
+    yield node
+    for child in tree[node]:
+        yield from _descendants(tree, child)
+
+
+def _renumbered(example: Example, places: Array) -> Example:
+    return replace(example, truth=constant(np.int64(places[int(example.truth())])))
