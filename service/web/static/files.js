@@ -1,0 +1,44 @@
+/** Files and folders that are dropped on the page. */
+
+/** While `view` is shown, what is dropped anywhere goes to `take`; `mark` is shown to be where it goes. */
+export function onDrop({ view, mark }, take) {
+  const over = (event, is) => {
+    if (view.hidden) return;
+    event.preventDefault(); // or the browser would leave the page for the file
+    mark.classList.toggle("over", is);
+  };
+  addEventListener("dragover", (event) => over(event, true));
+  addEventListener("dragleave", (event) => over(event, event.relatedTarget !== null)); // null: it has left the window
+  addEventListener("drop", (event) => {
+    over(event, false);
+    if (!view.hidden) take(event.dataTransfer);
+  });
+}
+
+/** What was dropped, folders read to their end -> [{file, path}]; hidden files are left out. */
+export async function droppedFiles(transfer) {
+  const plain = [...transfer.files];
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.length) return chosenFiles(plain);
+  const found = [];
+  for (let entry; (entry = entries.shift()); ) {
+    if (isHidden(entry)) continue;
+    if (entry.isFile) found.push({ file: await asked(entry, "file"), path: entry.fullPath.slice(1) });
+    else entries.unshift(...(await below(entry)));
+  }
+  return found;
+}
+
+export const chosenFiles = (files) =>
+  [...files].filter((file) => !isHidden(file)).map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+
+const isHidden = ({ name }) => name.startsWith(".");
+
+const asked = (from, method) => new Promise((done, failed) => from[method](done, failed));
+
+async function below(folder) {
+  const reader = folder.createReader();
+  const found = [];
+  for (let some; (some = await asked(reader, "readEntries")).length; ) found.push(...some); // at most 100 at a time
+  return found.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+}

@@ -1,0 +1,217 @@
+/** One image: it is brought, shown, asked about, and every answer stands beside it. */
+import { callsCard } from "./calls.js";
+import { byId, el } from "./dom.js";
+import { padCard, readsDigits } from "./pad.js";
+import { Pixels, segment } from "./pixels.js";
+import { fullWindow, paintPicture, readPicture, valueAt } from "./picture.js";
+import { See } from "./see.js";
+import { Viewer, together } from "./viewer.js";
+import { aboutCard, predict, whatCard } from "./what.js";
+import { Where } from "./where.js";
+
+const PASSING = new Set([0, 401, 403, 429, 500, 503, 504]); // what may go well the next time
+
+export class Look {
+  /** models: those that serve, from GET /models. */
+  constructor(models) {
+    this.models = models;
+    this.viewer = new Viewer(byId("view"));
+    this.second = new Viewer(byId("second"));
+    this.viewer.layer("picture");
+    together(this.viewer, this.second);
+    for (const viewer of [this.viewer, this.second]) viewer.addEventListener("point", ({ detail }) => this.#readout(detail));
+    this.viewer.addEventListener("move", ({ detail }) => (byId("scale").value = `${Math.round(detail.scale * 100)} %`));
+    byId("in").onclick = () => this.viewer.zoom(1.25);
+    byId("out").onclick = () => this.viewer.zoom(0.8);
+    byId("fit").onclick = () => this.viewer.fit();
+    this.#offerModels();
+    this.#offerWindow();
+    this.readouts = new Map();
+  }
+
+  get model() {
+    return this.models.find((model) => model.name === byId("model").value);
+  }
+
+  /** Takes a file and shows it at once; then the model is asked. */
+  async open(file) {
+    this.file = file;
+    this.#stop();
+    byId("empty").hidden = true;
+    byId("about").textContent = file.name;
+    const picture = this.model?.input.kind === "signal" ? { hidden: "A signal: its classes stand beside." } : await readPicture(file);
+    if (this.file !== file) return;
+    this.picture = picture;
+    this.viewer.empty();
+    byId("window").hidden = true;
+    if (picture.hidden) byId("about").textContent = `${file.name}. ${picture.hidden}`;
+    else this.#paint(picture);
+    await this.run();
+  }
+
+  /** Takes a drawing that grows under the pen -> /predict's answer. What was answered before stays until it is there. */
+  async draw(file) {
+    this.file = file;
+    this.asking?.abort();
+    byId("empty").hidden = true;
+    const picture = await readPicture(file);
+    if (this.file !== file) return;
+    this.picture = picture;
+    if (this.viewer.size?.width !== this.picture.width) this.#stop();
+    this.#paint(this.picture);
+    return this.#ask({ pixelSizeUm: null });
+  }
+
+  /** Asks the chosen model about the image. */
+  async run({ pixelSizeUm = null } = {}) {
+    if (!this.file || !this.model) return;
+    this.#stop();
+    await this.#ask({ pixelSizeUm });
+  }
+
+  async #ask({ pixelSizeUm }) {
+    const { model } = this;
+    const { signal } = (this.asking = new AbortController());
+    this.maps = new Map();
+    this.readouts = new Map();
+    const bench = { ...this, model, signal };
+    const busy = setTimeout(() => byId("panel").setAttribute("aria-busy", "true"), 150);
+    try {
+      const ask = model.task === "segmentation" ? this.#segment : this.#classify;
+      return await ask.call(this, bench, pixelSizeUm);
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#stop();
+        this.#problem(error);
+      }
+    } finally {
+      clearTimeout(busy);
+      if (this.asking.signal === signal) byId("panel").removeAttribute("aria-busy");
+    }
+  }
+
+  async #classify(bench) {
+    const answer = await predict(bench);
+    if (bench.signal.aborted) return;
+    const calls = el("div");
+    const first = { title: "The classes", path: "/predict", fields: { model: bench.model.name, top_k: bench.model.classes.length } };
+    const isImage = bench.model.input.kind === "image";
+    const where = isImage && bench.model.cam_methods.length ? new Where(bench, answer, { before: this.where, onchange: () => showCalls() }) : null;
+    if (this.see?.model !== bench.model) this.see = null;
+    const see = isImage && bench.model.layers.length ? (this.see ?? new See(bench.model)) : null;
+    Object.assign(this, { where, see });
+    const showCalls = () => {
+      const open = calls.querySelector("details")?.open;
+      calls.replaceChildren(callsCard([first, where?.call, see?.call].filter(Boolean), this.file));
+      calls.firstChild.open = open ?? false;
+    };
+    if (see) see.onchange = showCalls;
+    showCalls();
+    const what = whatCard(answer, bench.model);
+    const looks = readsDigits(bench.model) ? [see?.card, what, where?.card] : [what, where?.card, see?.card];
+    this.#results(...looks, calls, aboutCard(answer));
+    await Promise.all([where?.show(), see?.show(bench)]);
+    return answer;
+  }
+
+  async #segment(bench, pixelSizeUm) {
+    const found = await segment(bench, pixelSizeUm);
+    if (bench.signal.aborted) return;
+    const pixels = new Pixels(bench, found, { asked: pixelSizeUm, onmeasure: (size) => this.run({ pixelSizeUm: size || null }) });
+    this.#results(pixels.card, callsCard([pixels.call], this.file), aboutCard(found.measured));
+    pixels.show();
+  }
+
+  #results(...cards) {
+    byId("results").replaceChildren(...cards.filter(Boolean));
+    byId("state").textContent = `${this.model.name} has answered about ${this.file.name}.`;
+  }
+
+  #problem(error) {
+    const may = PASSING.has(error.status);
+    const again = may ? el("button", { type: "button", onclick: () => this.run() }, "Try again") : null;
+    const wait = error.retryAfter ? ` The service asks to wait ${error.retryAfter} s.` : "";
+    byId("problem").replaceChildren(el("div", { class: "problem" }, el("p", {}, error.message + wait), again));
+  }
+
+  /** What was asked before is no longer wanted, and what it showed goes. */
+  #stop() {
+    this.asking?.abort();
+    byId("problem").replaceChildren();
+    byId("results").replaceChildren();
+    byId("state").textContent = "";
+    this.second.root.hidden = true;
+    this.second.empty();
+    for (const name of this.viewer.layers.keys()) if (name !== "picture") this.viewer.clear(name);
+  }
+
+  #paint(picture) {
+    const size = picture.pixelSizeUm ? `, ${Number(picture.pixelSizeUm.toPrecision(3))} µm a pixel` : "";
+    const source = this.file.source ? `. ${this.file.source}` : "";
+    byId("about").textContent = `${this.file.name}: ${picture.width} × ${picture.height}, ${picture.kind}${size}${source}`;
+    paintPicture(this.viewer.layer("picture"), picture);
+    const shown = this.viewer.size;
+    if (shown?.width !== picture.width || shown.height !== picture.height) this.viewer.resize(picture.width, picture.height);
+    byId("window").hidden = false;
+    this.#tellWindow();
+  }
+
+  #offerModels() {
+    const select = byId("model");
+    select.replaceChildren(...this.models.map((model) => el("option", { value: model.name }, model.name)));
+    select.onchange = () => {
+      this.choose(select.value);
+      if (this.file) this.open(this.file);
+    };
+    if (this.models.length) this.choose(select.value);
+  }
+
+  choose(name) {
+    byId("model").value = name;
+    byId("purpose").textContent = this.model.description;
+    byId("draw").replaceChildren(...(readsDigits(this.model) ? [padCard((file) => this.draw(file))] : []));
+  }
+
+  /** What is black and what is white, in thousandths of the range that the picture has. */
+  #offerWindow() {
+    const change = () => {
+      const { least, most } = this.picture;
+      const at = (id) => least + (byId(id).value / 1000) * (most - least);
+      const low = at("low");
+      this.#show({ low, high: Math.max(at("high"), low + (most - least) / 1000) });
+    };
+    byId("low").oninput = byId("high").oninput = change;
+    byId("auto").onclick = () => {
+      this.#show(fullWindow(this.picture));
+      this.#tellWindow();
+    };
+  }
+
+  #show(window) {
+    Object.assign(this.picture, window);
+    byId("limits").value = `${Number(window.low.toPrecision(4))} to ${Number(window.high.toPrecision(4))}`;
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => {
+      for (const viewer of [this.viewer, this.second]) if (viewer.size) paintPicture(viewer.layer("picture"), this.picture);
+    });
+  }
+
+  #tellWindow() {
+    const { low, high, least, most } = this.picture;
+    byId("low").value = ((low - least) / (most - least)) * 1000;
+    byId("high").value = ((high - least) / (most - least)) * 1000;
+    byId("limits").value = `${Number(low.toPrecision(4))} to ${Number(high.toPrecision(4))}`;
+  }
+
+  #readout(pixel) {
+    const parts = [];
+    if (pixel) {
+      const um = this.picture?.pixelSizeUm;
+      parts.push(`x ${pixel.x}, y ${pixel.y}`);
+      if (um) parts.push(`${(pixel.x * um).toFixed(2)}, ${(pixel.y * um).toFixed(2)} µm`);
+      if (this.picture && !this.picture.hidden) parts.push(`value ${valueAt(this.picture, pixel)}`);
+      for (const tell of this.readouts.values()) parts.push(tell(pixel));
+    }
+    byId("readout").value = parts.filter(Boolean).join(" · ") || "\u00a0";
+  }
+}

@@ -1,0 +1,38 @@
+/** The images that the models' packages bring, each with where it comes from: a click shows one to its model. */
+import { ask } from "./api.js";
+import { byId, el } from "./dom.js";
+import { paintPicture, readPicture } from "./picture.js";
+
+export async function offerSamples(look, models) {
+  const root = byId("samples");
+  for (const model of models) {
+    const files = model.files.filter((file) => /^sample.*\.png$/.test(file)).sort((a, b) => a.length - b.length || a.localeCompare(b));
+    const samples = (await Promise.all(files.map((file) => fetchSample(model, file)))).filter(Boolean);
+    if (!samples.length) continue;
+    if (!root.children.length) root.before(el("p", { class: "quiet" }, "Or take a sample: images of the data behind each model, which it was not trained on."));
+    const buttons = await Promise.all(samples.map((sample, i) => offer(look, model, sample, i)));
+    root.append(el("figure", { "aria-label": `Samples of ${model.name}` },
+      el("div", { class: "row" }, ...buttons), el("figcaption", {}, el("strong", {}, model.name), el("small", {}, source(model)))));
+  }
+}
+
+/** An image of the package as a file that says where it is had and where it comes from. */
+async function fetchSample(model, name) {
+  const path = `/models/${encodeURIComponent(model.name)}/files/${name}`;
+  const image = await ask(path).then((answer) => answer.blob(), () => null);
+  return image && Object.assign(new File([image], name, { type: image.type }), { path, source: source(model) });
+}
+
+async function offer(look, model, sample, i) {
+  const thumbnail = el("canvas", { class: "thumbnail", "aria-hidden": "true" });
+  const picture = await readPicture(sample);
+  if (!picture.hidden) paintPicture(thumbnail, picture);
+  const open = () => {
+    look.choose(model.name);
+    look.open(sample);
+  };
+  return el("button", { type: "button", class: "sample", "aria-label": `Sample ${i + 1} of ${model.name}`, onclick: open }, thumbnail);
+}
+
+/** Training takes the samples from the images that it sets aside, so their source and licence are the data's. */
+const source = (model) => model.trained_on ?? `With the model, ${model.license}`;
