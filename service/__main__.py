@@ -15,7 +15,7 @@ def main() -> None:
         prog="python -m service",
         description="Serves the model packages under STRIATE_MODELS; docs/configuration.md has every setting.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every one of them")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; beyond 127.0.0.1 with STRIATE_KEYS")
     parser.add_argument("--port", default=3000, type=int)
     given = parser.parse_args()
     where = ["--host", given.host, "--port", str(given.port)]

@@ -1,7 +1,8 @@
-"""What a person reads when the service is ready: a line a model, and a curl that works."""
+"""What a person reads when the service is ready: a line a model, and a curl that works; later, what has changed."""
 
 from collections.abc import Iterator
 
+from service.logs import log
 from service.repository import Repository, Served
 
 SAMPLE = "sample.png"
@@ -32,3 +33,16 @@ def _curl(repository: Repository, *, url: str) -> str:
 
 def _path(model: Served) -> str:
     return _CALL[model.spec.task]
+
+
+def log_changes(former: Repository, now: Repository) -> None:
+    """In the log: what serves newly, and what was refused newly."""
+    known = {id(model) for model in former.every()}
+    for model in now.every():
+        if id(model) not in known:
+            fields = {"model": model.spec.name, "version": model.spec.version, "provider": model.provider}
+            log.info("model", extra={"fields": fields})
+    for refused in now.refused:
+        if refused not in former.refused:
+            fields = {"model": refused.name, "version": refused.version, "reason": refused.reason}
+            log.error("model refused", extra={"fields": fields})

@@ -1,6 +1,8 @@
 """A pipeline's result -> HTTP: JSON in the wire format, or bytes whose facts stand in X-Striate-* headers."""
 
 import json
+from pathlib import PurePath
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -8,43 +10,41 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from models.errors import StriateError
+from models.maps import TapSpec
 from models.package import Package
-from service.errors import STATUS
-from service.pipeline import Mapped, Measured, Result, Segmented
+from service.listings import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
+from service.maps import Mapped
+from service.pipeline import Measured, Segmented
+from service.ready import Result
 from service.repository import Refused, Served
-from service.schemas import (
-    ClassFacts,
-    ClassProbability,
-    Failure,
-    FigureFacts,
-    InputFacts,
-    Measurements,
-    ModelInfo,
-    ModelRef,
-    Prediction,
-)
+from service.schemas import Failure, Measurements, ModelRef, Prediction
+from service.statuses import STATUS
+from service.tasks.cam import methods_of
+from service.tasks.classification import Classified
 from service.tasks.picture import Picture
 
 PREFIX = "X-Striate-"
 
 
 def json_response(answer: BaseModel) -> Response:
-    return Response(orjson.dumps(answer.model_dump(mode="json")), media_type="application/json")
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def prediction(result: Result[tuple[ClassProbability, ...]], *, request_id: str) -> Prediction:
+def prediction(result: Result[Classified], *, request_id: str) -> Prediction:
     return Prediction(
         model=reference(result.model.package),
         request_id=request_id,
         input=result.input,
         warnings=result.warnings,
         timings_ms=result.timings,
-        classes=result.value,
+        classes=result.value.classes,
+        nodes=result.value.nodes,
     )
 
 
-def measurements(result: Result[Measured], *, request_id: str) -> Measurements:
-    return Measurements(
+def measurements(result: Result[Measured], *, request_id: str) -> Response:
+    """The objects are written as they are: measure made them, and there may be tens of thousands."""
+    about = Measurements(
         model=reference(result.model.package),
         request_id=request_id,
         input=result.input,
@@ -53,8 +53,10 @@ def measurements(result: Result[Measured], *, request_id: str) -> Measurements:
         pixel_size_um=result.value.pixel_size_um,
         count=len(result.value.objects),
         classes=result.value.classes,
-        objects=result.value.objects,
+        objects=(),
     )
+    body = orjson.dumps(about.model_dump(mode="json") | {"objects": result.value.objects})
+    return Response(body, media_type="application/json")
 
 
 def failure(error: StriateError) -> Failure:
@@ -63,7 +65,12 @@ def failure(error: StriateError) -> Failure:
 
 def cam_picture(result: Result[Mapped]) -> Response:
     found = result.value
-    return _picture(result, found.picture, {"Label": found.label, "Probability": f"{found.probability:.6g}"})
+    facts = {"Label": found.label, "Probability": f"{found.probability:.6g}", "Method": found.method}
+    return _picture(result, found.picture, facts)
+
+
+def layer_picture(result: Result[Picture]) -> Response:
+    return _picture(result, result.value, {})
 
 
 def mask_picture(result: Result[Segmented]) -> Response:
@@ -74,15 +81,30 @@ def reference(package: Package) -> ModelRef:
     return ModelRef(name=package.spec.name, version=package.spec.version, sha256=package.sha256)
 
 
-def _picture(result: Result[Mapped] | Result[Segmented], picture: Picture, facts: dict[str, str]) -> Response:
-    package = result.model.package
+def filter_picture(package: Package, picture: Picture) -> Response:
+    return _with_facts(package, picture, {})
+
+
+def packaged(name: str, content: bytes) -> Response:
+    """A file of a package; what is neither picture nor text is bytes."""
+    kinds = {".png": "image/png", ".md": "text/markdown; charset=utf-8"}
+    return Response(content, media_type=kinds.get(PurePath(name).suffix, "application/octet-stream"))
+
+
+def _picture(result: Result[Any], picture: Picture, facts: dict[str, str]) -> Response:
+    about = {
+        "Input": result.input.model_dump_json(),
+        "Warnings": json.dumps([warning.model_dump() for warning in result.warnings]),
+        "Timings-Ms": result.timings.model_dump_json(),
+    }
+    return _with_facts(result.model.package, picture, about | facts)
+
+
+def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Response:
     every = {
         "Model": package.spec.name,
         "Model-Version": package.spec.version,
         "Model-Sha256": package.sha256,
-        "Input": result.input.model_dump_json(),
-        "Warnings": json.dumps([warning.model_dump() for warning in result.warnings]),
-        "Timings-Ms": result.timings.model_dump_json(),
         **picture.facts,
         **facts,
     }
@@ -109,12 +131,33 @@ def model_info(model: Served) -> ModelInfo:
         license=spec.license,
         provider=model.provider,
         classes=tuple(ClassFacts.model_validate(known.model_dump()) for known in spec.classes),
+        nodes=tuple(NodeFacts.model_validate(node.model_dump()) for node in spec.nodes),
         input=_input_facts(model),
         activation=spec.activation,
         cam=spec.cam.method if spec.cam else None,
+        cam_methods=methods_of(spec) if spec.task == "classification" else (),
+        layers=tuple(map(_layer_facts, spec.taps)),
+        has_filters=spec.filters is not None,
         separates_objects=spec.objects is not None,
+        classes_overlap=spec.classes_overlap,
+        flips=spec.flips,
         figures=tuple(FigureFacts.model_validate(figure.model_dump()) for figure in spec.evaluation),
         trained_on=spec.provenance.data if spec.provenance else None,
+        data_sha256=spec.provenance.data_sha256 if spec.provenance else None,
+        files=model.package.readable,
+    )
+
+
+def _layer_facts(tap: TapSpec) -> LayerFacts:
+    channels, height, width = tap.size
+    return LayerFacts(
+        name=tap.layer,
+        channels=channels,
+        height=height,
+        width=width,
+        receptive_field_px=tap.receptive_field,
+        origin_px=tap.origin,
+        stride_px=tap.stride,
     )
 
 
@@ -126,7 +169,9 @@ def _input_facts(model: Served) -> InputFacts:
     spec = model.spec
     height, width = spec.input.size or (None, None)
     return InputFacts(
+        kind=spec.input.kind,
         channels=spec.input.channels,
+        letters=spec.input.letters,
         height=height,
         width=width,
         smallest_image_px=spec.input.smallest_image,

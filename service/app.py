@@ -1,25 +1,49 @@
 """The BentoML service: `bentoml serve service.app:Striate`. The only file that knows BentoML."""
 
+import asyncio
+import gc
+import logging
 import sys
-from typing import Any
 
 import bentoml
+import click
 from bentoml._internal.configuration.containers import BentoMLContainer
+from prometheus_client import values
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import StriateError
 from service.announce import lines
+from service.doors import connection
+from service.engine.parent import keep_engine
+from service.loading import gpu
+from service.logs import log
 from service.repository import Repository
 from service.routes import create_app
 from service.session import check_device
-from service.settings import Settings, check_models_folder, load_settings
+from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
+from service.telemetry import ALONE
 
 
-def _settings() -> Settings:
+def _application() -> tuple[Settings, Starlette]:
     try:
-        return load_settings()
+        settings = load_settings()
+        # A front end that takes another's place takes its name, and goes on with its counts.
+        process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else ALONE
+        return settings, create_app(settings, on_ready=_ready, process=process)
     except StriateError as error:
         sys.exit(f"striate: {error}")
+
+
+def _ready(repository: Repository) -> None:
+    """Called once, in the event loop, when the models are loaded."""
+    loop, parser = type(asyncio.get_running_loop()).__module__, connection.Guarded.__base__.__module__
+    log.info("ready", extra={"fields": {"event_loop": loop, "http_parser": parser}})
+    if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
+        _announce(repository)
+    # What lives now lives as long as the process: a full collection would walk through it, tens of ms, in a request.
+    gc.collect()
+    gc.freeze()
 
 
 def _announce(repository: Repository) -> None:
@@ -29,18 +53,39 @@ def _announce(repository: Repository) -> None:
     sys.stdout.flush()
 
 
-SETTINGS = _settings()
-APP = create_app(SETTINGS, on_ready=_announce)
+logging.getLogger("uvicorn.access").propagate = False  # uvicorn would put a line together for each request
+values.ValueClass = values.MutexValue  # BentoML would have values kept in files: see service.shares
+connection.install()
+SETTINGS, APP = _application()
 
 
 class Ours:
-    """Gives every request to our application: BentoML's own /readyz, /livez and 404 have other shapes than ours."""
+    """Gives every HTTP request to our application, and the rest, which is the lifespan, to BentoML's."""
 
-    def __init__(self, app: ASGIApp, *, ours: ASGIApp) -> None:
-        self._theirs, self._ours = app, ours
+    def __init__(self, theirs: ASGIApp, *, ours: ASGIApp) -> None:
+        self._theirs, self._ours = theirs, ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._ours if scope["type"] == "http" else self._theirs)(scope, receive, send)
+
+
+class Direct(bentoml.Service):  # type: ignore[misc]
+    """A BentoML service whose requests reach our application without passing through BentoML's.
+
+    BentoML's would answer /readyz, /livez and 404 in other shapes than ours; starts a task and a timer a request, which
+    it never cancels, so that every request's objects live for `traffic.timeout` (TimeoutMiddleware, 1.4.39); and traces
+    each request even where nothing is configured to receive the traces, which service.tracing does in its place.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        return Ours(super().to_asgi(is_main), ours=APP)
+
+
+def _host() -> str:
+    """Where BentoML was told to listen; what it passes to our hook does not say it."""
+    command = click.get_current_context(silent=True)
+    told: str | None = command.params.get("host") if command else None
+    return told or str(BentoMLContainer.http.host.get())
 
 
 @bentoml.asgi_app(APP, path="/")  # BentoML runs its lifespan
@@ -48,19 +93,19 @@ class Ours:
     name="striate",
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    traffic={"timeout": SETTINGS.timeout_s + 30},  # ours comes first, and says more
+    service_class=Direct,
+    workers=SETTINGS.front_ends,
 )
 class Striate:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check() -> None:
+    def prepare() -> None:
         """Runs once, before any worker: what would fail in every worker ends the process here, with its reason."""
         try:
+            check_host(SETTINGS, _host())
             check_models_folder(SETTINGS)
-            check_device(SETTINGS.device)
+            check_device(SETTINGS.device, gpu(SETTINGS))
         except StriateError as error:
             sys.exit(f"striate: {error}")
-
-
-_service: Any = Striate
-_service.add_asgi_middleware(Ours, ours=APP)
+        if SETTINGS.front_ends > 1:
+            hand_down(engine_socket=keep_engine(log_level=SETTINGS.log_level))

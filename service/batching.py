@@ -1,63 +1,279 @@
-"""The bounded queue in front of each session: one thread runs the network, in the order of arrival."""
+"""The batcher in front of each session: it runs at once what comes while a lane is idle, and gathers while none is.
+
+All of its state belongs to the event loop; only `Session.run` is called in threads, one a lane. Nothing polls and
+nothing waits for company: a launch is tried when an item comes and when a run ends.
+"""
 
 import asyncio
+import math
 import time
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from itertools import count
+
+import numpy as np
 
 from models.image import Array
 from service.deadline import Deadline
-from service.errors import QueueFull
+from service.errors import DeadlinePassed, NotReady, QueueFull
+from service.pace import Pace, Release
 from service.session import Session
+
+_TURNS = 4  # batches of people who wait, before one of a long job that waits too
+_WARM_RUNS = 3
+_HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth one
+
+
+class Priority(IntEnum):
+    """Who goes first."""
+
+    INTERACTIVE = 0  # someone waits for this one image
+    BULK = 1  # one of many: a tile of a large image, an image of a long list
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One item's outputs, each (1, ...), how long it waited and ran, and how many ran in the same batch."""
+    """One item's outputs, each (1, ...), how long it waited and ran, and how many ran in the same batch.
+
+    released: why that was released; the oldest of its items alone is told, so that each batch counts once.
+    """
 
     outputs: dict[str, Array]
     queue_s: float
     infer_s: float
-    batch_size: int = 1
+    batch_size: int
+    released: Release | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """tensor (1, C, H, W) float32, and the future that its caller awaits. alone: it was in a batch that failed."""
+
+    number: int
+    tensor: Array
+    outputs: tuple[str, ...]
+    priority: Priority
+    deadline: Deadline
+    answer: asyncio.Future[Ran]
+    arrived: float
+    waits: bool = True
+    alone: bool = False
+
+    @property
+    def kind(self) -> "Kind":
+        """Items of one kind may run together."""
+        return self.priority, self.tensor.shape, self.number if self.alone else -1
+
+
+Kind = tuple[Priority, tuple[int, ...], int]
 
 
 class Batcher:
-    """Takes items from many requests to one session. A failing or cancelled item affects no other."""
+    """Takes items from many requests to one session. A failing, late or cancelled item affects no other."""
 
-    def __init__(self, session: Session, *, length: int) -> None:
+    def __init__(self, session: Session, *, length: int, bound_s: float = math.inf) -> None:
+        """length: items that may wait or run. bound_s: seconds that a run of more than one item may take."""
         self._session = session
         self._length = length
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
+        self._bound_s = bound_s
+        self._pace = Pace()
+        self._lanes = ThreadPoolExecutor(session.lanes, thread_name_prefix="session")
+        self._idle = session.lanes
+        self._waiting: dict[Kind, deque[Item]] = {}  # each oldest first, none empty
+        self._numbers = count()
+        self._turns = 0  # interactive batches since the last bulk one, while bulk waits
         self._pending = 0
+        self._closed = False
+
+    @property
+    def provider(self) -> str:
+        return self._session.provider
 
     @property
     def depth(self) -> int:
         """Items that wait or run."""
         return self._pending
 
-    async def submit(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline, admitted: bool = False) -> Ran:
+    async def submit(
+        self,
+        tensor: Array,
+        outputs: Sequence[str],
+        *,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        admitted: bool = False,
+    ) -> Ran:
         """tensor (1, C, H, W) float32 -> its outputs. admitted: a later tile of an image that was let in.
 
-        Raises QueueFull at once, DeadlinePassed when it is time; an item that has not begun by then never runs.
+        Raises QueueFull and NotReady at once, DeadlinePassed when its turn comes too late: then it never runs. Whoever
+        waits no longer cancels, as Deadline.enforced() does, and frees the place.
         """
+        if self._closed:
+            raise NotReady("The model is no longer served.")
         if self._pending >= self._length and not admitted:
-            raise QueueFull(self._length)
-        self._pending += 1
-        waiting = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._run, tensor, outputs, time.perf_counter()
+            raise QueueFull(self._length, retry_after_s=math.ceil(self._drained_in(tensor.size)))
+        if self._idle and not self._waiting and self._is_short(tensor.size):
+            ran = self._run_here(tensor, outputs)
+            await asyncio.sleep(0)  # a thousand tiles of it would let nobody else have the loop
+            return ran
+        answer: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        item = Item(
+            next(self._numbers), tensor, tuple(outputs), priority, deadline, answer, arrived=time.perf_counter()
         )
-        waiting.add_done_callback(self._finished)
-        async with deadline.enforced():
-            return await waiting
+        self._pending += 1
+        self._enqueue(item)
+        self._launch(Release.IDLE)
+        try:
+            return await answer
+        finally:
+            self._pending -= 1
+            self._forget(item)
+
+    def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
+        """Runs every batch size that may come to run, before requests do; where the time goes is then known.
+
+        tensor (1, C, H, W) float32. Raises what the session raises.
+        """
+        side_by_side = range(2 * self._session.lanes)
+        list(self._lanes.map(lambda _: self._session.run(tensor, outputs), side_by_side))
+        for size in self._session.buckets:
+            batch = np.repeat(tensor, size, axis=0)
+            self._session.run(batch, outputs)
+            seconds = min(_seconds(self._session, batch, outputs) for _ in range(_WARM_RUNS))
+            self._pace.record(size, elements=batch.size, seconds=seconds)
+            if 2 * seconds > self._bound_s or self._batch_size(size, tensor.size)[0] < size:
+                break  # the next would take too long, or this one did not pay
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Ends when the runs under way have ended; who still waits is cancelled."""
+        self._closed = True
+        for item in [item for items in self._waiting.values() for item in items]:
+            item.answer.cancel()
+        self._lanes.shutdown(wait=True)
 
-    def _run(self, tensor: Array, outputs: Sequence[str], submitted: float) -> Ran:
+    def _is_short(self, elements: int) -> bool:
+        return self._pace.known(elements) and self._pace.seconds(elements) < _HOP_S
+
+    def _run_here(self, tensor: Array, outputs: Sequence[str]) -> Ran:
+        """In the event loop, where nothing waits and the run is shorter than the way to a thread and back."""
         started = time.perf_counter()
-        answer = self._session.run(tensor, outputs)
-        return Ran(answer, queue_s=started - submitted, infer_s=time.perf_counter() - started)
+        own = self._session.run(tensor, outputs)
+        seconds = time.perf_counter() - started
+        self._pace.record(1, elements=tensor.size, seconds=seconds)
+        return Ran(own, 0.0, seconds, 1, Release.IDLE)
 
-    def _finished(self, _: object) -> None:
-        self._pending -= 1
+    def _drained_in(self, elements: int) -> float:
+        """Seconds until the queue is expected to be empty."""
+        return self._pending * self._pace.seconds(elements) / self._session.lanes
+
+    def _enqueue(self, item: Item) -> None:
+        self._waiting.setdefault(item.kind, deque()).append(item)
+
+    def _forget(self, item: Item) -> None:
+        """Frees the place of an item that still waits: its caller has gone, or its time is over."""
+        if item.waits:
+            item.waits = False
+            self._waiting[item.kind].remove(item)
+            self._drop_if_empty(item.kind)
+
+    def _drop_if_empty(self, kind: Kind) -> None:
+        if not self._waiting[kind]:
+            del self._waiting[kind]
+
+    def _launch(self, left_nobody: Release) -> None:
+        """left_nobody: why a batch is released that takes all who wait."""
+        loop = asyncio.get_running_loop()
+        while self._idle and not self._closed:
+            batch, released = self._gather(now=loop.time())
+            if not batch:
+                break
+            self._idle -= 1
+            finished = partial(self._finished, batch, left_nobody if released is Release.NO_MORE else released)
+            self._lanes.submit(self._run, batch).add_done_callback(partial(loop.call_soon_threadsafe, finished))
+
+    def _gather(self, *, now: float) -> tuple[list[Item], Release]:
+        """The oldest item of those whose turn it is, as many of its kind as it is worth taking, and why not more."""
+        batch: list[Item] = []
+        released = Release.NO_MORE
+        while self._waiting and not batch:
+            items = self._next()
+            kind = items[0].kind
+            size, released = self._batch_size(len(items), items[0].tensor.size)
+            released = Release.ALONE if items[0].alone else released
+            while items and len(batch) < size:
+                item = items.popleft()
+                item.waits = False
+                if item.deadline.at > now:
+                    batch.append(item)
+                else:
+                    _settle(item, DeadlinePassed(item.deadline.timeout_s))
+            self._drop_if_empty(kind)
+        return batch, released
+
+    def _batch_size(self, waiting: int, elements: int) -> tuple[int, Release]:
+        return self._pace.batch_size(waiting, elements=elements, buckets=self._session.buckets, bound_s=self._bound_s)
+
+    def _next(self) -> deque[Item]:
+        """The kind whose turn it is: interactive before bulk, but bulk that waits is not left waiting for ever."""
+        oldest = {priority: items for priority in Priority if (items := self._oldest(priority))}
+        chosen = min(oldest)
+        if len(oldest) > 1 and self._turns >= _TURNS:
+            chosen = Priority.BULK
+        self._turns = self._turns + 1 if len(oldest) > 1 and chosen is Priority.INTERACTIVE else 0
+        return oldest[chosen]
+
+    def _oldest(self, priority: Priority) -> deque[Item] | None:
+        kinds = [items for kind, items in self._waiting.items() if kind[0] is priority]
+        return min(kinds, key=lambda items: items[0].number, default=None)
+
+    def _run(self, batch: list[Item]) -> tuple[dict[str, Array], float, float]:
+        """In a lane's thread: the outputs of all, each (N, ...), when the run began and the seconds it took."""
+        started = time.perf_counter()
+        tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
+        names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
+        return self._session.run(tensor, names), started, time.perf_counter() - started
+
+    def _finished(
+        self, batch: list[Item], released: Release, run: Future[tuple[dict[str, Array], float, float]]
+    ) -> None:
+        self._idle += 1
+        error = run.exception()
+        if error is None:
+            outputs, started, seconds = run.result()
+            self._pace.record(len(batch), elements=sum(item.tensor.size for item in batch), seconds=seconds)
+            for n, item in enumerate(batch):
+                own = {name: outputs[name][n : n + 1] for name in item.outputs}
+                _settle(item, Ran(own, started - item.arrived, seconds, len(batch), None if n else released))
+        elif len(batch) == 1 or self._closed:
+            for item in batch:
+                _settle(item, error)
+        else:
+            self._run_each_alone(batch)
+        self._launch(Release.NO_MORE)
+
+    def _run_each_alone(self, batch: list[Item]) -> None:
+        """Whoever made the batch fail is to fail alone; they are the oldest, so they are next."""
+        for item in batch:
+            if not item.answer.done():
+                item.alone = item.waits = True
+                self._enqueue(item)
+
+
+def _settle(item: Item, answer: Ran | BaseException) -> None:
+    """Gives the caller its answer, unless it has gone."""
+    if item.answer.done():
+        return
+    if isinstance(answer, Ran):
+        item.answer.set_result(answer)
+    else:
+        item.answer.set_exception(answer)
+
+
+def _seconds(session: Session, batch: Array, outputs: Sequence[str]) -> float:
+    started = time.perf_counter()
+    session.run(batch, outputs)
+    return time.perf_counter() - started

@@ -1,6 +1,6 @@
 """What about an image makes its answer less trustworthy: warnings, never errors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from models.image import Array, Image
 from models.preprocess import intensity_figures
@@ -13,9 +13,25 @@ PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look
 NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 
 
-def cautions(image: Image, tensor: Array, spec: ModelSpec) -> tuple[Caution, ...]:
-    """image as it was sent, tensor (C, H, W) float32 as the network gets it."""
-    return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_tensor(tensor, spec))
+def cautions(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[Caution, ...]:
+    """image as it was sent, figures of the tensor as the network gets it."""
+    return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_figures(figures, spec))
+
+
+def figures_of(tensor: Array, spec: ModelSpec) -> dict[str, float]:
+    """Those of a prepared tensor (C, H, W) float32 that are known of the training images, by name."""
+    return intensity_figures(tensor) if spec.intensity else {}
+
+
+def deviations(figures: Mapping[str, float], spec: ModelSpec) -> dict[str, float]:
+    """Each figure against what 99 % of the training images have: 0 in the middle of that, -1 and 1 at its ends."""
+    found: dict[str, float] = {}
+    for name, value in figures.items():
+        usual: Range = getattr(spec.intensity, name)
+        half = (usual.high - usual.low) / 2
+        if half > 0:
+            found[name] = (value - usual.low) / half - 1
+    return found
 
 
 def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[Caution]:
@@ -42,10 +58,8 @@ def _of_size(image: Image, spec: ModelSpec) -> Iterator[Caution]:
             yield Caution(code="pixel_size_differs", message=message)
 
 
-def _of_tensor(tensor: Array, spec: ModelSpec) -> Iterator[Caution]:
-    if spec.intensity is None:
-        return
-    for name, value in intensity_figures(tensor).items():
+def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[Caution]:
+    for name, value in figures.items():
         usual: Range = getattr(spec.intensity, name)
         if not usual.low <= value <= usual.high:
             message = (

@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
-from service.errors import DeadlinePassed
+from starlette.types import Receive
+
+from service.errors import CallerGone, DeadlinePassed
+
+_SOON_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,12 @@ class Deadline:
     def after(cls, timeout_s: float) -> "Deadline":
         return cls(asyncio.get_running_loop().time() + timeout_s, timeout_s)
 
+    def sooner(self, timeout_s: float | None) -> "Deadline":
+        """This one, or the moment so many seconds after its beginning if that comes before."""
+        if timeout_s is None or timeout_s >= self.timeout_s:
+            return self
+        return Deadline(self.at - self.timeout_s + timeout_s, timeout_s)
+
     @asynccontextmanager
     async def enforced(self) -> AsyncIterator[None]:
         """Ends the block when the moment comes. Raises DeadlinePassed."""
@@ -27,3 +38,44 @@ class Deadline:
                 yield
         except TimeoutError:
             raise DeadlinePassed(self.timeout_s) from None
+
+
+class Attended:
+    """async with Attended(receive, deadline): ends the block when time is over or the caller closes the connection.
+
+    receive: ASGI's, of a request that has been read. deadline: None where the parts of the work keep it each by itself.
+    Raises DeadlinePassed, CallerGone.
+    """
+
+    def __init__(self, receive: Receive, deadline: Deadline | None) -> None:
+        self._receive, self._deadline = receive, deadline
+        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._scope = asyncio.timeout_at(self._deadline.at if self._deadline else None)
+        await self._scope.__aenter__()
+        # Most answers are sooner than a task that looks out for the caller's going would pay.
+        self._later = asyncio.get_running_loop().call_later(_SOON_S, self._watch)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._later.cancel()
+        if self._watcher:
+            self._watcher.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError:
+            if self._deadline is None or self._gone:
+                raise CallerGone from None
+            raise DeadlinePassed(self._deadline.timeout_s) from None
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._end_when_gone())
+
+    async def _end_when_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._scope.reschedule(asyncio.get_running_loop().time())

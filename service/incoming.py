@@ -1,15 +1,15 @@
 """What a request holds: its images and its options, read into memory within bounds and never onto a disk."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import ValidationError
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from service.allowance import Share
 from service.errors import (
+    CallerGone,
     InvalidOption,
     MalformedRequest,
     MissingField,
@@ -18,12 +18,11 @@ from service.errors import (
     UnsupportedBody,
     UrlNotFetched,
 )
+from service.forms import Part, form_parts, text
 from service.schemas import Wire
 
 Options = TypeVar("Options", bound=Wire)
-_MAX_FIELD_BYTES = 10_000
-_MAX_FIELDS = 32
-_MAX_FILES = 1000
+_BY_ITSELF = ("image/", "application/octet-stream", "application/json", "application/x-npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +33,17 @@ class Incoming:
     fields: dict[str, str]
 
 
-class InMemory(MultiPartParser):
-    """Starlette would write an upload of more than 1 MB to a temporary file: a patient's image on a disk."""
+async def incoming(request: Request, *, max_bytes: int, share: Share) -> Incoming:
+    """Reads multipart/form-data, or one file as the body with its options in the query. share: the body's.
 
-    spool_max_size = 2**62
-
-
-async def incoming(request: Request, *, max_bytes: int) -> Incoming:
-    """Reads multipart/form-data, or one image as the body with its options in the query.
-
-    Raises MalformedRequest, UnsupportedBody, TooManyBytes, UrlNotFetched.
+    Raises MalformedRequest, UnsupportedBody, TooManyBytes, MemoryFull, UrlNotFetched, CallerGone.
     """
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise TooManyBytes(max_bytes)
-    body = _bounded(request, max_bytes)
-    kind = request.headers.get("content-type", "").lower()
-    if kind.startswith("multipart/form-data"):
-        images, fields = await _multipart(request, body)
-    elif kind.startswith("image/") or kind == "application/octet-stream":
-        images, fields = [b"".join([part async for part in body])], []
-    else:
-        raise UnsupportedBody(kind)
+    kind = request.headers.get("content-type", "")
+    is_form = kind.lower().startswith("multipart/form-data")
+    if not is_form and not kind.lower().startswith(_BY_ITSELF):
+        raise UnsupportedBody(kind.lower())
+    body = await bounded(request, max_bytes, share)
+    images, fields = _sorted(form_parts(body, kind)) if is_form else ([body], [])
     return Incoming(tuple(images), _once([*request.query_params.multi_items(), *fields]))
 
 
@@ -84,40 +72,35 @@ def require(images: tuple[bytes, ...], name: str | None, *, able: tuple[str, ...
     return name or able[0]
 
 
-async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body's parts; Content-Length is the sender's word, so what really comes is counted."""
-    total = 0
-    try:
-        async for part in request.stream():
-            total += len(part)
-            if total > max_bytes:
-                raise TooManyBytes(max_bytes)
-            yield part
-    except ClientDisconnect as error:
-        raise MalformedRequest("The connection was closed before the whole body had come.") from error
+async def bounded(request: Request, max_bytes: int, share: Share) -> bytes:
+    """The body. Content-Length is the sender's word: it is refused by that, and what really comes is counted too.
+
+    Raises TooManyBytes, MemoryFull, CallerGone.
+    """
+    length = request.headers.get("content-length", "")
+    declared = int(length) if length.isdecimal() else 0
+    if declared > max_bytes:
+        raise TooManyBytes(max_bytes)
+    share.hold(declared)
+    parts: list[bytes] = []
+    total, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        total += len(parts[-1])
+        if total > max_bytes:
+            raise TooManyBytes(max_bytes)
+        share.hold(max(total, declared))
+    return b"".join(parts)
 
 
-async def _multipart(request: Request, body: AsyncGenerator[bytes, None]) -> tuple[list[bytes], list[tuple[str, str]]]:
-    parser = InMemory(
-        request.headers, body, max_files=_MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise MalformedRequest(
-            f"The multipart body cannot be read: {error.message.rstrip('.')}. A file's part has a filename, "
-            "as curl -F image=@scan.png gives it."
-        ) from error
-    images: list[bytes] = []
-    fields: list[tuple[str, str]] = []
-    try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                images.append(_image_file(name, await value.read()))
-            else:
-                fields.append((name, _text(name, value)))
-    finally:
-        await form.close()
+def _sorted(parts: list[Part]) -> tuple[list[bytes], list[tuple[str, str]]]:
+    """A form's parts -> its images, and its other fields by name."""
+    images = [_image_file(part.name, part.content) for part in parts if part.is_file]
+    fields = [(part.name, _text(part.name, text(part.content))) for part in parts if not part.is_file]
     return images, fields
 
 

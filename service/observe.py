@@ -1,49 +1,69 @@
 """Around every request: its id, its metrics, its log line, and an answer to what nobody foresaw."""
 
 import logging
+import os
 import re
 import time
 import traceback
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Internal, response
+from models.package import Package
+from service.errors import CallerGone, Internal, NotReady, QueueFull
 from service.logs import log
 from service.metrics import Metrics
+from service.statuses import STATUS, response
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
+Outcome = Literal["answered", "refused", "turned_away", "failed", "left"]
 PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
-REJECTIONS = {"queue_full", "not_ready", "deadline_passed"}
+REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of a request while it is answered; handlers fill in the model."""
+    """What is known of a request while it is answered; handlers fill in the model and the images, for the audit log."""
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
+    trace_id: str | None = None
     model: str | None = None
+    model_version: str | None = None
+    model_sha256: str | None = None
+    images: tuple[bytes | memoryview, ...] = ()
+    key: str | None = None
     status: int = 0
     error: str | None = None
+
+    def asks(self, package: Package) -> None:
+        """It is this model's."""
+        self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256
 
 
 def request_id(scope: Scope) -> str:
     """The caller's X-Request-ID if it is one that can stand in a header and a log, else a new one."""
     sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return sent if _ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 class Observed:
-    """ASGI middleware, the outermost. routes: the templates that may become a metric's label."""
+    """ASGI middleware, about all others but Secured. routes: the templates that may become a metric's label."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = frozenset(routes)
+        self._requests = cache(metrics.requests.labels)  # labels() looks a series up anew each time
+        self._durations = cache(metrics.request_duration.labels)
+        for error in STATUS:  # a counter that begins at 1 has not increased, to Prometheus
+            metrics.errors.labels(error.code)
+        for reason in REJECTIONS:
+            metrics.rejections.labels(reason)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,19 +83,36 @@ class Observed:
         path = getattr(scope.get("route"), "path", OTHER)
         route = path if path in self._routes else OTHER
         seconds = time.perf_counter() - exchange.started
-        self._metrics.requests.labels(route, str(exchange.status)).inc()
-        self._metrics.request_duration.labels(route).observe(seconds)
+        self._requests(route, str(exchange.status)).inc()
+        self._durations(route).observe(seconds)
         if exchange.error:
             count_error(self._metrics, exchange.error)
-        fields = {
-            "request_id": exchange.request_id,
-            "route": route,
-            "model": exchange.model,
-            "status": exchange.status,
-            "code": exchange.error,
-            "ms": round(1e3 * seconds, 2),
-        }
-        log.log(logging.DEBUG if route in PROBES else logging.INFO, "request", extra={"fields": fields})
+        if log.isEnabledFor(level := logging.DEBUG if route in PROBES else logging.INFO):
+            log.log(level, "request", extra={"fields": told(exchange, route, seconds)})
+
+
+def told(exchange: Exchange, route: str, seconds: float) -> dict[str, object]:
+    """A request's line in the log."""
+    fields: dict[str, object] = {
+        "request_id": exchange.request_id,
+        "route": route,
+        "model": exchange.model,
+        "version": exchange.model_version,
+        "status": exchange.status,
+        "outcome": outcome(exchange.status),
+        "code": exchange.error,
+        "duration_ms": round(1e3 * seconds, 2),
+    }
+    return fields if exchange.trace_id is None else {**fields, "trace_id": exchange.trace_id}
+
+
+def outcome(status: int) -> Outcome:
+    """What became of a request, in a word."""
+    if status == STATUS[CallerGone]:
+        return "left"
+    if status in (STATUS[QueueFull], STATUS[NotReady]):
+        return "turned_away"
+    return "failed" if status >= 500 else "refused" if status >= 400 else "answered"
 
 
 def count_error(metrics: Metrics, code: str) -> None:

@@ -1,58 +1,41 @@
 """From an image's bytes to its answer, stage by stage; knows no HTTP."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, ParamSpec, TypeVar
+from math import prod
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from models.decode import decode
-from models.errors import ImageTooSmall
-from models.image import Array, Image
-from models.preprocess import pad, prepare
-from models.spec import ModelSpec
-from service.cautions import cautions
+from models.errors import TooManyPixels
+from models.flips import mirrored, orientations
+from models.image import Array
+from models.preprocess import pad
+from service.allowance import SMALL_PIXELS, Allowance, Share
+from service.batching import Priority
 from service.deadline import Deadline
-from service.errors import QueueFull, ValuesTooLarge
+from service.errors import QueueFull, TooLargeForOnePass
 from service.metrics import Metrics
+from service.options import PredictOptions, SegmentOptions
+from service.ready import Ready, Result, at_once, check_finite, from_tensor, make_ready
 from service.repository import Served
-from service.schemas import (
-    CamOptions,
-    Caution,
-    ClassProbability,
-    InputInfo,
-    MeasuredClass,
-    MeasuredObject,
-    PredictOptions,
-    SegmentOptions,
-    Timings,
-)
+from service.schemas import MeasuredClass, MeasuredObject
+from service.session import NetworkFailed
 from service.settings import Settings
-from service.tasks import cam, segmentation
-from service.tasks.classification import classify
-from service.tasks.measurement import measure_classes, measure_objects
+from service.tasks import segmentation
+from service.tasks.classification import Classified, classify, sum_up
+from service.tasks.measurement import measure
 from service.tasks.picture import Picture
 from service.tiling import Grid, plan
 from service.timing import Stopwatch
 
+Saw = Callable[[bytes | Array, Served, Array], None]
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Result(Generic[T]):
-    """What came out for one image, and what every answer tells of it."""
-
-    value: T
-    model: Served
-    input: InputInfo
-    warnings: tuple[Caution, ...]
-    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,180 +46,231 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """A class activation map as a picture, and the class it is of."""
-
-    picture: Picture
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
 class Segmented:
     picture: Picture
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An image that is ready for the network: tensor (C, H, W) float32."""
-
-    model: Served
-    image: Image
-    input: InputInfo
-    tensor: Array
-    warnings: tuple[Caution, ...]
-    watch: Stopwatch
-
-    def result(self, value: T) -> Result[T]:
-        return Result(value, self.model, self.input, self.warnings, self.watch.finish())
-
-
 class Pipeline:
     """Answers one image at a time, any number of them at once; everything slow runs in threads."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, *, saw: Saw = lambda *_: None) -> None:
+        """saw: told of each image, the model that ran, and the probabilities that its network gave."""
+        self.saw = saw
+        self.queue_length = settings.queue_length
         self._settings = settings
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
         self._preparing = 0
+        self.allowance = Allowance.of(settings)
+        # Long lists leave a thread to who waits for one image.
+        self._bulk = asyncio.Semaphore(max(1, settings.worker_threads - 1))
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def predict(
-        self, data: bytes, model: Served, options: PredictOptions, *, deadline: Deadline
-    ) -> Result[tuple[ClassProbability, ...]]:
+        self,
+        data: bytes,
+        model: Served,
+        options: PredictOptions,
+        *,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Result[Classified]:
         """Which classes the image shows."""
-        ready = await self._ready(data, model, deadline=deadline)
-        outputs = await self._run(ready, ready.tensor, ("probabilities",), deadline=deadline)
-        with ready.watch.stage("postprocess"):
-            classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
-        self._count(model, classes[0].label, classes[0].probability)
-        return ready.result(classes)
+        with self.allowance.share() as share:
+            async with self._bulk if priority is Priority.BULK else nullcontext():
+                ready = await self.ready(data, model, share)
+            outputs = await self.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline, priority=priority)
+            self.saw(data, model, outputs["probabilities"])
+            with ready.watch.stage("postprocess"):
+                classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
+                nodes = sum_up(outputs["probabilities"], model.spec)
+            self._count(model, classes[0].label, classes[0].probability)
+            return ready.result(Classified(classes, nodes))
 
-    async def cam(self, data: bytes, model: Served, options: CamOptions, *, deadline: Deadline) -> Result[Mapped]:
-        """Where the network saw a class."""
-        cam.place_of(options.label, model.spec)
-        ready = await self._ready(data, model, deadline=deadline)
-        outputs = await self._run(ready, ready.tensor, ("probabilities", "cam"), deadline=deadline)
-        with ready.watch.stage("postprocess"):
-            size = (ready.image.height, ready.image.width)
-            found = await self._thread(cam.activation_map, outputs, model.spec, label=options.label, size=size)
-        with ready.watch.stage("encode"):
-            picture = await self._thread(cam.FORMATS[options.format], found, ready.image, options)
-        return ready.result(Mapped(picture, found.label, found.probability))
+    async def infer(
+        self,
+        sent: bytes | Array,
+        model: Served,
+        outputs: Sequence[str],
+        *,
+        deadline: Deadline,
+        priority: Priority,
+        together: int,
+    ) -> Result[dict[str, Array]]:
+        """The network's own outputs, without their batch axis, for a file or a tensor (C, H, W) that is prepared.
+
+        together: images of the request; where each is answered in its own size they share the pixels of one.
+        """
+        with self.allowance.share() as share:
+            parts = together if model.spec.input.size is None else 1
+            async with self._bulk if priority is Priority.BULK else nullcontext():
+                ready = await self.ready(sent, model, share, shared_by=parts)
+            if model.spec.task == "segmentation":
+                maps = await self._probability_maps(ready, deadline=deadline, priority=priority)
+                self.saw(sent, model, maps)
+                return ready.result({"probabilities": maps})
+            every = tuple(dict.fromkeys(("probabilities", *outputs)))
+            given = await self.averaged(ready, ready.tensor, every, deadline=deadline, priority=priority)
+            self.saw(sent, model, given["probabilities"])
+            own = given["probabilities"][: len(model.spec.classes)]
+            top = int(own.argmax())
+            self._count(model, model.spec.classes[top].label, float(own[top]))
+            return ready.result(given)
 
     async def segment(
         self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Segmented]:
         """Which pixels belong to what, as a picture."""
-        ready, mask = await self._mask(data, model, deadline=deadline)
-        with ready.watch.stage("encode"):
-            picture = await self._thread(segmentation.FORMATS[options.format], mask, ready.image, options)
-        return ready.result(Segmented(picture, mask.count))
+        with self.allowance.share() as share:
+            ready, mask = await self._mask(data, model, share, deadline=deadline)
+            with ready.watch.stage("encode"):
+                picture = await self.in_thread(segmentation.FORMATS[options.format], mask, ready.image, options)
+            return ready.result(Segmented(picture, mask.count))
 
     async def measure(
         self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Measured]:
         """The objects found, in numbers."""
-        ready, mask = await self._mask(data, model, deadline=deadline)
-        size = options.pixel_size_um or ready.image.pixel_size_um
-        with ready.watch.stage("postprocess"):
-            classes = await self._thread(measure_classes, mask, pixel_size_um=size)
-            objects = await self._thread(measure_objects, mask, pixel_size_um=size)
-        return ready.result(Measured(size, classes, objects))
+        with self.allowance.share() as share:
+            ready, mask = await self._mask(data, model, share, deadline=deadline)
+            size = options.pixel_size_um or ready.image.pixel_size_um
+            with ready.watch.stage("postprocess"):
+                classes, objects = await self.in_thread(measure, mask, pixel_size_um=size)
+            return ready.result(Measured(size, classes, objects))
 
-    async def _mask(self, data: bytes, model: Served, *, deadline: Deadline) -> tuple[Ready, segmentation.Mask]:
-        ready = await self._ready(data, model, deadline=deadline)
+    async def _mask(
+        self, data: bytes, model: Served, share: Share, *, deadline: Deadline
+    ) -> tuple[Ready, segmentation.Mask]:
+        ready = await self.ready(data, model, share)
         probabilities = await self._probability_maps(ready, deadline=deadline)
+        self.saw(data, model, probabilities)
         with ready.watch.stage("postprocess"):
             size = (ready.image.height, ready.image.width)
-            mask = await self._thread(segmentation.interpret, probabilities, model.spec, size=size)
+            mask = await self.in_thread(segmentation.interpret, probabilities, model.spec, size=size)
         return ready, mask
 
-    async def _ready(self, data: bytes, model: Served, *, deadline: Deadline) -> Ready:
-        watch = Stopwatch(self._metrics, model=model.spec.name)
+    async def ready(self, data: bytes | Array, model: Served, share: Share, *, shared_by: int = 1) -> Ready:
+        metrics = self._metrics.of(model.spec.name)
+        watch = Stopwatch(metrics)
+        if not isinstance(data, bytes):
+            share.take(prod(data.shape[1:]), model.spec, body_bytes=data.nbytes)
+            return from_tensor(data, model, watch)
         with self._admitted():
-            async with deadline.enforced():
-                with watch.stage("decode"):
-                    image, info = await self._thread(read, data, model.spec, max_pixels=self._settings.max_pixels)
-                with watch.stage("preprocess"):
-                    tensor, warnings = await self._thread(prepare_and_judge, image, model.spec)
-        for warning in warnings:
-            self._metrics.input_warnings.labels(model.spec.name, warning.code).inc()
-        return Ready(model, image, info, tensor, warnings, watch)
+            limit = self._settings.max_pixels // shared_by
+            ready = at_once(data, model, watch, max_pixels=limit)
+            allowed = min(limit, SMALL_PIXELS)
+            while ready is None:
+                try:
+                    ready = await self.in_thread(make_ready, data, model, watch, max_pixels=allowed)
+                except TooManyPixels as error:
+                    if allowed == limit:
+                        raise
+                    if error.pixels <= limit:
+                        share.take(error.pixels, model.spec, body_bytes=len(data))
+                    allowed = min(limit, error.pixels)
+        metrics.took(ready.image, ready.warnings, ready.deviates)
+        return ready
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         """Counts an image that is made ready. Raises QueueFull: those that wait for a thread must be bounded too."""
-        if self._preparing >= self._settings.queue_length:
-            raise QueueFull(self._settings.queue_length)
+        if self._preparing >= self.queue_length:
+            raise QueueFull(self.queue_length)
         self._preparing += 1
         try:
             yield
         finally:
             self._preparing -= 1
 
-    async def _run(
-        self, ready: Ready, tensor: Array, outputs: Sequence[str], *, deadline: Deadline, admitted: bool = False
+    async def run(
+        self,
+        ready: Ready,
+        tensor: Array,
+        outputs: Sequence[str],
+        *,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        admitted: bool = False,
     ) -> dict[str, Array]:
         """tensor (C, H, W) -> each output without its batch axis."""
-        ran = await ready.model.batcher.submit(tensor[None], outputs, deadline=deadline, admitted=admitted)
-        ready.watch.add("queue", ran.queue_s)
-        ready.watch.add("infer", ran.infer_s)
-        self._metrics.batch_size.labels(ready.model.spec.name).observe(ran.batch_size)
-        _check_finite(ran.outputs["probabilities"], ready.image)
+        metrics = self._metrics.of(ready.model.spec.name)
+        try:
+            ran = await ready.model.batcher.submit(
+                tensor[None], outputs, deadline=deadline, priority=priority, admitted=admitted
+            )
+        except NetworkFailed:
+            metrics.failed_runs.inc()
+            raise
+        ready.watch.ran(ran)
+        metrics.ran(ran)
+        ready.model.statistics.ran(ran)
+        check_finite(ran.outputs["probabilities"], ready.image)
         return {name: output[0] for name, output in ran.outputs.items()}
 
-    async def _probability_maps(self, ready: Ready, *, deadline: Deadline) -> Array:
+    async def averaged(
+        self,
+        ready: Ready,
+        tensor: Array,
+        outputs: Sequence[str],
+        *,
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        admitted: bool = False,
+    ) -> dict[str, Array]:
+        """As run(), the probabilities averaged over the package's flips, each a pass of its own; maps are of the first.
+
+        A tile's flip is the flipped image's tile: both begin at multiples of the network's stride.
+        """
+        _, *others = orientations(ready.model.spec.flips)
+        given = await self.run(ready, tensor, outputs, deadline=deadline, priority=priority, admitted=admitted)
+        total = given["probabilities"]
+        for axes in others:
+            turned = await self.run(
+                ready, mirrored(tensor, axes), ("probabilities",), deadline=deadline, priority=priority, admitted=True
+            )
+            part = turned["probabilities"]
+            total = total + (mirrored(part, axes) if part.ndim == 3 else part)
+        return given | {"probabilities": total / np.float32(1 + len(others))} if others else given
+
+    async def _probability_maps(
+        self, ready: Ready, *, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
+    ) -> Array:
         """(classes + auxiliary, H, W) float32 in the prepared tensor's pixels, tile by tile where it is large.
 
-        Each tile queues by itself, so that a large image does not keep a small one waiting.
+        Each tile queues by itself, and those after the first behind who waits for one image, so that a large image
+        does not keep a small one waiting. Raises TooLargeForOnePass where tiles would not give the whole's answer.
         """
         spec, (_, height, width) = ready.model.spec, ready.tensor.shape
         if spec.input.size is not None:
-            return (await self._run(ready, ready.tensor, ("probabilities",), deadline=deadline))["probabilities"]
+            outputs = await self.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline, priority=priority)
+            return outputs["probabilities"]
         grid = Grid.of(spec, tile_px=self._settings.tile_px)
-        padded = await self._thread(pad, ready.tensor, min_size=grid.min_size, step=grid.step, border=grid.border)
+        padded = await self.in_thread(pad, ready.tensor, min_size=grid.min_size, step=grid.step, border=grid.border)
+        if spec.reach == "image" and max(padded.shape[1:]) > grid.tile:
+            raise TooLargeForOnePass(width=padded.shape[2], height=padded.shape[1], model=spec.name, limit=grid.tile)
         whole = np.empty((len(spec.channel_names), *(side - 2 * grid.border for side in padded.shape[1:])), np.float32)
         for n, tile in enumerate(plan(height=padded.shape[1], width=padded.shape[2], grid=grid)):
             part = padded[:, *tile.outer]
-            outputs = await self._run(ready, part, ("probabilities",), deadline=deadline, admitted=n > 0)
+            outputs = await self.averaged(
+                ready,
+                part,
+                ("probabilities",),
+                deadline=deadline,
+                priority=Priority.BULK if n else priority,
+                admitted=n > 0,
+            )
             whole[:, *tile.inner] = outputs["probabilities"][:, *tile.crop]
         return whole[:, :height, :width]
 
-    async def _thread(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **options))
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        work = [partial(function, *args, **options)]
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work.pop()())
+        finally:
+            work.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
 
     def _count(self, model: Served, label: str, probability: float) -> None:
-        self._metrics.predictions.labels(model.spec.name, label).inc()
-        self._metrics.confidence.labels(model.spec.name).observe(probability)
-
-
-def read(data: bytes, spec: ModelSpec, *, max_pixels: int) -> tuple[Image, InputInfo]:
-    """A file's bytes -> Image and what the answer says of it. Raises ImageError."""
-    image = decode(data, max_pixels=max_pixels)
-    if min(image.height, image.width) < spec.input.smallest_image:
-        raise ImageTooSmall(width=image.width, height=image.height, minimum=spec.input.smallest_image)
-    return image, InputInfo(
-        width=image.width,
-        height=image.height,
-        channels=image.channels,
-        dtype=image.pixels.dtype.name,
-        format=image.format,
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
-
-
-def prepare_and_judge(image: Image, spec: ModelSpec) -> tuple[Array, tuple[Caution, ...]]:
-    """Image -> tensor (C, H, W) float32, what speaks against trusting the answer. Raises NotFinite, ValuesTooLarge."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused next
-        tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
-    _check_finite(tensor, image)
-    return tensor, cautions(image, tensor, spec)
-
-
-def _check_finite(values: Array, image: Image) -> None:
-    if not np.isfinite(values).all():
-        raise ValuesTooLarge(low=float(image.pixels.min()), high=float(image.pixels.max()))
+        self._metrics.of(model.spec.name).predicted(label, probability)

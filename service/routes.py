@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -10,44 +10,38 @@ from typing import Generic
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from models.errors import StriateError
+from models.errors import PackageError, StriateError
+from models.package import Package
 from service import answers
 from service.answers import json_response
-from service.deadline import Deadline
-from service.errors import (
-    STATUS,
-    Internal,
-    MethodNotAllowed,
-    NoSuchRoute,
-    TooManyImages,
-    handle,
-    response,
-)
+from service.batching import Priority
+from service.deadline import Attended, Deadline
+from service.doors import around, audit_trail
+from service.errors import Internal, MethodNotAllowed, NoSuchRoute, NotReady, TooManyImages, UnknownLayer
 from service.incoming import Options, incoming, options_of, require
+from service.inventory import entry, inventory
+from service.maps import class_map, layer_maps
 from service.metrics import CONTENT_TYPE
-from service.observe import Exchange, Observed, count_error, log_bug
+from service.observe import Exchange, count_error, log_bug
 from service.openapi import document
-from service.pipeline import Result
+from service.openinference.routes import OpenInference
+from service.operate import Operating
+from service.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
+from service.ready import Result
 from service.repository import Repository, Served, Task
 from service.runtime import Runtime
-from service.schemas import (
-    CamOptions,
-    ClassProbability,
-    Failure,
-    Health,
-    Models,
-    Prediction,
-    Predictions,
-    PredictOptions,
-    SegmentOptions,
-)
+from service.schemas import Failure, Health, Prediction, Predictions
 from service.session import Session
 from service.settings import Settings
+from service.statuses import answerable, handle, response
+from service.tasks.activations import filters
+from service.tasks.classification import Classified
+from service.telemetry import ALONE, observers, telling
+from service.web import Workbench, wants_page
 
 VERSION = "0.1.0"
 
@@ -69,63 +63,81 @@ class Routes:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._pipeline = runtime.pipeline
+        self._workbench = Workbench(runtime)
 
     def table(self) -> list[Route]:
         return [
             Route("/predict", self.predict, methods=["POST"]),
             Route("/cam", self.cam, methods=["POST"]),
             Route("/segment", self.segment, methods=["POST"]),
+            Route("/activations", self.activations, methods=["POST"]),
             Route("/models", self.models),
             Route("/models/{name}", self.model),
+            Route("/models/{name}/filters", self.filters),
+            *OpenInference(self._runtime, version=VERSION).table(),
+            *Operating(self._runtime).table(),
             Route("/readyz", self.readyz),
             Route("/livez", self.livez),
             Route("/healthz", self.livez),
             Route("/metrics", self.metrics),
             Route("/docs.json", self.docs),
             Route("/", self.index),
+            *self._workbench.table(),
         ]
 
     async def predict(self, request: Request) -> Response:
         """Which classes each image shows, most probable first."""
-        call = await self._call(
-            request, PredictOptions, task="classification", max_images=self._runtime.settings.max_images
-        )
-        request_id = call.exchange.request_id
-        if len(call.images) == 1:
-            result = await self._pipeline.predict(call.images[0], call.model, call.options, deadline=call.deadline)
-            return json_response(answers.prediction(result, request_id=request_id))
-        results = await self._predict_each(call)
-        model = answers.reference(call.model.package)
-        return json_response(Predictions(model=model, request_id=request_id, results=tuple(results)))
+        limit = self._runtime.settings.max_images
+        async with self._call(request, PredictOptions, task="classification", max_images=limit) as call:
+            request_id = call.exchange.request_id
+            if len(call.images) == 1:
+                result = await self._pipeline.predict(call.images[0], call.model, call.options, deadline=call.deadline)
+                return json_response(answers.prediction(result, request_id=request_id))
+            results = await self._predict_each(call)
+            model = answers.reference(call.model.package)
+            return json_response(Predictions(model=model, request_id=request_id, results=tuple(results)))
 
     async def cam(self, request: Request) -> Response:
         """Where the network saw a class: a picture, or the map's numbers."""
-        call = await self._call(request, CamOptions, task="classification", needs_map=True)
-        return answers.cam_picture(
-            await self._pipeline.cam(call.images[0], call.model, call.options, deadline=call.deadline)
-        )
+        async with self._call(request, CamOptions, task="classification") as call:
+            asked = (call.images[0], call.model, call.options)
+            return answers.cam_picture(await class_map(self._pipeline, *asked, deadline=call.deadline))
+
+    async def activations(self, request: Request) -> Response:
+        """What a layer sees in the image: its feature maps side by side, or their numbers."""
+        async with self._call(request, ActivationOptions, task="classification") as call:
+            asked = (call.images[0], call.model, call.options)
+            return answers.layer_picture(await layer_maps(self._pipeline, *asked, deadline=call.deadline))
 
     async def segment(self, request: Request) -> Response:
         """Which pixels belong to what: a mask, a picture, probabilities or measurements."""
-        call = await self._call(request, SegmentOptions, task="segmentation")
-        image, rest = call.images[0], (call.model, call.options)
-        if call.options.format == "measurements":
+        async with self._call(request, SegmentOptions, task="segmentation") as call:
+            image, rest = call.images[0], (call.model, call.options)
+            if call.options.format != "measurements":
+                return answers.mask_picture(await self._pipeline.segment(image, *rest, deadline=call.deadline))
             measured = await self._pipeline.measure(image, *rest, deadline=call.deadline)
             # Thousands of objects take a while to write down.
-            answer = await run_in_threadpool(answers.measurements, measured, request_id=call.exchange.request_id)
-            return await run_in_threadpool(json_response, answer)
-        return answers.mask_picture(await self._pipeline.segment(image, *rest, deadline=call.deadline))
+            return await run_in_threadpool(answers.measurements, measured, request_id=call.exchange.request_id)
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
-        repository = self._runtime.repository
-        served = [answers.model_info(model) for model in repository.served.values()]
-        refused = [answers.refused_info(refused) for refused in repository.refused]
-        return json_response(Models(models=(*served, *refused)))
+        return json_response(inventory(await self._runtime.told()))
 
     async def model(self, request: Request) -> Response:
-        """One model by its name."""
-        return json_response(answers.model_info(self._runtime.repository.get(request.path_params["name"])))
+        """One model by its name, with all its versions."""
+        return json_response(entry(await self._runtime.told(), request.path_params["name"]))
+
+    async def filters(self, request: Request) -> Response:
+        """A network's first filters side by side, or their numbers."""
+        options = options_of(FilterOptions, dict(request.query_params))
+        package = self._runtime.repository.get(request.path_params["name"]).package
+        try:
+            weights = await run_in_threadpool(package.filters)
+        except PackageError as error:  # its folder has been replaced on disk
+            raise NotReady(str(error)) from error
+        if weights is None:
+            raise UnknownLayer("filters", model=package.spec.name, layers=())
+        return answers.filter_picture(package, await run_in_threadpool(filters, weights, options))
 
     async def readyz(self, _: Request) -> Response:
         """Whether every wanted model serves."""
@@ -138,55 +150,70 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Prometheus metrics."""
-        return Response(self._runtime.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        text = await run_in_threadpool(self._runtime.metrics.scrape)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     async def docs(self, _: Request) -> Response:
         """This service as an OpenAPI 3.1 document."""
         return JSONResponse(document(version=VERSION))
 
-    async def index(self, _: Request) -> Response:
-        """The routes."""
+    async def index(self, request: Request) -> Response:
+        """The workbench page for a browser, else the routes."""
+        if wants_page(request):
+            return self._workbench.page(request)
         routes = {route.path: (route.endpoint.__doc__ or "").strip() for route in self.table()}
-        return JSONResponse({"service": "striate", "routes": routes})
+        return JSONResponse({"service": "striate", "routes": routes}, headers={"Vary": "Accept"})
 
+    @asynccontextmanager
     async def _call(
-        self, request: Request, kind: type[Options], *, task: Task, needs_map: bool = False, max_images: int = 1
-    ) -> Call[Options]:
-        """Reads and checks a request. Raises RequestError or NotReady."""
-        settings, repository = self._runtime.settings, self._runtime.repository
+        self, request: Request, kind: type[Options], *, task: Task, max_images: int = 1
+    ) -> AsyncIterator[Call[Options]]:
+        """Reads and checks a request, and ends the block when its caller has gone.
+
+        Raises RequestError, NotReady, CallerGone.
+        """
+        settings = self._runtime.settings
         deadline = Deadline.after(settings.timeout_s)
-        async with deadline.enforced():
-            sent = await incoming(request, max_bytes=settings.max_upload_bytes)
-        options = options_of(kind, sent.fields)
-        name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
-        model = repository.choose(name, task=task, needs_map=needs_map)
-        if len(sent.images) > max_images:
-            raise TooManyImages(len(sent.images), limit=max_images)
-        exchange: Exchange = request.scope["exchange"]
-        exchange.model = model.spec.name
-        return Call(sent.images, model, options, deadline, exchange)
+        with self._pipeline.allowance.share() as share:
+            async with deadline.enforced():
+                sent = await incoming(request, max_bytes=settings.max_upload_bytes, share=share)
+            options = options_of(kind, sent.fields)
+            # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
+            repository = self._runtime.repository
+            name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
+            caller = request.scope["exchange"].request_id
+            model = repository.choose(name, task=task, caller=caller)
+            if len(sent.images) > max_images:
+                raise TooManyImages(len(sent.images), limit=max_images)
+            exchange: Exchange = request.scope["exchange"]
+            exchange.asks(model.package)
+            exchange.images = sent.images
+            call = Call(sent.images, model, options, deadline, exchange)
+            # Of several images each keeps the deadline by itself: those that are done by then are answered.
+            with model.request(exchange.started):
+                async with Attended(request.receive, deadline if len(sent.images) == 1 else None):
+                    yield call
 
     async def _predict_each(self, call: Call[PredictOptions]) -> list[Prediction | Failure]:
-        """Every image by itself, a few at a time, so that one request cannot fill the queue."""
-        settings = self._runtime.settings
-        at_once = asyncio.Semaphore(min(settings.worker_threads, settings.queue_length))
+        """Every image by itself, so many at a time that large batches form and one request cannot fill the queue."""
+        at_once = asyncio.Semaphore(max(1, self._runtime.settings.queue_length // 2))
 
-        async def one(image: bytes) -> Result[tuple[ClassProbability, ...]]:
-            async with at_once:
-                return await self._pipeline.predict(image, call.model, call.options, deadline=call.deadline)
+        async def one(image: bytes) -> Result[Classified]:
+            async with call.deadline.enforced(), at_once:
+                return await self._pipeline.predict(
+                    image, call.model, call.options, deadline=call.deadline, priority=Priority.BULK
+                )
 
         results = await asyncio.gather(*map(one, call.images), return_exceptions=True)
         return [self._one_of_many(result, call.exchange) for result in results]
 
-    def _one_of_many(
-        self, result: Result[tuple[ClassProbability, ...]] | BaseException, exchange: Exchange
-    ) -> Prediction | Failure:
+    def _one_of_many(self, result: Result[Classified] | BaseException, exchange: Exchange) -> Prediction | Failure:
         if isinstance(result, Result):
             return answers.prediction(result, request_id=exchange.request_id)
         if not isinstance(result, Exception):
             raise result
-        error = result if isinstance(result, StriateError) and type(result) in STATUS else Internal()
-        if error is not result:
+        error = answerable(result) or Internal()
+        if isinstance(error, Internal):
             log_bug(result, exchange)
         count_error(self._runtime.metrics, error.code)
         return answers.failure(error)
@@ -195,40 +222,51 @@ class Routes:
 def create_app(
     settings: Settings,
     *,
-    open_session: Callable[[Path], Session] | None = None,
+    open_session: Callable[[Package], Session] | None = None,
     on_ready: Callable[[Repository], None] = lambda _: None,
+    process: str = ALONE,
 ) -> Starlette:
     """The whole service as an ASGI application; it loads its models when its lifespan begins.
 
-    open_session: what turns an ONNX file into a Session, ONNX Runtime on the settings' device by default.
+    open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
+    process: its name in the metrics.
     """
-    runtime = Runtime(settings, on_ready=on_ready)
+    trail = audit_trail(settings)
+    runtime = Runtime(settings, on_ready=on_ready, trail=trail)
+    runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
+    runtime.metrics.queue_limit.set(settings.queue_length)
+    together = Path(settings.engine_socket).parent if settings.engine_socket else None
+    ends = ExitStack()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        loading = asyncio.create_task(runtime.start(open_session))
-        loading.add_done_callback(_log_failure)
+        running = asyncio.create_task(runtime.run(open_session))
+        running.add_done_callback(_log_failure)
         try:
-            yield
+            tallies = runtime.tallies
+            async with telling(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
+                yield
         finally:
-            await asyncio.wait([loading])
+            running.cancel()
+            await asyncio.wait([running])
             runtime.close()
+            await run_in_threadpool(ends.close)
 
     routes = Routes(runtime).table()
     paths = [route.path for route in routes]
+    counted = observers(settings, runtime.metrics, routes=paths, at_end=ends.callback)
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Observed, metrics=runtime.metrics, routes=paths)],
-        exception_handlers={StriateError: handle, HTTPException: routing_error(paths)},
+        middleware=around(settings, observers=counted, trail=trail),
+        exception_handlers={StriateError: handle, MemoryError: handle, HTTPException: routing_error(paths)},
     )
 
 
-def _log_failure(loading: asyncio.Task[None]) -> None:
-    """Loading does not fail over a package, so this is a bug; the service stays alive and not ready, which is seen."""
-    error = loading.exception()
-    if isinstance(error, Exception):
-        log_bug(error, Exchange("start"))
+def _log_failure(running: asyncio.Task[None]) -> None:
+    """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
+    if not running.cancelled() and isinstance(error := running.exception(), Exception):
+        log_bug(error, Exchange("models"))
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

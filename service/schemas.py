@@ -1,10 +1,9 @@
-"""The wire format: every JSON answer, and every option that a request may carry."""
+"""The wire format of answers about an image. Of models: service.listings; what a request may ask: service.options."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from service.encode.colour import COLORMAPS
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 WarningCode = Literal[
     "unlike_training_data",
@@ -78,10 +77,20 @@ class ClassProbability(Wire):
     decided: bool
 
 
+class NodeProbability(Wire):
+    """An inner node of the model's taxonomy: the sum over all classes below it, whatever top_k is."""
+
+    label: str
+    name: str
+    parent: str | None
+    probability: float
+
+
 class Prediction(Answer):
-    """/predict: the classes, most probable first."""
+    """/predict: the classes, most probable first, and the inner nodes of the taxonomy likewise, if there is one."""
 
     classes: tuple[ClassProbability, ...]
+    nodes: tuple[NodeProbability, ...] = ()
 
 
 class WireError(Wire):
@@ -105,12 +114,12 @@ class Predictions(Wire):
     results: tuple[Prediction | Failure, ...]
 
 
-class Point(Wire):
+class Point(TypedDict):
     x: float
     y: float
 
 
-class Box(Wire):
+class Box(TypedDict):
     x: int
     y: int
     width: int
@@ -128,9 +137,13 @@ class MeasuredClass(Wire):
     area_fraction: float
 
 
-class MeasuredObject(Wire):
+class MeasuredObject(TypedDict):
     """One object. id is its value in format=labels of a model that separates objects; (0, 0) is the centre of the
-    top left pixel."""
+    top left pixel.
+
+    A dict, as Point and Box are: tens of thousands of them are made for one image, and validated instances took so long
+    that other requests waited.
+    """
 
     id: int
     label: str
@@ -151,92 +164,7 @@ class Measurements(Answer):
     objects: tuple[MeasuredObject, ...]
 
 
-class InputFacts(Wire):
-    channels: int
-    height: int | None
-    width: int | None
-    smallest_image_px: int
-    pixel_size_um: float | None
-
-
-class ClassFacts(Wire):
-    label: str
-    name: str
-    colour: str
-    threshold: float
-    ontology: str
-    parent: str | None
-
-
-class FigureFacts(Wire):
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
-    split: str
-
-
-class ModelInfo(Wire):
-    """One package: what a caller must know of it. status "refused" comes with the reason, and serves nothing."""
-
-    name: str
-    version: str
-    status: Literal["ready", "refused"]
-    reason: str | None = None
-    sha256: str | None = None
-    task: Literal["classification", "segmentation"] | None = None
-    description: str | None = None
-    architecture: str | None = None
-    license: str | None = None
-    provider: str | None = None
-    classes: tuple[ClassFacts, ...] = ()
-    input: InputFacts | None = None
-    activation: Literal["softmax", "sigmoid"] | None = None
-    cam: Literal["cam", "gradcam"] | None = None
-    separates_objects: bool = False
-    figures: tuple[FigureFacts, ...] = ()
-    trained_on: str | None = None
-
-
-class Models(Wire):
-    models: tuple[ModelInfo, ...]
-
-
 class Health(Wire):
     """/readyz, /livez, /healthz."""
 
     status: Literal["ready", "alive"]
-
-
-class PredictOptions(Wire):
-    """The fields of /predict beside `image` and `model`."""
-
-    top_k: int = Field(5, ge=1, le=1000, description="How many classes to answer, most probable first.")
-
-
-Colormap = Literal["viridis", "magma", "inferno", "turbo", "gray"]
-Alpha = Annotated[float, Field(ge=0, le=1)]
-
-
-class CamOptions(Wire):
-    """The fields of /cam beside `image` and `model`."""
-
-    label: str | None = Field(None, description="The class whose map is asked for; the most probable one by default.")
-    format: Literal["overlay", "heatmap", "raw"] = Field(
-        "overlay", description="The map over the image, the map alone (both PNG), or its numbers as a float32 .npy."
-    )
-    colormap: Colormap = Field("inferno", description=f"One of {', '.join(COLORMAPS)}.")
-    alpha: Alpha = Field(0.6, description="How much the overlay's hottest point hides the image.")
-
-
-class SegmentOptions(Wire):
-    """The fields of /segment beside `image` and `model`."""
-
-    format: Literal["labels", "overlay", "probabilities", "measurements"] = Field(
-        "labels", description="A mask (PNG), the mask over the image (PNG), float32 .npy, or JSON."
-    )
-    alpha: Alpha = Field(0.4, description="How much the overlay's colour hides the image inside an object.")
-    pixel_size_um: float | None = Field(
-        None, gt=0, le=1e6, description="The pixel's side in micrometres, in place of what the file says."
-    )

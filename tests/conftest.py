@@ -8,12 +8,18 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from hypothesis import settings
 
+from models.package import Package
 from service.routes import create_app
 from service.settings import Settings
+from service.telemetry import ALONE
 from tests import tiny
 
 Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+settings.register_profile("shared", deadline=None)  # the time of one example says nothing on a machine that is shared
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +43,12 @@ def serving(root: Path) -> Client:
 
     @asynccontextmanager
     async def start(
-        open_session: Callable[[Path], Any] | None = None, **fields: Any
+        open_session: Callable[[Package], Any] | None = None, *, process: str = ALONE, **fields: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
         usual = {"models": root, "device": "cpu", "session_threads": 1, "worker_threads": 2}
         loaded = anyio.Event()
-        app = create_app(Settings(**{**usual, **fields}), open_session=open_session, on_ready=lambda _: loaded.set())
+        settings = Settings(**{**usual, **fields})
+        app = create_app(settings, open_session=open_session, on_ready=lambda _: loaded.set(), process=process)
         async with app.router.lifespan_context(app):
             await loaded.wait()
             transport = httpx.ASGITransport(app)

@@ -1,25 +1,29 @@
 """Real processes for tests: started, waited for, and ended."""
 
 import os
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Below those that the system gives to outgoing connections: one of them could take it before the service does."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).status_code == 200
+        return httpx.get(url, timeout=10).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -31,12 +35,12 @@ def process(command: Sequence[str], *, ready: str, folder: Path, **environment: 
     with log.open("w") as output:
         running = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 240
             while not answers(ready):
                 assert running.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, f"no 200 from {ready} within 90 s\n{log.read_text()}"
+                assert time.monotonic() < deadline, f"no 200 from {ready} within 240 s\n{log.read_text()}"
                 time.sleep(0.2)
             yield
         finally:
             running.terminate()
-            running.wait(timeout=40)
+            running.wait(timeout=120)

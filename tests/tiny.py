@@ -9,6 +9,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from models.image import Array
+from models.maps import TapSpec
 from models.package import Package, write
 from models.spec import ModelSpec
 
@@ -46,7 +47,7 @@ def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Arra
     x = np.moveaxis(test_input[0], 0, 2)
     for step in spec.input.steps:
         x = step(x)
-    outputs = run(weights, np.moveaxis(x, 2, 0)[None], spec.output_names)
+    outputs = run(weights, np.moveaxis(x, 2, 0)[None], spec.every_output)
     folder = root / fields["name"] / fields["version"]
     return write(folder, fields, weights=weights, test_input=test_input, test_outputs=outputs, readme="Tiny.")
 
@@ -56,7 +57,8 @@ _NO_FILES = {"weights": _FILE, "test_input": _FILE}
 
 
 def _files(fields: dict[str, Any]) -> dict[str, Any]:
-    return {"probabilities": _FILE} | ({"cam": _FILE} if fields.get("cam") else {})
+    taps = {TapSpec.output_of(tap["layer"]): _FILE for tap in fields.get("taps", ())}
+    return {"probabilities": _FILE} | ({"cam": _FILE} if fields.get("cam") else {}) | taps
 
 
 def ramp(channels: int, size: int) -> Array:
@@ -101,6 +103,76 @@ def brightness(root: Path, *, name: str = "brightness", version: str = "1.0", **
         **fields,
     }
     return package(root, spec, weights, ramp(1, 8))
+
+
+def corners(root: Path, *, name: str = "corners", version: str = "1.0", **fields: Any) -> Package:
+    """A classifier of 8 x 8 grey images: softmax(0, mean of a layer that keeps each 2 x 2 block's top left pixel).
+
+    The layer's units see one pixel each, and stand unevenly in the image: at 0, 2, 4 and 6 of 8.
+    """
+    weights = graph(
+        [
+            helper.make_node("MaxPool", ["x"], ["tap_corners"], kernel_shape=[1, 1], strides=[2, 2]),
+            helper.make_node("Conv", ["tap_corners", "weight"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        constants={"weight": np.stack([np.zeros((1, 4, 4)), np.full((1, 4, 4), 1 / 16)])},
+        inputs=("N", 1, 8, 8),
+        outputs={"probabilities": ("N", 2), "tap_corners": ("N", 1, 4, 4)},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Are its corners bright?",
+        "task": "classification",
+        "architecture": "tiny",
+        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": TO_UNIT},
+        "classes": [{"label": "dark"}, {"label": "bright"}],
+        "activation": "softmax",
+        "taps": [{"layer": "corners", "size": (1, 4, 4), "receptive_field": 1, "origin": 0, "stride": 2}],
+        "receptive_field": 1,
+        "stride": 2,
+        **fields,
+    }
+    return package(root, spec, weights, ramp(1, 8))
+
+
+def bases(root: Path, *, name: str = "bases", version: str = "1.0", **fields: Any) -> Package:
+    """A classifier of sequences of 8 letters of "acgt": the logits are (0, 8 g - 4) with g the share of c and g.
+
+    cam (N, 2, 1, 4) is 0 and 8 times the share of c and g in each pair of letters.
+    """
+    weights = graph(
+        [
+            helper.make_node("AveragePool", ["x"], ["pairs"], kernel_shape=[1, 2], strides=[1, 2]),
+            helper.make_node("Conv", ["pairs", "weight"], ["cam"]),
+            helper.make_node("ReduceMean", ["cam"], ["means"], axes=[2, 3], keepdims=0),
+            helper.make_node("Add", ["means", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        constants={"weight": np.array([[0, 0, 0, 0], [0, 8, 8, 0]]).reshape(2, 4, 1, 1), "bias": np.array([0, -4])},
+        inputs=("N", 4, 1, 8),
+        outputs={"probabilities": ("N", 2), "cam": ("N", 2, 1, 4)},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Rich in c and g?",
+        "task": "classification",
+        "architecture": "tiny",
+        "input": {
+            "kind": "signal", "channels": 4, "letters": "acgt", "size": (1, 8), "steps": [{"id": "ensure_dtype"}]
+        },
+        "classes": [{"label": "poor"}, {"label": "rich"}],
+        "activation": "softmax",
+        "cam": {"method": "cam", "size": (1, 4), "origin": 0.5, "stride": 2},
+        "receptive_field": 2,
+        "stride": 2,
+        **fields,
+    }  # fmt: skip
+    test_input = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 1, 1, 2, 0]].T[None, :, None]  # acgtccga
+    return package(root, spec, weights, test_input)
 
 
 def blobs(root: Path, *, name: str = "blobs", version: str = "1.0", **fields: Any) -> Package:
@@ -163,6 +235,39 @@ def tissue(root: Path, *, name: str = "tissue", version: str = "1.0", **fields: 
             {"label": "green", "colour": "#00ff00"},
         ],
         "activation": "softmax",
+        "receptive_field": 1,
+        "stride": 1,
+        **fields,
+    }
+    return package(root, spec, weights, ramp(3, 8))
+
+
+def stains(root: Path, *, name: str = "stains", version: str = "1.0", **fields: Any) -> Package:
+    """A segmenter of colour images with classes that overlap: "red" and "green", each where its channel is 100 or more.
+
+    Their probabilities are sigmoid(channel - 99.5).
+    """
+    weights = graph(
+        [
+            helper.make_node("Conv", ["x", "weight", "bias"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+        ],
+        constants={
+            "weight": np.array([[1, 0, 0], [0, 1, 0]]).reshape(2, 3, 1, 1),
+            "bias": np.array([-99.5, -99.5]),
+        },
+        inputs=("N", 3, "H", "W"),
+        outputs={"probabilities": ("N", 2, "H", "W")},
+    )
+    spec = {
+        "name": name,
+        "version": version,
+        "description": "Red, green, or both.",
+        "task": "segmentation",
+        "architecture": "tiny",
+        "input": {"channels": 3, "steps": [{"id": "ensure_dtype"}]},
+        "classes": [{"label": "red", "colour": "#ff0000"}, {"label": "green", "colour": "#00ff00"}],
+        "activation": "sigmoid",
         "receptive_field": 1,
         "stride": 1,
         **fields,

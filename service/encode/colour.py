@@ -10,7 +10,7 @@ from models.preprocess import percentiles
 COLORMAPS = ("viridis", "magma", "inferno", "turbo", "gray")
 # (5, 256, 3) uint8 in that order, sampled from matplotlib's (CC0; turbo by Google, Apache-2.0).
 _TABLES = np.load(Path(__file__).with_name("colormaps.npy"))
-_ROWS = 256  # at a time, so that floats of a large picture need not all be in memory
+_ROWS = 32  # at a time, so that what is computed of them stays in the processor's cache
 _DISPLAY_PERCENTILES = (0.1, 99.9)
 
 
@@ -27,19 +27,36 @@ def displayable(pixels: Array) -> Array:
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
+def palette(name: str) -> Array:
+    """A colour map's name -> (256, 3) uint8."""
+    table: Array = _TABLES[COLORMAPS.index(name)]
+    return table
+
+
+def levels(values: Array) -> Array:
+    """(H, W) float in [0, 1] -> (H, W) uint8, the place of each in a palette."""
+    return (values * 255).round().astype(np.uint8)
+
+
 def colormap(values: Array, name: str) -> Array:
     """(H, W) float in [0, 1] -> (H, W, 3) uint8."""
-    table: Array = _TABLES[COLORMAPS.index(name)]
-    return table[(values * 255).round().astype(np.uint8)]
+    return palette(name).take(levels(values), axis=0)
 
 
 def blend(below: Array, above: Array, weight: Array) -> Array:
-    """Two (H, W, 3) uint8 and the second's weight, (H, W) float in [0, 1] -> (H, W, 3) uint8."""
+    """Two (H, W, 3) uint8 and the second's weight, (H, W) float in [0, 1] -> (H, W, 3) uint8.
+
+    Weights are rounded to 1 / 256, so that 16 bits will do: within one grey level of the weighted mean.
+    """
     blended = np.empty_like(below)
     for top in range(0, len(below), _ROWS):
         rows = slice(top, top + _ROWS)
-        change = (above[rows].astype(np.float32) - below[rows]) * weight[rows, :, None]
-        blended[rows] = (below[rows] + change).round()
+        share = (weight[rows] * 256 + 0.5).astype(np.uint16)
+        share = np.repeat(share, 3, axis=1).reshape(above[rows].shape)
+        mixed = above[rows] * share
+        mixed += below[rows] * (256 - share)
+        mixed += 128  # a half, for the shift cuts off
+        blended[rows] = mixed >> 8
     return blended
 
 

@@ -1,26 +1,34 @@
-"""Where the network saw a class: its activation map in the pixels of the image that was sent."""
+"""Where the network saw a class: its map, however it was made, in the pixels of the image that was sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.image import Array, Image
+from models.maps import CamSpec
 from models.spec import ModelSpec
-from service.encode.colour import blend, colormap, displayable
+from service.encode.colour import blend, colormap, displayable, levels, palette
 from service.encode.npy import npy
-from service.encode.png import png
-from service.errors import UnknownLabel
-from service.schemas import CamOptions
+from service.encode.png import png, png_indexed
+from service.errors import NoMap, NoPicture, UnknownLabel, UnknownMethod
+from service.options import CamOptions
 from service.tasks.picture import Picture
+
+OCCLUSION = "occlusion"
 
 
 @dataclass(frozen=True, slots=True)
-class ActivationMap:
-    """values (H, W) float32 in the image's pixels, before any ReLU: what is above 0 speaks for the class."""
+class ClassMap:
+    """values (h, w) float32 before any ReLU: what is above 0 speaks for the class.
+
+    origin, stride: where they lie, as in CamSpec. place: the class's in the package's list.
+    """
 
     values: Array
-    label: str
+    origin: float
+    stride: float
+    place: int
     probability: float
 
 
@@ -32,27 +40,50 @@ def place_of(label: str | None, spec: ModelSpec) -> int | None:
     return None if label is None else labels.index(label)
 
 
-def activation_map(
-    outputs: dict[str, Array], spec: ModelSpec, *, label: str | None, size: tuple[int, int]
-) -> ActivationMap:
-    """probabilities (C,), cam (C, h, w) -> the map of `label`, or of the most probable class."""
-    probabilities = outputs["probabilities"][: len(spec.classes)]
-    place = place_of(label, spec)
-    index = int(probabilities.argmax()) if place is None else place
-    values = laid_over(outputs["cam"][index], spec, size=size)
-    return ActivationMap(values, spec.classes[index].label, float(probabilities[index]))
+def check_format(format: str, spec: ModelSpec) -> None:
+    """Raises NoPicture: a signal has nothing to draw on."""
+    if spec.input.kind == "signal" and format != "raw":
+        raise NoPicture(spec.name, format=format)
 
 
-def laid_over(cam: Array, spec: ModelSpec, *, size: tuple[int, int]) -> Array:
-    """(h, w) -> (H, W) float32, bilinear: each of the map's pixels where its receptive field's centre is in the image.
+def methods_of(spec: ModelSpec) -> tuple[str, ...]:
+    """How a map of this network can be made, its own way first."""
+    return (*(spec.cam.methods if spec.cam else ()), OCCLUSION)
+
+
+def method_of(method: str | None, spec: ModelSpec) -> str:
+    """The method asked for; for None the package's own. Raises NoMap, UnknownMethod."""
+    able = methods_of(spec)
+    if method is None and spec.cam is None:
+        raise NoMap(spec.name)
+    if method is not None and method not in able:
+        raise UnknownMethod(method, model=spec.name, methods=able)
+    return method or able[0]
+
+
+def most_probable(probabilities: Array, spec: ModelSpec) -> int:
+    """The place of the class, among probabilities (C,)."""
+    return int(probabilities[: len(spec.classes)].argmax())
+
+
+def given(outputs: Mapping[str, Array], known: CamSpec, *, place: int, method: str) -> ClassMap:
+    """The graph's own: probabilities (C,) and the method's output (C, h, w)."""
+    output, factor = known.methods[method]
+    values = outputs[output][place] * np.float32(factor)
+    return ClassMap(values, known.origin, known.stride, place, float(outputs["probabilities"][place]))
+
+
+def laid_over(found: ClassMap, spec: ModelSpec, *, size: tuple[int, int]) -> Array:
+    """(H, W) float32, bilinear: each of the map's pixels where its receptive field's centre is in the image.
 
     Stretching the map over the image instead would move what it shows by up to half a stride.
     """
-    if spec.cam is None or spec.input.size is None:
+    if spec.input.size is None:
         raise ValueError(f"{spec.name} has no maps")
+    cam = found.values
     for length, inside in zip(size, spec.input.size):
         in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
-        place = ((in_network - spec.cam.origin) / spec.cam.stride).clip(0, len(cam) - 1)
+        place = ((in_network - found.origin) / found.stride).clip(0, len(cam) - 1)
         low = place.astype(int)
         part = (place - low).astype(np.float32)[:, None]
         cam = (cam[low] * (1 - part) + cam[np.minimum(low + 1, len(cam) - 1)] * part).T  # rows, then columns
@@ -66,22 +97,22 @@ def positive_part(values: Array) -> Array:
     return positive / top if top > 0 else positive
 
 
-def overlay(found: ActivationMap, image: Image, options: CamOptions) -> Picture:
+def overlay(values: Array, image: Image, options: CamOptions) -> Picture:
     """The image, hidden by the colour map in proportion to the map: where the class was not seen it stays untouched."""
-    values = positive_part(found.values)
+    values = positive_part(values)
     picture = blend(displayable(image.pixels), colormap(values, options.colormap), values * options.alpha)
     return Picture(png(picture), "image/png")
 
 
-def heatmap(found: ActivationMap, image: Image, options: CamOptions) -> Picture:
-    return Picture(png(colormap(positive_part(found.values), options.colormap)), "image/png")
+def heatmap(values: Array, image: Image, options: CamOptions) -> Picture:
+    return Picture(png_indexed(levels(positive_part(values)), palette(options.colormap)), "image/png")
 
 
-def raw(found: ActivationMap, image: Image, options: CamOptions) -> Picture:
-    return Picture(npy(found.values), "application/x-npy")
+def raw(values: Array, image: Image, options: CamOptions) -> Picture:
+    return Picture(npy(values), "application/x-npy")
 
 
-FORMATS: dict[str, Callable[[ActivationMap, Image, CamOptions], Picture]] = {
+FORMATS: dict[str, Callable[[Array, Image, CamOptions], Picture]] = {
     "overlay": overlay,
     "heatmap": heatmap,
     "raw": raw,

@@ -1,53 +1,64 @@
 """Objects -> numbers: how many, how large, where, how sure."""
 
+from collections import Counter
+
 import numpy as np
 from scipy import ndimage
 
 from models.image import Array
 from service.schemas import Box, MeasuredClass, MeasuredObject, Point
-from service.tasks.segmentation import BACKGROUND, Mask
+from service.tasks.segmentation import Mask, layers, own_pixels
 
 
-def measure_classes(mask: Mask, *, pixel_size_um: float | None) -> tuple[MeasuredClass, ...]:
-    """Each class's pixels and objects over the whole image."""
-    places = len(mask.spec.classes) + 1
-    area = np.bincount(mask.classes.ravel(), minlength=places)
-    objects = np.bincount(mask.object_class[1:], minlength=places)
+def measure(mask: Mask, *, pixel_size_um: float | None) -> tuple[tuple[MeasuredClass, ...], tuple[MeasuredObject, ...]]:
+    """Each class's pixels over the whole image, and each object; where classes overlap, each class by itself."""
+    objects: list[MeasuredObject] = []
+    for layer in layers(mask):
+        objects += _objects(layer, pixel_size_um=pixel_size_um, first=len(objects))
+    counts = Counter(found["label"] for found in objects)
+    return _classes(mask, counts, pixel_size_um=pixel_size_um), tuple(objects)
+
+
+def _classes(mask: Mask, objects: Counter[str], *, pixel_size_um: float | None) -> tuple[MeasuredClass, ...]:
+    areas = [int(np.count_nonzero(own_pixels(mask, place))) for place in range(1, len(mask.spec.classes) + 1)]
     return tuple(
         MeasuredClass(
             label=known.label,
             name=known.name or known.label,
-            objects=0 if known.label == BACKGROUND else int(objects[place]),
-            area_px=int(area[place]),
-            area_um2=_um2(int(area[place]), pixel_size_um),
-            area_fraction=float(area[place] / mask.classes.size),
+            objects=objects[known.label],
+            area_px=area,
+            area_um2=_um2(area, pixel_size_um),
+            area_fraction=area / mask.classes.size,
         )
-        for place, known in enumerate(mask.spec.classes, start=1)
+        for known, area in zip(mask.spec.classes, areas)
     )
 
 
-def measure_objects(mask: Mask, *, pixel_size_um: float | None) -> tuple[MeasuredObject, ...]:
-    """Each object, in one pass over the objects' pixels for all of them."""
+def _objects(mask: Mask, *, pixel_size_um: float | None, first: int) -> tuple[MeasuredObject, ...]:
+    """Each object, in one pass over the objects' pixels for all of them; `first` have been numbered before."""
     where = np.flatnonzero(mask.objects)
     ids = mask.objects.ravel()[where]
     y, x = np.divmod(where, mask.objects.shape[1])
     channel = mask.object_class[ids].astype(np.intp) - 1
     certainty = mask.probabilities.reshape(len(mask.probabilities), -1)[channel, where]
     area = np.bincount(ids, minlength=mask.count + 1)
-    mean_x, mean_y, mean_p = (_sums(ids, values, mask.count) / np.maximum(area, 1) for values in (x, y, certainty))
-    boxes = ndimage.find_objects(mask.objects)
+    mean_x, mean_y, mean_p = (
+        (_sums(ids, values, mask.count) / np.maximum(area, 1)).tolist() for values in (x, y, certainty)
+    )
+    boxes, labels = ndimage.find_objects(mask.objects), ["", *(known.label for known in mask.spec.classes)]
     return tuple(
         MeasuredObject(
-            id=i,
-            label=mask.spec.classes[mask.object_class[i] - 1].label,
-            area_px=int(area[i]),
-            area_um2=_um2(int(area[i]), pixel_size_um),
-            centroid_px=Point(x=float(mean_x[i]), y=float(mean_y[i])),
-            centroid_um=_scaled(float(mean_x[i]), float(mean_y[i]), pixel_size_um),
+            id=first + i,
+            label=labels[place],
+            area_px=pixels,
+            area_um2=_um2(pixels, pixel_size_um),
+            centroid_px=Point(x=mean_x[i], y=mean_y[i]),
+            centroid_um=_scaled(mean_x[i], mean_y[i], pixel_size_um),
             bbox_px=_box(*boxes[i - 1]),
-            mean_probability=float(mean_p[i]),
+            mean_probability=mean_p[i],
         )
-        for i in range(1, mask.count + 1)
+        for i, (place, pixels) in enumerate(zip(mask.object_class.tolist(), area.tolist()))
+        if i
     )
 
 

@@ -1,8 +1,8 @@
 """Which pixels: probability maps -> masks, overlays and objects, in the pixels of the image that was sent."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -13,9 +13,9 @@ from models.preprocess import resize
 from models.spec import ModelSpec
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
-from service.encode.png import png
+from service.encode.png import png, png_binary, png_indexed
 from service.errors import TooManyObjects
-from service.schemas import SegmentOptions
+from service.options import SegmentOptions
 from service.tasks.picture import Picture
 
 BACKGROUND = "background"  # a class of this label holds no objects, and its pixels are 0 in format=labels
@@ -23,7 +23,7 @@ BACKGROUND = "background"  # a class of this label holds no objects, and its pix
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What was found, all in the image's pixels.
+    """What was found, all in the image's pixels. Where classes overlap, a pixel is here of the most probable.
 
     probabilities (C, H, W) float32, one channel a class. classes (H, W) uint8: the class's place in the package's list
     plus 1, or 0. objects (H, W) int32: 0 or the object's number, objects of one class after those of another.
@@ -66,6 +66,25 @@ def class_map(probabilities: Array, spec: ModelSpec) -> Array:
     return np.where(reached.max(axis=0) >= 0, best + 1, 0).astype(np.uint8)
 
 
+def own_pixels(mask: Mask, place: int) -> Array:
+    """(H, W) bool: where the class of this place (from 1) is, whatever else is there where classes overlap."""
+    if not mask.spec.classes_overlap:
+        return np.equal(mask.classes, place)
+    own: Array = mask.probabilities[place - 1] >= np.float32(mask.spec.classes[place - 1].threshold)
+    return own
+
+
+def layers(mask: Mask) -> Iterator[Mask]:
+    """The mask itself; where classes overlap, one for each class by itself, since a pixel may be of several objects."""
+    if not mask.spec.classes_overlap:
+        yield mask
+        return
+    for place in range(1, len(mask.spec.classes) + 1):
+        classes = (own_pixels(mask, place) * place).astype(np.uint8)
+        objects, object_class = connected(classes, mask.spec)
+        yield replace(mask, classes=classes, objects=objects, object_class=object_class)
+
+
 def connected(classes: Array, spec: ModelSpec) -> tuple[Array, Array]:
     """The class map -> objects (H, W) int32 and the class of each: joined pixels (4 neighbours) of one class."""
     objects = np.zeros(classes.shape, np.int32)
@@ -82,11 +101,14 @@ def connected(classes: Array, spec: ModelSpec) -> tuple[Array, Array]:
 
 
 def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    """A model that separates objects numbers them; any other gives the class's value, which a header explains."""
+    """A model that separates objects numbers them; any other gives the class's value, which a header explains.
+
+    8 bits of grey even where there is one class: some readers give 255 for a 1-bit PNG's 1, some a palette's colours.
+    """
     if mask.spec.objects is None:
         values = class_values(mask.spec)
         named = {str(value): known.label for value, known in zip(values[1:], mask.spec.classes)}
-        return Picture(png(values[mask.classes]), "image/png", {"Values": json.dumps(named)})
+        return Picture(png(values.take(mask.classes)), "image/png", {"Values": json.dumps(named)})
     if mask.count > np.iinfo(np.uint16).max:
         raise TooManyObjects(mask.count)
     return Picture(png(mask.objects.astype(np.uint8 if mask.count <= 255 else np.uint16)), "image/png")
@@ -94,14 +116,28 @@ def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
 
 def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
     """Each class's colour over the image, and in full along the edges, so that touching objects can be told apart."""
-    palette = np.array([(0, 0, 0), *(rgb(known.colour) for known in mask.spec.classes)], np.uint8)
+    palette = colours_of(mask.spec)
     foreground = mask.objects > 0
-    weight = np.where(edges(mask.objects), 1.0, options.alpha) * foreground
-    return Picture(png(blend(displayable(image.pixels), palette[mask.classes], weight)), "image/png")
+    weight = np.where(edges(mask.objects), np.float32(1), np.float32(options.alpha)) * foreground
+    return Picture(png(blend(displayable(image.pixels), palette.take(mask.classes, axis=0), weight)), "image/png")
+
+
+def binary(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    return Picture(png_binary(mask.objects > 0), "image/png")
+
+
+def colours(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    return Picture(png_indexed(mask.classes, colours_of(mask.spec)), "image/png")
 
 
 def probabilities(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
     return Picture(npy(mask.probabilities), "application/x-npy", {"Channels": _channels(mask.spec)})
+
+
+def masks(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    """(C, H, W) uint8, 1 where the class is."""
+    every = [own_pixels(mask, place) for place in range(1, len(mask.spec.classes) + 1)]
+    return Picture(npy(np.stack(every).view(np.uint8)), "application/x-npy", {"Channels": _channels(mask.spec)})
 
 
 def edges(objects: Array) -> Array:
@@ -120,6 +156,11 @@ def class_values(spec: ModelSpec) -> Array:
     return (np.cumsum(foreground) * foreground).astype(np.uint8)
 
 
+def colours_of(spec: ModelSpec) -> Array:
+    """(C + 1, 3) uint8: black, then each class's colour."""
+    return np.array([(0, 0, 0), *(rgb(known.colour) for known in spec.classes)], np.uint8)
+
+
 def _channels(spec: ModelSpec) -> str:
     return json.dumps([known.label for known in spec.classes])
 
@@ -127,5 +168,8 @@ def _channels(spec: ModelSpec) -> str:
 FORMATS: dict[str, Callable[[Mask, Image, SegmentOptions], Picture]] = {
     "labels": labels,
     "overlay": overlay,
+    "binary": binary,
+    "colours": colours,
     "probabilities": probabilities,
+    "masks": masks,
 }

@@ -203,7 +203,7 @@ async def test_a_body_that_is_too_large_is_refused_while_it_comes(serving: Clien
     assert sent <= 22_000
 
 
-@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("kind", ["application/xml", "text/plain", "application/x-www-form-urlencoded"])
 async def test_a_body_of_another_kind_is_refused(serving: Client, kind: str) -> None:
     async with serving() as http:
         refused = await http.post("/predict", content=b"{}", headers={"Content-Type": kind})

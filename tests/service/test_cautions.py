@@ -5,7 +5,7 @@ import pytest
 
 from models.image import Array, Image
 from models.preprocess import prepare
-from service.cautions import cautions
+from service.cautions import cautions, deviations, figures_of
 from tests.service.test_tiling import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
@@ -21,7 +21,7 @@ USUAL = {
 def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, **fields: object) -> list[str]:
     spec = spec_of(input={"channels": 1, "size": size, "steps": []}, stride=1, **fields)
     tensor = prepare(pixels, channels=1, size=spec.input.size, steps=())
-    return [found.code for found in cautions(Image(pixels, "png", sent_um), tensor, spec)]
+    return [found.code for found in cautions(Image(pixels, "png", sent_um), figures_of(tensor, spec), spec)]
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,14 @@ def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, *
 )
 def test_an_image_gets_the_warnings_it_deserves(pixels: Array, options: dict[str, object], expected: list[str]) -> None:
     assert codes(pixels, **options) == expected
+
+
+def test_a_figure_deviates_by_its_place_between_what_training_images_have() -> None:
+    spec = spec_of(input={"channels": 1, "steps": []}, stride=1, intensity={**USUAL, "p1": {"low": 3, "high": 3}})
+    figures = {"mean": 125.0, "std": 90.0, "p99": 172.5, "p1": 3.0}
+    assert deviations(figures, spec) == {"mean": 0.0, "std": 1.0, "p99": -2.0}  # a range of no width says nothing
+
+
+def test_where_nothing_is_known_of_the_training_images_nothing_deviates() -> None:
+    spec = spec_of(input={"channels": 1, "steps": []}, stride=1)
+    assert deviations(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}

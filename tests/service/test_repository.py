@@ -1,5 +1,6 @@
 """Which packages serve: the proof each must give, and what is said of those that fail it."""
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Callable
@@ -9,22 +10,26 @@ import numpy as np
 import pytest
 
 from models.package import Package
-from service.batching import Batcher
+from service import loading
 from service.errors import NotReady, UnknownModel, WrongTask
-from service.repository import Repository, load
-from service.session import OnnxSession
+from service.repository import Repository
+from service.settings import Settings
 from tests import tiny
 
 
 def loaded(root: Path, *, wanted: tuple[str, ...] = ()) -> Repository:
-    repository = load(
-        root,
-        open_session=lambda weights: OnnxSession(weights, device="cpu", threads=1),
-        open_batcher=lambda session: Batcher(session, length=4),
-        wanted=wanted,
-    )
-    repository.close()
-    return repository
+    """What a keeper makes of a folder that it sees for the first time; its networks are closed."""
+
+    async def published(_: Repository) -> None: ...
+
+    async def look() -> Repository:
+        settings = Settings(models=root, device="cpu", session_threads=1, wanted=wanted)
+        keeper = loading.keeper(settings, publish=published)
+        repository = await keeper.refresh()
+        keeper.close()
+        return repository
+
+    return asyncio.run(look())
 
 
 def test_the_newest_version_serves_by_number(tmp_path: Path) -> None:
@@ -111,11 +116,11 @@ def test_drafts_and_stray_files_are_no_packages(tmp_path: Path) -> None:
 def test_a_model_is_chosen_by_name_and_task(root: Path) -> None:
     repository = loaded(root)
     assert repository.able("segmentation") == ("blobs", "tissue")
-    assert repository.choose("brightness", task="classification", needs_map=True).spec.name == "brightness"
+    assert repository.choose("brightness", task="classification").spec.name == "brightness"
     with pytest.raises(UnknownModel, match="'blobs', 'brightness', 'tissue'"):
         repository.get("resnet")
     with pytest.raises(WrongTask, match="'blobs', 'tissue'"):
-        repository.choose("brightness", task="segmentation", needs_map=False)
+        repository.choose("brightness", task="segmentation")
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,37 @@ async def test_a_segmenter_without_objects_gives_its_classes(serving: Client) ->
     assert imagecodecs.png_decode(overlay.content).shape == (6, 9, 3)
 
 
+async def test_classes_that_overlap_have_a_mask_each(serving: Client, tmp_path: Path) -> None:
+    tiny.stains(tmp_path)
+    image = np.zeros((6, 9, 3), np.uint8)
+    image[:4, :, 0] = 150
+    image[2:, 3:5, 1] = image[5, 8, 1] = 220
+    async with serving(models=tmp_path) as http:
+        masks, labels = [
+            await http.post("/segment", files=form(png(image)), data={"format": kind}) for kind in ("masks", "labels")
+        ]
+        measured = (await http.post("/segment", files=form(png(image)), data={"format": "measurements"})).json()
+        model = (await http.get("/models/stains")).json()
+    values = np.load(io.BytesIO(masks.content))
+    assert (values.dtype, json.loads(masks.headers["X-Striate-Channels"])) == (np.uint8, ["red", "green"])
+    np.testing.assert_array_equal(values, np.moveaxis(image[:, :, :2] >= 100, 2, 0))
+    assert imagecodecs.png_decode(labels.content)[2, 3] == 1  # a picture has one class a pixel
+    assert [(c["label"], c["objects"], c["area_px"]) for c in measured["classes"]] == [("red", 1, 36), ("green", 2, 9)]
+    assert [found["label"] for found in measured["objects"]] == ["red", "green", "green"]
+    assert model["classes_overlap"]
+
+
+async def test_masks_of_classes_that_exclude_one_another(serving: Client) -> None:
+    image = np.zeros((6, 9, 3), np.uint8)
+    image[:2, :, 0] = 200
+    async with serving() as http:
+        answer = await http.post("/segment", files=form(png(image)), data={"model": "tissue", "format": "masks"})
+        told = {model["name"]: model["classes_overlap"] for model in (await http.get("/models")).json()["models"]}
+    values = np.load(io.BytesIO(answer.content))
+    assert values.sum(axis=(1, 2)).tolist() == [36, 18, 0]
+    assert not any(told.values())
+
+
 async def test_more_than_255_objects_need_sixteen_bits(serving: Client) -> None:
     image = np.zeros((64, 64), np.uint8)
     for y, x in np.ndindex(16, 16):
@@ -279,7 +310,8 @@ async def test_models_tell_what_a_caller_needs(serving: Client) -> None:
     assert [model["name"] for model in models] == ["blobs", "brightness", "tissue"]
     assert models[1] == one
     assert (one["status"], one["task"], one["provider"]) == ("ready", "classification", "CPUExecutionProvider")
-    assert one["input"] == {"channels": 1, "height": 8, "width": 8, "smallest_image_px": 4, "pixel_size_um": None}
+    size = {"channels": 1, "height": 8, "width": 8, "smallest_image_px": 4, "pixel_size_um": None}
+    assert one["input"] == {"kind": "image", "letters": "", **size}
     assert [known["label"] for known in one["classes"]] == ["dark", "bright", "neither"]
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_model")
 
@@ -299,7 +331,7 @@ async def test_the_openapi_document_has_every_route_and_every_field(serving: Cli
         routes = (await http.get("/")).json()["routes"]
     assert set(document["paths"]) == set(routes)
     fields = document["paths"]["/cam"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert set(fields) == {"image", "model", "label", "format", "colormap", "alpha"}
+    assert set(fields) == {"image", "model", "label", "method", "format", "colormap", "alpha"}
     text = json.dumps(document)
     for name in document["components"]["schemas"]:
         assert f'"#/components/schemas/{name}"' in text

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from service.announce import SAMPLE
 from tests import tiny
 from tests.service.files import form, grey, jpeg
 from tests.service.test_routes import HALVES
-from tests.serving import free_port
+from tests.serving import answers, free_port
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -33,25 +33,32 @@ def command(port: int) -> list[str]:
 
 
 @contextmanager
-def served(log: Path, **variables: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """A running service, ready; its standard output and error go to `log`."""
+def served(
+    log: Path, *, within: Sequence[str] = (), **variables: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """A running service, ready; its standard output and error go to `log`. within: a command before its own."""
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command(port), cwd=ROOT, env=environment(**variables), stdout=out, stderr=out, start_new_session=True
+            [*within, *command(port)],
+            cwd=ROOT,
+            env=environment(**variables),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
             wait_until_ready(http, process, log)
             yield http, process
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=120)
 
 
 def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(400):
+    for _ in range(1200):
         assert process.poll() is None, log.read_text()
         try:
             if http.get("/readyz").status_code == 200:
@@ -95,7 +102,7 @@ def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path
         answer = subprocess.run(curl.split(), cwd=ROOT, capture_output=True, check=True).stdout
         assert b'"label":"bright"' in answer
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     printed = log.read_text()
     assert "brightness 1.0 (classification) serves on CPUExecutionProvider" in printed
     assert "tissue 1.0 was refused: model.onnx has been changed" in printed
@@ -103,18 +110,22 @@ def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path
 
 
 def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, tmp_path: Path) -> None:
-    with served(tmp_path / "log", STRIATE_MODELS=str(models)) as (http, process):
+    with served(tmp_path / "log", STRIATE_MODELS=str(models), STRIATE_TIMEOUT_S="240") as (http, process):
+        url = str(http.base_url)
 
         def slowly() -> Iterator[bytes]:
             data = grey(204)
             yield data[:20]
+            while "striate_in_flight_requests 2.0" not in httpx.get(f"{url}/metrics", timeout=60).text:
+                time.sleep(0.05)  # the service has not seen it yet
             process.terminate()
-            time.sleep(0.5)
+            while answers(f"{url}/livez"):
+                time.sleep(0.05)  # nor the signal
             yield data[20:]
 
         answer = http.post("/predict", content=slowly(), headers={"Content-Type": "image/png"})
         assert answer.json()["classes"][0]["label"] == "bright"
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
 
 
 WRONG_STARTS = {
@@ -135,7 +146,7 @@ def test_a_wrong_start_ends_with_its_reason(models: Path, case: str) -> None:
         cwd=ROOT,
         env=environment(**{"STRIATE_MODELS": str(models), **variables}),
         capture_output=True,
-        timeout=60,
+        timeout=240,
     )
     assert ended.returncode == 1
     assert says in ended.stderr.decode()

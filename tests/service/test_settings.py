@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from docs import configuration
 from service.settings import PREFIX, BadSettings, Settings, check_models_folder, load_settings
-
-DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +32,10 @@ def test_every_setting_has_a_default_and_a_sentence() -> None:
         ("STRIATE_QUEUE_LENGTH", "0", "STRIATE_QUEUE_LENGTH=0: Input should be greater than or equal to 1"),
         ("STRIATE_TIMEOUT_S", "soon", "STRIATE_TIMEOUT_S=soon"),
         ("STRIATE_MAX_PIXELS", "-1", "STRIATE_MAX_PIXELS=-1"),
+        ("STRIATE_BATCH_SIZES", "2,4", "batch sizes begin with 1"),
+        ("STRIATE_BATCH_SIZES", "1,4,4", "ascend"),
+        ("STRIATE_BATCH_SIZES", "1,many", "STRIATE_BATCH_SIZES=many"),
+        ("STRIATE_GPU_ENGINE", "tensorrt", "it needs STRIATE_DEVICE=cuda"),  # the device is "auto" by default
     ],
 )
 def test_a_wrong_variable_dies_with_its_name(
@@ -53,18 +56,42 @@ def test_wanted_models_are_a_list_of_names(monkeypatch: pytest.MonkeyPatch) -> N
     assert load_settings().wanted == ("nuclei", "digits")
 
 
+def test_an_engine_goes_with_the_promised_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_DEVICE", "cuda")
+    monkeypatch.setenv("STRIATE_GPU_ENGINE", "cuda_graphs")
+    monkeypatch.setenv("STRIATE_BATCH_SIZES", "1, 4,16")
+    settings = load_settings()
+    assert (settings.gpu_engine, settings.batch_sizes) == ("cuda_graphs", (1, 4, 16))
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().device = "cpu"  # type: ignore[misc]
 
 
-def test_docs_have_every_setting_with_its_default_and_sentence() -> None:
-    rows = re.findall(r"^\| `(STRIATE_\w+)` \| (.*?) \| (.*?) \|$", DOCS.read_text(), re.MULTILINE)
-    documented = {name: (default, sentence) for name, default, sentence in rows}
-    assert list(documented) == [PREFIX + name.upper() for name in Settings.model_fields]
-    for name, field in Settings.model_fields.items():
-        default, sentence = documented[PREFIX + name.upper()]
-        assert sentence == field.description
-        if not name.endswith("_threads"):  # those follow the machine's processors
-            value = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-            assert default == (f"`{value}`" if value != "" else "(empty)")
+def test_the_reference_is_what_the_settings_say() -> None:
+    assert configuration.PAGE.read_text() == configuration.page(configuration.PAGE.read_text()), "run `make reference`"
+
+
+@pytest.mark.parametrize(
+    ("variable", "row"),
+    [
+        ("STRIATE_DEVICE", "`auto` | `auto`, `cpu`, `cuda` | Where networks run"),
+        ("STRIATE_BATCH_SIZES", "`1,2,4,8,16,32` | - | Comma-separated"),
+        ("STRIATE_TIMEOUT_S", "`30.0` | > 0, ≤ 3600 | Seconds a request may take"),
+        ("STRIATE_SESSION_THREADS", "processors, at most 8 | ≥ 1, ≤ 256 | CPU threads"),
+        ("STRIATE_KEYS", "(empty) | - | File of API keys"),
+    ],
+)
+def test_a_row_has_the_default_what_is_allowed_and_the_sentence(variable: str, row: str) -> None:
+    assert f"\n| `{variable}` | {row}" in configuration.table()
+
+
+def test_the_reference_has_every_setting() -> None:
+    rows = re.findall(r"^\| `(STRIATE_\w+)` \|", configuration.PAGE.read_text(), re.MULTILINE)
+    assert rows == [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def test_a_page_without_a_place_for_the_table_says_so() -> None:
+    with pytest.raises(ValueError, match=r"configuration.md has no lines"):
+        configuration.page("# Configuration\n")

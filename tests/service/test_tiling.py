@@ -11,7 +11,7 @@ from onnx import helper
 from models.image import Array
 from models.preprocess import pad
 from models.spec import ModelSpec
-from service.session import OnnxSession
+from service.session import open_session
 from service.tiling import Grid, plan
 from tests import tiny
 
@@ -109,7 +109,7 @@ NETWORKS = {
 def test_tiles_give_what_one_pass_over_the_whole_image_gives(case: str, size: tuple[int, int]) -> None:
     valid, sizes, lost = NETWORKS[case]
     spec = spec_of(input={"channels": 1, "steps": [], **sizes}, stride=4, **lost)
-    session = OnnxSession(unet(valid=valid), device="cpu", threads=1)
+    session = open_session(unet(valid=valid), device="cpu", threads=1)
     image = np.random.default_rng(2).normal(size=(1, *size)).astype(np.float32)
     grid = Grid.of(spec, tile_px=48)
     padded = pad(image, min_size=grid.min_size, step=grid.step, border=grid.border)

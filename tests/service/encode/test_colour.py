@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from service.encode.colour import COLORMAPS, blend, colormap, displayable, rgb
+from service.encode.colour import COLORMAPS, blend, colormap, displayable, levels, rgb
 
 
 @pytest.mark.parametrize("name", COLORMAPS)
@@ -43,6 +43,18 @@ def test_hue_is_kept_where_channels_differ_in_range() -> None:
 def test_a_blend_is_the_weighted_mean() -> None:
     below, above = np.full((1, 3, 3), 100, np.uint8), np.full((1, 3, 3), 200, np.uint8)
     assert blend(below, above, np.array([[0.0, 0.25, 1.0]]))[0, :, 0].tolist() == [100, 125, 200]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1 / 512, 0.25, 0.4, 0.6, 0.999, 1.0])
+def test_a_blend_of_any_two_intensities_is_within_one_of_the_weighted_mean(weight: float) -> None:
+    below, above = (np.repeat(side[..., None], 3, axis=2).astype(np.uint8) for side in np.mgrid[:256, :256])
+    exact = below + (above.astype(float) - below) * weight
+    assert np.abs(blend(below, above, np.full((256, 256), weight)) - exact).max() <= 1
+    assert (blend(below, below, np.full((256, 256), weight)) == below).all()
+
+
+def test_levels_are_rounded_to_the_nearest() -> None:
+    assert levels(np.array([[0.0, 0.4 / 255, 0.6 / 255, 254.4 / 255, 1.0]])).tolist() == [[0, 0, 1, 254, 255]]
 
 
 def test_hexadecimal_colours() -> None:

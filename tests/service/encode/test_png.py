@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from service.encode.png import png
+from service.encode.png import png, png_binary, png_indexed
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (64, 48), (300, 257)]
 
@@ -30,3 +30,26 @@ def test_any_memory_layout_will_do(arranged) -> None:
 def test_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="float32"):
         png(np.zeros((4, 4), np.float32))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("colours", [1, 2, 17, 256])
+def test_indexed_pixels_are_read_back_as_values_or_as_colours(shape: tuple[int, int], colours: int) -> None:
+    random = np.random.default_rng(0)
+    values = random.integers(0, colours, shape).astype(np.uint8)
+    palette = random.integers(0, 256, (colours, 3)).astype(np.uint8)
+    data = png_indexed(values, palette)
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(image) == values).all()
+        assert (np.asarray(image.convert("RGB")) == palette[values]).all()
+    assert (imagecodecs.png_decode(data) == palette[values]).all()
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 8), (5, 15)])
+def test_a_binary_mask_is_read_back_as_black_and_white(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(0).random(shape) < 0.5
+    data = png_binary(mask)
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "1"
+        assert (np.asarray(image) == mask).all()
+    assert (imagecodecs.png_decode(data) == 255 * mask).all()

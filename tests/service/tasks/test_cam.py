@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from models.spec import CamSpec
-from service.errors import UnknownLabel
-from service.tasks.cam import activation_map, laid_over, place_of, positive_part
+from models.maps import CamSpec
+from service.errors import NoMap, UnknownLabel, UnknownMethod
+from service.tasks import cam
+from service.tasks.cam import ClassMap, place_of, positive_part
 from tests.service.test_tiling import spec_of
 
 SPEC = spec_of(
@@ -18,15 +19,49 @@ OUTPUTS = {
 }
 
 
-@pytest.mark.parametrize(("label", "expected"), [(None, ("b", 0.7)), ("a", ("a", 0.3)), ("b", ("b", 0.7))])
-def test_the_class_is_the_one_asked_for_or_the_most_probable(label: str | None, expected: tuple[str, float]) -> None:
-    found = activation_map(OUTPUTS, SPEC, label=label, size=(5, 9))
-    assert (found.label, found.probability) == (expected[0], pytest.approx(expected[1]))
-    assert found.values.shape == (5, 9)
+def test_the_most_probable_class_is_one_of_the_models_own() -> None:
+    assert cam.most_probable(np.array([0.3, 0.7, 0.9]), SPEC) == 1  # the third is an auxiliary channel
+
+
+def values_of(method: str) -> np.ndarray:
+    assert SPEC.cam is not None
+    return cam.given(OUTPUTS, SPEC.cam, place=1, method=method).values
+
+
+def test_both_gradient_methods_of_a_pooled_map_are_the_map_over_its_places() -> None:
+    assert values_of("cam").tolist() == [[0, 2], [4, 6]]
+    assert values_of("gradcam").tolist() == values_of("hirescam").tolist() == [[0, 0.5], [1, 1.5]]
+
+
+def test_a_gradient_map_has_no_cam_and_may_have_hirescam() -> None:
+    also = CamSpec(method="gradcam", size=(2, 2), stride=4, also={"hirescam": 1e-4})
+    outputs = OUTPUTS | {"hirescam": OUTPUTS["cam"] * 2}
+    assert list(also.methods) == ["gradcam", "hirescam"]
+    assert cam.given(outputs, also, place=1, method="gradcam").values.tolist() == [[0, 2], [4, 6]]
+    assert cam.given(outputs, also, place=1, method="hirescam").values.tolist() == [[0, 4], [8, 12]]
+
+
+@pytest.mark.parametrize(("method", "expected"), [(None, "cam"), ("occlusion", "occlusion"), ("hirescam", "hirescam")])
+def test_the_method_is_the_packages_own_unless_told(method: str | None, expected: str) -> None:
+    assert cam.method_of(method, SPEC) == expected
+
+
+def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
+    dense = SPEC.model_copy(update={"cam": CamSpec(method="gradcam", size=(2, 2), stride=4)})
+    with pytest.raises(UnknownMethod, match="method=cam; it has 'gradcam', 'occlusion'"):
+        cam.method_of("cam", dense)
+    plain = SPEC.model_copy(update={"cam": None})
+    with pytest.raises(NoMap, match="method=occlusion needs none"):
+        cam.method_of(None, plain)
+    assert cam.method_of("occlusion", plain) == "occlusion"
+
+
+def laid_over(values: np.ndarray, *, origin: float, stride: float, size: tuple[int, int]) -> np.ndarray:
+    return cam.laid_over(ClassMap(values.astype(np.float32), origin, stride, 0, 1.0), SPEC, size=size)
 
 
 def test_the_map_is_enlarged_bilinearly_between_the_centres_of_what_its_pixels_see() -> None:
-    values = activation_map(OUTPUTS, SPEC, label="b", size=(8, 8)).values
+    values = laid_over(OUTPUTS["cam"][1], origin=1.5, stride=4, size=(8, 8))
     assert values.dtype == np.float32
     assert values[0].tolist() == [0, 0, 0.25, 0.75, 1.25, 1.75, 2, 2]  # centres at 1.5 and 5.5
     assert values[:, 0].tolist() == [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]
@@ -37,9 +72,7 @@ def test_the_map_is_enlarged_bilinearly_between_the_centres_of_what_its_pixels_s
 )
 def test_a_peak_stays_where_the_network_saw_it(origin: float, stride: float, centres: tuple[int, int]) -> None:
     """The image is four times the network's input: input pixel p covers the image's 4 p to 4 p + 3."""
-    cam = CamSpec(method="cam", size=(2, 2), origin=origin, stride=stride)
-    spec = SPEC.model_copy(update={"cam": cam})
-    values = laid_over(np.array([[0.0, 1.0], [0.0, 1.0]], np.float32), spec, size=(32, 32))[0]
+    values = laid_over(np.array([[0.0, 1.0], [0.0, 1.0]]), origin=origin, stride=stride, size=(32, 32))[0]
     middle = np.interp(0.5, values, np.arange(32))  # halfway between the two centres
     assert middle == pytest.approx(sum(centres) / 2 + 1.5)
 

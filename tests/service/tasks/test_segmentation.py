@@ -1,12 +1,17 @@
 """Probability maps -> masks and measurements, with answers counted by hand."""
 
+import io
+
 import numpy as np
+import PIL.Image
 import pytest
 
-from models.image import Array
+from models.image import Array, Image
 from models.spec import ModelSpec
-from service.tasks.measurement import measure_classes, measure_objects
-from service.tasks.segmentation import class_map, class_values, edges, interpret
+from service.encode.colour import rgb
+from service.options import SegmentOptions
+from service.tasks.measurement import measure
+from service.tasks.segmentation import FORMATS, class_map, class_values, edges, interpret
 from tests.service.test_tiling import spec_of
 
 
@@ -53,21 +58,39 @@ def test_objects_of_two_classes_are_measured() -> None:
     b = np.zeros((6, 8), np.float32)
     b[1:5, 5:7] = 0.8
     mask = interpret(np.stack([a, b]), spec("a", "b"), size=(6, 8))
-    objects = measure_objects(mask, pixel_size_um=2.0)
-    assert [(o.id, o.label, o.area_px, o.area_um2) for o in objects] == [
+    classes, objects = measure(mask, pixel_size_um=2.0)
+    assert [(o["id"], o["label"], o["area_px"], o["area_um2"]) for o in objects] == [
         (1, "a", 6, 24.0), (2, "a", 2, 8.0), (3, "b", 8, 32.0),
     ]  # fmt: skip
-    assert [(o.centroid_px.x, o.centroid_px.y) for o in objects] == [(1.0, 0.5), (0.0, 4.5), (5.5, 2.5)]
-    assert [o.mean_probability for o in objects] == pytest.approx([0.9, 0.7, 0.8])
-    assert objects[2].bbox_px.model_dump() == {"x": 5, "y": 1, "width": 2, "height": 4}
-    classes = measure_classes(mask, pixel_size_um=None)
-    assert [(c.label, c.objects, c.area_px, c.area_um2) for c in classes] == [("a", 2, 8, None), ("b", 1, 8, None)]
+    assert [(o["centroid_px"]["x"], o["centroid_px"]["y"]) for o in objects] == [(1.0, 0.5), (0.0, 4.5), (5.5, 2.5)]
+    assert [o["mean_probability"] for o in objects] == pytest.approx([0.9, 0.7, 0.8])
+    assert objects[2]["bbox_px"] == {"x": 5, "y": 1, "width": 2, "height": 4}
+    assert [(c.label, c.objects, c.area_px, c.area_um2) for c in classes] == [("a", 2, 8, 32.0), ("b", 1, 8, 32.0)]
+    assert [c.area_um2 for c in measure(mask, pixel_size_um=None)[0]] == [None, None]
+
+
+def test_classes_that_overlap_are_measured_each_by_itself() -> None:
+    whole = np.full((4, 6), 0.7, np.float32)
+    spots = np.zeros((4, 6), np.float32)
+    spots[1:3, 0:2] = spots[0, 5] = 0.9  # within the whole, and more probable there
+    mask = interpret(np.stack([whole, spots]), spec("whole", "spots"), size=(4, 6))
+    classes, objects = measure(mask, pixel_size_um=None)
+    assert [(c.label, c.objects, c.area_px, c.area_fraction) for c in classes] == [
+        ("whole", 1, 24, 1.0), ("spots", 2, 5, 5 / 24)
+    ]  # fmt: skip
+    assert [(o["id"], o["label"], o["area_px"]) for o in objects] == [
+        (1, "whole", 24),
+        (2, "spots", 1),
+        (3, "spots", 4),
+    ]
+    assert objects[0]["mean_probability"] == pytest.approx(0.7)
+    assert mask.count == 3  # in a picture a pixel is of the most probable: the whole is what the spots leave, joined
 
 
 def test_an_empty_mask_has_no_objects() -> None:
     mask = interpret(np.zeros((1, 5, 5), np.float32), spec("a"), size=(5, 5))
     assert mask.count == 0
-    assert measure_objects(mask, pixel_size_um=1.0) == ()
+    assert measure(mask, pixel_size_um=1.0)[1] == ()
 
 
 def test_a_fixed_size_network_answers_in_the_images_pixels() -> None:
@@ -76,3 +99,16 @@ def test_a_fixed_size_network_answers_in_the_images_pixels() -> None:
     mask = interpret(probabilities, spec("a"), size=(40, 80))
     assert mask.objects.shape == (40, 80)
     assert int((mask.objects > 0).sum()) == 40 * 40
+
+
+def test_a_mask_to_look_at() -> None:
+    pixels = np.zeros((3, 4), np.float32)
+    pixels[1, 1:3] = 0.9
+    found = interpret(np.stack([0 * pixels, pixels]), spec("a", "b"), size=(3, 4))
+    image = Image(np.zeros((3, 4, 1), np.uint8), format="png")
+    shown = {kind: FORMATS[kind](found, image, SegmentOptions()).body for kind in ("binary", "colours")}
+    read = {kind: PIL.Image.open(io.BytesIO(body)) for kind, body in shown.items()}
+    assert {kind: picture.mode for kind, picture in read.items()} == {"binary": "1", "colours": "P"}
+    assert np.array_equal(np.asarray(read["binary"]), pixels > 0)
+    coloured = np.asarray(read["colours"].convert("RGB"))
+    assert np.array_equal(coloured, np.where(pixels[:, :, None] > 0, rgb(found.spec.classes[1].colour), 0))

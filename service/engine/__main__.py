@@ -1,0 +1,59 @@
+"""The engine process, as parent.py starts it: `python -m service.engine <listening descriptor> <its folder>`."""
+
+import asyncio
+import gc
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvloop
+
+from service import loading
+from service.engine.server import Reception
+from service.logs import configure
+from service.metrics import Metrics
+from service.repository import Repository
+from service.settings import Settings, load_settings
+from service.telemetry import ENGINE, telling
+
+
+def main() -> None:
+    descriptor, folder = sys.argv[1:]
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all: front ends have requests to answer before we end
+        signal.signal(number, signal.SIG_IGN)
+    settings = load_settings()
+    configure(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(socket.socket(fileno=int(descriptor)), Path(folder), settings))
+
+
+async def _run(listener: socket.socket, folder: Path, settings: Settings) -> None:
+    reception, metrics = Reception(), Metrics()
+    metrics.engine_starts.inc()
+
+    async def publish(now: Repository) -> None:
+        await reception.publish(now)
+        gc.collect()
+        gc.freeze()  # a full collection would hold up every front end, and would walk through all that stays
+
+    keeper = loading.keeper(settings, publish=publish)
+    keeper.budget.on_change = reception.tell_loaded
+    async with telling(settings, metrics, process=ENGINE, folder=folder), asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        tasks.create_task(reception.serve(listener))
+
+
+def _end_with_parent(folder: str) -> None:
+    """Standard input ends when the parent has: nobody is left to answer, and nothing of it may stay."""
+    sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The command line: `python -m service.manage list|verify|import|promote|rollback|audit|key`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from models.errors import StriateError
+from service.manage import auditing, importing, keymaking, listing, promote, rollback, verify
+from service.settings import load_settings
+
+COMMANDS = {
+    "list": listing, "verify": verify, "import": importing, "promote": promote, "rollback": rollback,
+    "audit": auditing, "key": keymaking,
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 where something is wrong, with a sentence that says what."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service.manage",
+        description="Manages the folder of models that STRIATE_MODELS names, which a running service follows at once; "
+        "checks the audit log; makes API keys.",
+    )
+    commands = parser.add_subparsers(required=True, dest="command", metavar="|".join(COMMANDS))
+    for name, module in COMMANDS.items():
+        module.options(commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0]))
+    given = parser.parse_args(arguments)
+    try:
+        status: int = COMMANDS[given.command].run(given, load_settings().models)
+    except (StriateError, OSError) as error:
+        sys.stderr.write(f"striate: {error}\n")
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

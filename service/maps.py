@@ -1,0 +1,101 @@
+"""Where a class was seen and what a layer sees, for one image; knows no HTTP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.image import Array
+from service.batching import Priority
+from service.deadline import Deadline
+from service.errors import InvalidOption
+from service.occlusion import drops
+from service.options import ActivationOptions, CamOptions
+from service.pipeline import Pipeline
+from service.ready import Ready, Result, check_finite
+from service.repository import Served
+from service.tasks import activations, cam
+from service.tasks.cam import ClassMap
+from service.tasks.picture import Picture
+
+_AT_ONCE = 32  # covered images that wait or run together: a GPU's batch
+Place = Callable[[Array], int]  # probabilities (C,) -> the class's place
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A map as a picture, the class it is of, and how it was made."""
+
+    picture: Picture
+    label: str
+    probability: float
+    method: str
+
+
+async def class_map(
+    pipeline: Pipeline, data: bytes, model: Served, options: CamOptions, *, deadline: Deadline
+) -> Result[Mapped]:
+    """Where the network saw a class."""
+    spec = model.spec
+    asked = cam.place_of(options.label, spec)
+    cam.check_format(options.format, spec)
+    method = cam.method_of(options.method, spec)
+    with pipeline.allowance.share() as share:
+        ready = await pipeline.ready(data, model, share)
+
+        def place(probabilities: Array) -> int:
+            pipeline.saw(data, model, probabilities)
+            return cam.most_probable(probabilities, spec) if asked is None else asked
+
+        found = await _found(pipeline, ready, place, method, deadline=deadline)
+        picture = await pipeline.in_thread(_draw, found, ready, options)
+        return ready.result(Mapped(picture, spec.classes[found.place].label, found.probability, method))
+
+
+async def _found(pipeline: Pipeline, ready: Ready, place: Place, method: str, *, deadline: Deadline) -> ClassMap:
+    known = ready.model.spec.cam
+    if method == cam.OCCLUSION or known is None:
+        return await _occluded(pipeline, ready, place, deadline=deadline)
+    output, _ = known.methods[method]
+    outputs = await pipeline.averaged(ready, ready.tensor, ("probabilities", output), deadline=deadline)
+    return cam.given(outputs, known, place=place(outputs["probabilities"]), method=method)
+
+
+async def _occluded(pipeline: Pipeline, ready: Ready, place: Place, *, deadline: Deadline) -> ClassMap:
+    """The whole image, then each covered one, behind who waits for one image; no more of them than leave room."""
+    whole = await pipeline.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline)
+    index = place(whole["probabilities"])
+    before = float(whole["probabilities"][index])
+
+    async def probability(covered: Array) -> float:
+        given = await pipeline.averaged(
+            ready, covered, ("probabilities",), deadline=deadline, priority=Priority.BULK, admitted=True
+        )
+        return float(given["probabilities"][index])
+
+    at_once = max(1, min(_AT_ONCE, pipeline.queue_length // 2))
+    values = await drops(ready.tensor, probability, before=before, at_once=at_once)
+    return ClassMap(values, origin=0.0, stride=1.0, place=index, probability=before)
+
+
+def _draw(found: ClassMap, ready: Ready, options: CamOptions) -> Picture:
+    """Both stages in one thread: a second change of thread would cost as much as the map itself."""
+    with ready.watch.stage("postprocess"):
+        values = cam.laid_over(found, ready.model.spec, size=(ready.image.height, ready.image.width))
+    with ready.watch.stage("encode"):
+        return cam.FORMATS[options.format](values, ready.image, options)
+
+
+async def layer_maps(
+    pipeline: Pipeline, data: bytes, model: Served, options: ActivationOptions, *, deadline: Deadline
+) -> Result[Picture]:
+    """What a layer sees in the image."""
+    tap = activations.tap_of(options.layer, model.spec)
+    if options.first >= tap.size[0]:
+        raise InvalidOption("first", options.first, f"the layer has {tap.size[0]} channels, from 0")
+    with pipeline.allowance.share() as share:
+        ready = await pipeline.ready(data, model, share)
+        outputs = await pipeline.averaged(ready, ready.tensor, ("probabilities", tap.output), deadline=deadline)
+        check_finite(outputs[tap.output], ready.image)
+        pipeline.saw(data, model, outputs["probabilities"])
+        with ready.watch.stage("encode"):
+            picture = await pipeline.in_thread(activations.activations, outputs[tap.output], options, layer=tap.layer)
+        return ready.result(picture)

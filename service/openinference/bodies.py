@@ -1,0 +1,88 @@
+"""Bodies of requests and answers: compressed, and split into JSON and the tensors' bytes that follow it."""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from isal import isal_zlib
+
+from service.errors import MalformedRequest, TooManyBytes, UnsupportedEncoding
+
+JSON_LENGTH = "Inference-Header-Content-Length"
+_MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more of them hold up everybody, and take far more memory than here
+_FORMATS = {"gzip": 31, "deflate": 15}  # zlib's wbits; "deflate" is the zlib format (RFC 9110, 8.4.1.2)
+
+
+def plain(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
+    """A body as it was before its Content-Encoding; it is inflated no further than max_bytes.
+
+    Raises UnsupportedEncoding, MalformedRequest, TooManyBytes.
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in _FORMATS:
+        raise UnsupportedEncoding(encoding, allowed=_FORMATS)
+    inflater = zlib.decompressobj(_FORMATS[encoding])
+    try:
+        content = inflater.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise MalformedRequest(f"The body is not in the Content-Encoding {encoding!r}: {error}.") from error
+    if len(content) > max_bytes:
+        raise TooManyBytes(max_bytes)
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedRequest(f"The body's {encoding} stream is cut short, or followed by something else.")
+    return content
+
+
+def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    """A body -> its JSON object, and what follows that. json_length: the header, which counts plain bytes.
+
+    Raises MalformedRequest.
+    """
+    length = len(body)
+    if json_length is not None:
+        if not (json_length.isascii() and json_length.isdecimal() and len(json_length) <= 12):
+            raise MalformedRequest(f"{JSON_LENGTH} is {json_length[:100]!r}, which is no number of bytes.")
+        length = int(json_length)
+    if length > len(body):
+        raise MalformedRequest(f"{JSON_LENGTH} is {length:,}, but the body has {len(body):,} bytes.")
+    if (
+        body.count(b",", 0, length) >= _MAX_NUMBERS
+        or sum(body.count(each, 0, length) for each in (b"[", b"{")) > _MAX_LISTS
+    ):
+        raise MalformedRequest(
+            f"The JSON holds more than {_MAX_NUMBERS:,} values, or {_MAX_LISTS:,} lists; send tensors as binary data."
+        )
+    whole = memoryview(body)
+    return _json_object(whole[:length]), whole[length:]
+
+
+def compressed(body: bytes, encoding: str) -> bytes:
+    """encoding: what `accepted` chose."""
+    deflater = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _FORMATS[encoding])
+    packed: bytes = deflater.compress(body) + deflater.flush()
+    return packed
+
+
+def accepted(accept_encoding: str) -> str:
+    """The compression that an Accept-Encoding header wants: "gzip", "deflate" or "" for none."""
+    wanted = set(_wanted(accept_encoding.lower().split(",")))
+    return next((encoding for encoding in _FORMATS if encoding in wanted), "")
+
+
+def _wanted(codings: Iterable[str]) -> Iterable[str]:
+    for coding in codings:
+        name, _, weight = coding.partition(";")
+        if weight.strip().rstrip("0.") != "q=":  # q=0 refuses it
+            yield name.strip()
+
+
+def _json_object(text: memoryview) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest(f"The request is not JSON: {error!s:.200}.") from error
+    if not isinstance(found, dict):
+        raise MalformedRequest("The request is no JSON object.")
+    return found

@@ -1,0 +1,86 @@
+"""How long a run takes against how much is in it, and so how much is worth running together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+_WEIGHT = 0.1  # of the newest measurement in a mean: some twenty runs ago is forgotten
+_GAIN = 0.95  # a larger batch must take at most this much of the smaller one's time for each item
+
+
+class Release(IntEnum):
+    """Why a batch was released as it was, and not a larger one."""
+
+    IDLE = 1  # a lane was idle when it came, and nobody waited
+    NO_MORE = 2  # fewer waited than the next size takes
+    FULL = 3  # there is no larger size
+    BOUND = 4  # a larger one would take longer than a run may
+    NO_GAIN = 5  # a larger one would take as long for each item
+    ALONE = 6  # it was in a batch that failed
+
+
+@dataclass(slots=True)
+class Mean:
+    """The recent means of one batch size's runs: elements in a run, seconds it took."""
+
+    elements: float
+    seconds: float
+
+    def update(self, elements: float, seconds: float) -> None:
+        self.elements += _WEIGHT * (elements - self.elements)
+        self.seconds += _WEIGHT * (seconds - self.seconds)
+
+
+class Pace:
+    """seconds = fixed + rate * elements, fitted by least squares to the means of each batch size that has run."""
+
+    def __init__(self) -> None:
+        self._means: dict[int, Mean] = {}
+
+    def record(self, size: int, *, elements: int, seconds: float) -> None:
+        """A run of `size` items with `elements` numbers in all took so long."""
+        if size in self._means:
+            self._means[size].update(elements, seconds)
+        else:
+            self._means[size] = Mean(elements, seconds)
+
+    def line(self) -> tuple[float, float]:
+        """(fixed, rate), neither negative. Where only one size has run, nothing is known to be fixed."""
+        points = self._means.values()
+        n, x = len(points), sum(point.elements for point in points)
+        y = sum(point.seconds for point in points)
+        xx = sum(point.elements**2 for point in points)
+        xy = sum(point.elements * point.seconds for point in points)
+        spread = n * xx - x * x
+        rate = (n * xy - x * y) / spread if n > 1 and spread > 0 else 0.0
+        fixed = (y - rate * x) / n if n > 1 else 0.0
+        if rate < 0:
+            return y / n, 0.0
+        return (fixed, rate) if n > 1 and fixed >= 0 else (0.0, xy / xx if xx else 0.0)
+
+    def known(self, elements: int) -> bool:
+        """Whether runs of so many elements, or more, have been measured."""
+        return any(elements <= mean.elements for mean in self._means.values())
+
+    def seconds(self, elements: float) -> float:
+        """How long a run of so many elements is expected to take; 0 before anything has run."""
+        fixed, rate = self.line()
+        return fixed + rate * elements
+
+    def batch_size(self, waiting: int, *, elements: int, buckets: Sequence[int], bound_s: float) -> tuple[int, Release]:
+        """The largest bucket that is full, pays, and ends within the bound; at least 1. And why not the next.
+
+        elements: in one item. On a processor that one image keeps busy nothing pays, and the answer is 1.
+        """
+        fixed, rate = self.line()
+        best = 1
+        for size in buckets:
+            each, before = fixed / size + rate * elements, fixed / best + rate * elements
+            if size > waiting:
+                return best, Release.NO_MORE
+            if size * each > bound_s:
+                return best, Release.BOUND
+            if size > 1 and each > _GAIN * before:
+                return best, Release.NO_GAIN
+            best = size
+        return best, Release.FULL

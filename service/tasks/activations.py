@@ -1,0 +1,86 @@
+"""What a layer sees: its feature maps, and the first layer's filters, as numbers or side by side in one picture."""
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from models.image import Array
+from models.maps import TapSpec
+from models.spec import ModelSpec
+from service.encode.colour import levels, palette
+from service.encode.npy import npy
+from service.encode.png import png, png_indexed
+from service.errors import UnknownLayer
+from service.options import ActivationOptions, FilterOptions
+from service.tasks.picture import Picture
+
+_SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
+_GAP = 1  # px between maps
+
+
+def tap_of(layer: str | None, spec: ModelSpec) -> TapSpec:
+    """The layer asked for; for None the first that the package shows. Raises UnknownLayer."""
+    known = {tap.layer: tap for tap in spec.taps}
+    name = layer or next(iter(known), "")
+    if name not in known:
+        raise UnknownLayer(name, model=spec.name, layers=known)
+    return known[name]
+
+
+def activations(maps: Array, options: ActivationOptions, *, layer: str) -> Picture:
+    """maps (K, h, w) float32 -> the channels asked for, as they are or each in the colours of its own range."""
+    chosen = maps[options.first : options.first + options.count]
+    channels = range(options.first, options.first + len(chosen))
+    facts = {"Layer": layer, "Channels": json.dumps(list(channels)), "Of": str(len(maps))}
+    return FORMATS[options.format](chosen, options, facts)
+
+
+def raw(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Picture:
+    return Picture(npy(chosen), "application/x-npy", facts)
+
+
+def picture(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Picture:
+    """Each map's least value is the colour map's first colour, its largest the last; "Ranges" tells both of each."""
+    scaled, ranges = stretched(chosen)
+    tiled, columns = side_by_side(levels(scaled))
+    facts = {**facts, "Ranges": json.dumps(ranges), "Columns": str(columns)}
+    return Picture(png_indexed(tiled, palette(options.colormap)), "image/png", facts)
+
+
+def filters(weights: Array, options: FilterOptions) -> Picture:
+    """(K, C, h, w) float32 -> .npy, or every filter in the grey or the colours of its channels, as "Ranges" tells."""
+    facts = {"Shape": json.dumps(weights.shape)}
+    if options.format == "raw":
+        return Picture(npy(weights), "application/x-npy", facts)
+    scaled, ranges = stretched(weights)
+    pixels = levels(scaled)
+    tiled, columns = side_by_side(pixels[:, 0] if weights.shape[1] == 1 else np.moveaxis(pixels, 1, 3))
+    return Picture(png(tiled), "image/png", {**facts, "Ranges": json.dumps(ranges), "Columns": str(columns)})
+
+
+def stretched(values: Array) -> tuple[Array, list[list[float]]]:
+    """(n, ...) -> each of the n from its least to its largest value to [0, 1], and both; zeros where they are one."""
+    axes = tuple(range(1, values.ndim))
+    low, high = values.min(axis=axes), values.max(axis=axes)
+    span = np.where(high > low, high - low, 1).reshape(-1, *[1] * len(axes))
+    ranges = [[float(f"{a:.4g}"), float(f"{b:.4g}")] for a, b in zip(low, high)]
+    return (values - low.reshape(span.shape)) / span, ranges
+
+
+def side_by_side(tiles: Array) -> tuple[Array, int]:
+    """(n, h, w) or (n, h, w, 3) uint8 -> one picture, row by row from the top left, and how many stand in a row."""
+    count, height, width = tiles.shape[:3]
+    columns = math.ceil(math.sqrt(count))
+    rows = -(-count // columns)
+    zoom = -(-_SIDE // max(height, width))
+    height, width = height * zoom + _GAP, width * zoom + _GAP
+    whole = np.zeros((rows * height - _GAP, columns * width - _GAP, *tiles.shape[3:]), np.uint8)
+    for n, tile in enumerate(tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)):
+        top, left = n // columns * height, n % columns * width
+        whole[top : top + height - _GAP, left : left + width - _GAP] = tile
+    return whole, columns
+
+
+FORMATS: dict[str, Callable[[Array, ActivationOptions, dict[str, str]], Picture]] = {"picture": picture, "raw": raw}

@@ -1,0 +1,81 @@
+"""More connections than anybody needs, and fewer files than a service would like, of a real one."""
+
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.service.engine.test_processes import children, until
+from tests.service.files import form, grey
+from tests.service.repository.versions import version
+from tests.service.test_serve import served
+
+pytestmark = pytest.mark.slow
+IDLE, FILES, FLOOD = 1000, 128, 400
+WORKER = "_bentoml_impl.worker.service"
+
+
+def label(http: httpx.Client) -> str:
+    """Over a connection of its own."""
+    got = httpx.post(http.base_url.join("/predict"), files=form(grey(204)), data={"model": "brightness"}, timeout=60)
+    return str(got.json()["classes"][0]["label"])
+
+
+def connect(http: httpx.Client, count: int, held: ExitStack) -> list[socket.socket]:
+    address = (http.base_url.host, http.base_url.port)
+    return [held.enter_context(socket.create_connection(address, timeout=60)) for _ in range(count)]
+
+
+def seconds(http: httpx.Client) -> float:
+    """The middle one of nine answers."""
+    taken = []
+    for _ in range(9):
+        started = time.perf_counter()
+        assert label(http) == "bright"
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[4]
+
+
+def test_a_thousand_idle_connections_cost_nobody_else_and_are_closed(root: Path, tmp_path: Path) -> None:
+    with served(tmp_path / "log", STRIATE_MODELS=str(root)) as (http, process), ExitStack() as held:
+        (worker,) = children(process, WORKER)
+        alone = seconds(http)
+        idle = connect(http, IDLE, held)
+        until(lambda: len(worker.net_connections("tcp")) > 0.9 * IDLE)
+        assert seconds(http) < 10 * alone + 0.5  # a loop over them all would take longer the more there are
+        until(lambda: len(worker.net_connections("tcp")) < 10)  # HEAD_S, without any word from them
+        assert idle[0].recv(1) == b""
+
+
+def processor_seconds(worker: psutil.Process) -> float:
+    used = worker.cpu_times()
+    return used.user + used.system
+
+
+def test_without_files_left_it_neither_dies_nor_spins_and_recovers(tmp_path: Path) -> None:
+    """A model that comes meanwhile is refused, and taken in as soon as there are files again."""
+    models = tmp_path / "models"
+    version(models, "1.0")
+    whole = version(tmp_path / "elsewhere", "2.0").folder
+    variables = {"STRIATE_MODELS": str(models), "STRIATE_RESCAN_S": "0.5"}
+    within = ["prlimit", f"--nofile={FILES}:{FILES}"]
+    with served(tmp_path / "log", within=within, **variables) as (http, process):
+        (worker,) = children(process, WORKER)
+        assert label(http) == "bright"
+        with ExitStack() as held:
+            connect(http, FLOOD, held)
+            until(lambda: worker.num_fds() > FILES - 4)
+            subprocess.run(["cp", "-r", str(whole), str(models / "brightness/2.0")], check=True)
+            before = processor_seconds(worker)
+            time.sleep(5)
+            assert processor_seconds(worker) - before < 4
+        until(lambda: worker.num_fds() < FILES // 2)
+        assert label(http) in {"bright", "dark"}
+        until(lambda: http.get("/models/brightness").json()["version"] == "2.0")
+        assert label(http) == "dark"
+        assert worker.is_running()

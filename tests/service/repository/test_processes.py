@@ -1,0 +1,102 @@
+"""The real thing: `python -m service` whose folder of models changes again and again while 16 callers ask."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import httpx
+import psutil
+import pytest
+
+from tests.service.engine.test_processes import until
+from tests.service.files import form, grey
+from tests.service.repository.versions import LABELS, version
+from tests.service.test_serve import served
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+CALLERS, SWAPS = 16, 20
+MOST_GROWTH = 1.05
+PLAIN = False  # no certificates to read, which would take longer than what is asked
+
+
+def one_after_another(http: httpx.Client, stop: threading.Event) -> list[tuple[int, str, str, int]]:
+    """A caller's answers: status, version, label, what was sent."""
+    answers = []
+    with httpx.Client(base_url=http.base_url, timeout=120, verify=PLAIN) as own:
+        while not stop.is_set():
+            for value in (100, 200):
+                got = own.post("/predict", files=form(grey(value)))
+                body = got.json()
+                found = (
+                    (body["model"]["version"], body["classes"][0]["label"])
+                    if got.status_code == 200
+                    else (got.text, "")
+                )
+                answers.append((got.status_code, *found, value))
+    return answers
+
+
+@contextmanager
+def asking(http: httpx.Client, answers: list[tuple[int, str, str, int]]) -> Iterator[None]:
+    """Callers that ask while the block runs."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(CALLERS) as threads:
+        callers = [threads.submit(one_after_another, http, stop) for _ in range(CALLERS)]
+        try:
+            yield
+        finally:
+            stop.set()
+        for caller in callers:
+            answers.extend(caller.result())
+
+
+def everywhere(http: httpx.Client, digest: str) -> bool:
+    """Whether eight new connections, which meet every front end sooner or later, all find this package serving."""
+    return all(serving(http) == digest for _ in range(8))
+
+
+def everyone_is_ready(http: httpx.Client) -> bool:
+    url = http.base_url.join("/readyz")
+    return [httpx.get(url, timeout=120, verify=PLAIN).status_code for _ in range(8)] == 8 * [200]
+
+
+def serving(http: httpx.Client) -> str:
+    """The digest of the package that answers now."""
+    got = httpx.get(http.base_url.join("/models/brightness"), timeout=120, verify=PLAIN)
+    assert (got.status_code, got.json().get("status")) == (200, "ready"), got.text
+    return got.json()["sha256"]
+
+
+def pss_bytes(pid: int) -> int:
+    root = psutil.Process(pid)
+    return sum(each.memory_full_info().pss for each in (root, *root.children(recursive=True)))
+
+
+@pytest.mark.parametrize("front_ends", [1, 2])
+def test_20_swaps_lose_no_answer_and_leave_no_memory(tmp_path: Path, front_ends: int) -> None:
+    models = tmp_path / "models"
+    version(models, "1.0")
+    answers: list[tuple[int, str, str, int]] = []
+    variables = {"STRIATE_MODELS": str(models), "STRIATE_FRONT_ENDS": str(front_ends), "STRIATE_LOG_LEVEL": "info"}
+    with served(tmp_path / "log", **variables, STRIATE_DEVICE="cpu") as (http, process):
+        until(lambda: everyone_is_ready(http))  # the first that is lets the test begin
+        taken = []
+        for n in range(1, SWAPS + 1):
+            with asking(http, answers):
+                package = version(models, "1.0", like=("1.0", "2.0")[n % 2])  # the same number, another network
+                until(partial(everywhere, http, package.sha256))
+            taken.append(pss_bytes(process.pid))
+    assert {status for status, *_ in answers} == {200}, [each for each in answers if each[0] != 200][:3]
+    known = {(value, LABELS[like][value]) for like in ("1.0", "2.0") for value in (100, 200)}
+    assert {(value, label) for _, _, label, value in answers} == known
+    assert len(answers) > SWAPS * CALLERS
+    first, last = median(taken[5:10]), median(taken[-5:])
+    told = "MiB after each swap: " + " ".join(f"{each / 2**20:.0f}" for each in taken)
+    logging.getLogger(__name__).info(told)  # pytest --log-cli-level=info shows it
+    assert last <= MOST_GROWTH * first, told
+    assert "Traceback" not in (tmp_path / "log").read_text()
