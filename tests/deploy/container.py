@@ -1,0 +1,83 @@
+"""Containers of the image for tests, started with no more rights than compose gives them."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.test_deployment import PROJECT
+
+IMAGE = f"striate:{PROJECT['version']}"
+HARDENED = (
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--pids-limit=512",
+    "--memory=2g",
+    "--tmpfs=/tmp:size=64m,mode=1777,noexec,nosuid,nodev",
+)
+
+
+def docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def until(happened: Callable[[], bool], *, timeout_s: float = 180.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+class Container:
+    """A container of the image, with a client of its port; secrets: a folder to mount at /run/secrets."""
+
+    def __init__(self, *, secrets: Path | None, **settings: str) -> None:
+        options = [f"--env={name}={value}" for name, value in settings.items()]
+        options += [f"--volume={secrets}:/run/secrets:ro"] if secrets else []
+        self.id = docker("run", "--detach", "--publish=127.0.0.1::3000", *HARDENED, *options, IMAGE)
+        address = docker("port", self.id, "3000").splitlines()[0]
+        self.http = httpx.Client(base_url=f"http://{address}", timeout=120)
+
+    def status(self, path: str) -> int:
+        """Over a connection of its own; 0 where nobody answers."""
+        try:
+            return httpx.get(self.http.base_url.join(path), timeout=10).status_code
+        except httpx.TransportError:
+            return 0
+
+    def does(self, script: str) -> str:
+        return docker("exec", self.id, "sh", "-c", script)
+
+    def processes(self, module: str) -> list[str]:
+        """The numbers of the processes that run a module. There is no ps; [m] keeps the shell from finding itself."""
+        runs = f"tr '\\0' ' ' < $p/cmdline | grep -q -- '-[m] {module} '"
+        return self.does(f"for p in /proc/[0-9]*; do {runs} && basename $p; done; true").split()
+
+    def state(self) -> dict[str, object]:
+        (state,) = json.loads(docker("inspect", self.id))
+        return dict(state["State"])
+
+    def metric(self, series: str) -> float:
+        lines = self.http.get("/metrics").text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{series} ")), 0.0)
+
+
+@contextmanager
+def running(secrets: Path | None = None, **settings: str) -> Iterator[Container]:
+    """A container that is ready, until the block ends; pytest shows what it said where the block failed."""
+    container = Container(secrets=secrets, **{"STRIATE_WITHOUT_KEYS": "anywhere", **settings})
+    try:
+        until(lambda: container.status("/readyz") == 200 or not container.state()["Running"])
+        assert container.state()["Running"]
+        yield container
+    finally:
+        subprocess.run(["docker", "logs", container.id], check=False)
+        container.http.close()
+        docker("rm", "--force", "--volumes", container.id)
