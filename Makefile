@@ -12,16 +12,22 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: serve test test-slow check format benchmark image clean
+.PHONY: serve test test-slow test-browser screenshots check format reference benchmark image image-gpu image-test clean
 
 serve: .venv/serve-$(ORT)
 	@STRIATE_MODELS=$(MODELS) STRIATE_DEVICE=$(DEVICE) $(BIN)/python -m service --port $(PORT)
 
 test: .venv/test
-	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark and not image and not browser"
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -m "slow and not gpu and not benchmark"
+	$(BIN)/python -m pytest -m "slow and not gpu and not benchmark and not image and not browser"
+
+test-browser: .venv/test
+	$(BIN)/python -m pytest -m browser tests/web
+
+screenshots: .venv/test
+	$(BIN)/python -m docs.screenshots
 
 check: .venv/test
 	$(BIN)/ruff format --check .
@@ -33,12 +39,25 @@ format: .venv/test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmark: .venv/test
-	@echo "There is no benchmark yet; benchmarks/ will hold them."
+reference: .venv/serve-$(ORT)
+	$(BIN)/python -m docs.configuration
 
+benchmark: .venv/benchmark
+	$(BIN)/python -m benchmarks --to build/benchmarks/report.md
+
+# Not `bentoml containerize`: 1.4.39 refuses every Dockerfile template, since it reads it from a temporary folder.
 image: .venv/serve-$(ORT)
 	$(BIN)/bentoml build
-	$(BIN)/bentoml containerize striate:latest -t striate:$(VERSION)
+	bento=$$($(BIN)/bentoml get striate:latest -o path) && docker build -t striate:$(VERSION) -f $$bento/env/docker/Dockerfile $$bento
+
+image-gpu: .venv/serve-$(ORT)
+	$(BIN)/bentoml build -f deploy/bentofile.gpu.yaml
+	bento=$$($(BIN)/bentoml get striate:latest -o path) && docker build -t striate:$(VERSION)-gpu -f $$bento/env/docker/Dockerfile $$bento
+
+image-test: .venv/test
+	@docker info >/dev/null || { echo "image-test needs Docker: its command line, and a daemon that answers you."; exit 1; }
+	$(MAKE) image
+	$(BIN)/python -m pytest -m image tests/deploy/test_image.py
 
 clean:
 	rm -rf .venv build
@@ -54,5 +73,10 @@ clean:
 
 .venv/test: pyproject.toml constraints.txt .venv/serve-$(ORT) | .venv/bin/python
 	@echo "Installing training and test tools into .venv; this happens once."
-	@$(PIP) '.[$(ORT),train,test]'
+	@$(PIP) '.[$(ORT),train,trace,test]'
+	@touch $@
+
+.venv/benchmark: .venv/test
+	@echo "Installing what the service is measured against into .venv; this happens once."
+	@$(PIP) '.[$(ORT),train,trace,test,benchmark]'
 	@touch $@

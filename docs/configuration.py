@@ -1,0 +1,52 @@
+"""The table of docs/configuration.md, out of service/settings.py: `python -m docs.configuration` writes it."""
+
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from service.settings import PREFIX, Settings
+
+PAGE = Path(__file__).with_suffix(".md")
+BEGIN, END = "<!-- written by python -m docs.configuration -->\n", "<!-- end of what is written -->\n"
+OF_THE_MACHINE = {"session_threads": "processors, at most 8", "worker_threads": "processors, at most 16"}
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def allowed(field: FieldInfo) -> str:
+    """The choices or the bounds of a setting; a dash where its sentence says all there is to say."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    bounds = [
+        (sign, getattr(rule, name)) for rule in field.metadata for name, sign in SIGNS.items() if hasattr(rule, name)
+    ]
+    return ", ".join(f"{sign} {value}" for sign, value in bounds) or "-"
+
+
+def default(name: str, field: FieldInfo) -> str:
+    if name in OF_THE_MACHINE:
+        return OF_THE_MACHINE[name]
+    value = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+    return f"`{value}`" if value else "(empty)"
+
+
+def table() -> str:
+    """A row a setting, in the order of the code."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {default(name, field)} | {allowed(field)} | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "| variable | default | allowed | meaning |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def page(text: str) -> str:
+    """The page with its table as the code says now. Raises ValueError where the page has no place for one."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{PAGE.name} has no lines {BEGIN.strip()} and {END.strip()}")
+    return before + begin + table() + end + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
