@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import StriateError
+from service import supervisor
 from service.announce import lines
 from service.doors import connection
 from service.engine.parent import keep_engine
@@ -56,6 +57,7 @@ def _announce(repository: Repository) -> None:
 logging.getLogger("uvicorn.access").propagate = False  # uvicorn would put a line together for each request
 values.ValueClass = values.MutexValue  # BentoML would have values kept in files: see service.shares
 connection.install()
+supervisor.install()
 SETTINGS, APP = _application()
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 
 def free_port() -> int:
@@ -28,6 +29,22 @@ def answers(url: str) -> bool:
         return False
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Fails where it does not end when it is asked to; even then nothing of it is left to disturb the next test."""
+    if process.poll() is not None:
+        return
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    try:
+        process.wait(timeout=120)
+    except subprocess.TimeoutExpired:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait(timeout=120)
+        raise
+
+
 @contextmanager
 def process(command: Sequence[str], *, ready: str, folder: Path, **environment: str) -> Iterator[None]:
     """A process that runs in `folder` while the block does, entered when the URL `ready` answers 200."""
@@ -42,5 +59,4 @@ def process(command: Sequence[str], *, ready: str, folder: Path, **environment: 
                 time.sleep(0.2)
             yield
         finally:
-            running.terminate()
-            running.wait(timeout=120)
+            end(running)

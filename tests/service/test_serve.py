@@ -17,7 +17,7 @@ from service.announce import SAMPLE
 from tests import tiny
 from tests.service.files import form, grey, jpeg
 from tests.service.test_routes import HALVES
-from tests.serving import answers, free_port
+from tests.serving import answers, end, free_port
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -52,9 +52,7 @@ def served(
             wait_until_ready(http, process, log)
             yield http, process
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(timeout=120)
+        end(process)
 
 
 def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -29,8 +29,14 @@ def until(happened: Callable[[], bool], *, timeout_s: float = 120.0) -> None:
 
 def children(process: subprocess.Popen[bytes], module: str) -> list[psutil.Process]:
     """Those of a process that run a module."""
-    found = psutil.Process(process.pid).children()
-    return [child for child in found if child.status() != psutil.STATUS_ZOMBIE and module in child.cmdline()]
+    return [child for child in psutil.Process(process.pid).children() if runs(child, module)]
+
+
+def runs(process: psutil.Process, module: str) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and module in process.cmdline()
+    except psutil.NoSuchProcess:  # it ended since it was listed
+        return False
 
 
 def engines(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
