@@ -1,19 +1,22 @@
 """The batcher in front of each session: it runs at once what comes while a lane is idle, and gathers while none is.
 
-All of its state belongs to the event loop; only `Session.run` is called in threads, one a lane. Nothing polls and
-nothing waits for company: a launch is tried when an item comes and when a run ends.
+Items come and are answered in the event loop. A lane's thread takes its next batch by itself, since a processor would
+idle while the event loop heard that a run has ended and sent another; a lock guards what the two share. Nothing polls
+and nothing waits for company: a launch is tried when an item comes and when a run ends.
 """
 
 import asyncio
 import math
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,6 +75,14 @@ class Item:
 Kind = tuple[Priority, tuple[int, ...], int]
 
 
+class Run(NamedTuple):
+    """A batch's outputs, each (N, ...), when its run began by time.perf_counter(), and the seconds that it took."""
+
+    outputs: dict[str, Array]
+    started: float
+    seconds: float
+
+
 class Batcher:
     """Takes items from many requests to one session. A failing, late or cancelled item affects no other."""
 
@@ -88,6 +99,7 @@ class Batcher:
         self._turns = 0  # interactive batches since the last bulk one, while bulk waits
         self._pending = 0
         self._closed = False
+        self._lock = threading.RLock()  # of all that stands above; a run may end within the call that starts it
 
     @property
     def provider(self) -> str:
@@ -125,8 +137,7 @@ class Batcher:
             next(self._numbers), tensor, tuple(outputs), priority, deadline, answer, arrived=time.perf_counter()
         )
         self._pending += 1
-        self._enqueue(item)
-        self._launch(Release.IDLE)
+        self._launch(Release.IDLE, item)
         try:
             return await answer
         finally:
@@ -150,50 +161,54 @@ class Batcher:
 
     def close(self) -> None:
         """Ends when the runs under way have ended; who still waits is cancelled."""
-        self._closed = True
-        for item in [item for items in self._waiting.values() for item in items]:
-            item.answer.cancel()
+        with self._lock:
+            self._closed = True
+            for item in [item for items in self._waiting.values() for item in items]:
+                item.answer.cancel()
         self._lanes.shutdown(wait=True)
 
     def _is_short(self, elements: int) -> bool:
-        return self._pace.known(elements) and self._pace.seconds(elements) < _HOP_S
+        with self._lock:
+            return self._pace.known(elements) and self._pace.seconds(elements) < _HOP_S
 
     def _run_here(self, tensor: Array, outputs: Sequence[str]) -> Ran:
         """In the event loop, where nothing waits and the run is shorter than the way to a thread and back."""
         started = time.perf_counter()
         own = self._session.run(tensor, outputs)
         seconds = time.perf_counter() - started
-        self._pace.record(1, elements=tensor.size, seconds=seconds)
+        with self._lock:
+            self._pace.record(1, elements=tensor.size, seconds=seconds)
         return Ran(own, 0.0, seconds, 1, Release.IDLE)
 
     def _drained_in(self, elements: int) -> float:
         """Seconds until the queue is expected to be empty."""
-        return self._pending * self._pace.seconds(elements) / self._session.lanes
-
-    def _enqueue(self, item: Item) -> None:
-        self._waiting.setdefault(item.kind, deque()).append(item)
+        with self._lock:
+            return self._pending * self._pace.seconds(elements) / self._session.lanes
 
     def _forget(self, item: Item) -> None:
         """Frees the place of an item that still waits: its caller has gone, or its time is over."""
-        if item.waits:
-            item.waits = False
-            self._waiting[item.kind].remove(item)
-            self._drop_if_empty(item.kind)
+        with self._lock:
+            if item.waits:
+                item.waits = False
+                self._waiting[item.kind].remove(item)
+                self._drop_if_empty(item.kind)
 
     def _drop_if_empty(self, kind: Kind) -> None:
         if not self._waiting[kind]:
             del self._waiting[kind]
 
-    def _launch(self, left_nobody: Release) -> None:
-        """left_nobody: why a batch is released that takes all who wait."""
-        loop = asyncio.get_running_loop()
-        while self._idle and not self._closed:
-            batch, released = self._gather(now=loop.time())
-            if not batch:
-                break
-            self._idle -= 1
-            finished = partial(self._finished, batch, left_nobody if released is Release.NO_MORE else released)
-            self._lanes.submit(self._run, batch).add_done_callback(partial(loop.call_soon_threadsafe, finished))
+    def _launch(self, left_nobody: Release, *items: Item) -> None:
+        """Puts the items into the queue and every idle lane to work. left_nobody: why a batch takes all who wait."""
+        with self._lock:
+            for item in items:
+                self._waiting.setdefault(item.kind, deque()).append(item)
+            while self._idle and not self._closed:
+                batch, released = self._gather(now=time.monotonic())
+                if not batch:
+                    break
+                self._idle -= 1
+                ended = partial(self._ended, batch, left_nobody if released is Release.NO_MORE else released)
+                self._lanes.submit(self._run, batch).add_done_callback(ended)
 
     def _gather(self, *, now: float) -> tuple[list[Item], Release]:
         """The oldest item of those whose turn it is, as many of its kind as it is worth taking, and why not more."""
@@ -210,7 +225,7 @@ class Batcher:
                 if item.deadline.at > now:
                     batch.append(item)
                 else:
-                    _settle(item, DeadlinePassed(item.deadline.timeout_s))
+                    _in_loop(item, _settle, item, DeadlinePassed(item.deadline.timeout_s))
             self._drop_if_empty(kind)
         return batch, released
 
@@ -230,37 +245,42 @@ class Batcher:
         kinds = [items for kind, items in self._waiting.items() if kind[0] is priority]
         return min(kinds, key=lambda items: items[0].number, default=None)
 
-    def _run(self, batch: list[Item]) -> tuple[dict[str, Array], float, float]:
-        """In a lane's thread: the outputs of all, each (N, ...), when the run began and the seconds it took."""
+    def _run(self, batch: list[Item]) -> Run:
+        """In a lane's thread."""
         started = time.perf_counter()
         tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
         names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
-        return self._session.run(tensor, names), started, time.perf_counter() - started
+        return Run(self._session.run(tensor, names), started, time.perf_counter() - started)
 
-    def _finished(
-        self, batch: list[Item], released: Release, run: Future[tuple[dict[str, Array], float, float]]
-    ) -> None:
-        self._idle += 1
-        error = run.exception()
-        if error is None:
-            outputs, started, seconds = run.result()
-            self._pace.record(len(batch), elements=sum(item.tensor.size for item in batch), seconds=seconds)
-            for n, item in enumerate(batch):
-                own = {name: outputs[name][n : n + 1] for name in item.outputs}
-                _settle(item, Ran(own, started - item.arrived, seconds, len(batch), None if n else released))
-        elif len(batch) == 1 or self._closed:
-            for item in batch:
-                _settle(item, error)
-        else:
-            self._run_each_alone(batch)
-        self._launch(Release.NO_MORE)
-
-    def _run_each_alone(self, batch: list[Item]) -> None:
-        """Whoever made the batch fail is to fail alone; they are the oldest, so they are next."""
-        for item in batch:
-            if not item.answer.done():
+    def _ended(self, batch: list[Item], released: Release, run: Future[Run]) -> None:
+        """In the lane's thread, which goes on with who waits before those of this batch hear of it."""
+        again: list[Item] = []
+        with self._lock:
+            self._idle += 1
+            if run.exception() is None:
+                elements = sum(item.tensor.size for item in batch)
+                self._pace.record(len(batch), elements=elements, seconds=run.result().seconds)
+            elif len(batch) > 1 and not self._closed:
+                again = [item for item in batch if not item.answer.done()]
+            for item in again:  # whoever made the batch fail is to fail alone; they are the oldest, so they are next
                 item.alone = item.waits = True
-                self._enqueue(item)
+            self._launch(Release.NO_MORE, *again)
+        if not again:
+            _in_loop(batch[0], _answer, batch, released, run)
+
+
+def _in_loop(item: Item, function: Callable[..., None], *args: object) -> None:
+    item.answer.get_loop().call_soon_threadsafe(function, *args)
+
+
+def _answer(batch: list[Item], released: Release, run: Future[Run]) -> None:
+    for n, item in enumerate(batch):
+        if error := run.exception():
+            _settle(item, error)
+            continue
+        done = run.result()
+        own = {name: done.outputs[name][n : n + 1] for name in item.outputs}
+        _settle(item, Ran(own, done.started - item.arrived, done.seconds, len(batch), None if n else released))
 
 
 def _settle(item: Item, answer: Ran | BaseException) -> None:
