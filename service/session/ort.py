@@ -22,6 +22,7 @@ _ERRORS = (  # they have no common base of their own
     RuntimeError, ValueError,  # pybind11's: a binding or a shape that does not suit
 )  # fmt: skip
 _NO_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate memory")  # its arena's, the C++ library's
+_SPIN_US = "300"
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 
@@ -91,8 +92,9 @@ def _options(network: Path | bytes, *, threads: int) -> onnxruntime.SessionOptio
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Spinning threads would take the processor from the decoders between runs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # To wake a thread takes longer than it waits between two layers, so it spins; but not between runs, nor for long.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 4  # a failing provider is reported by our own sentence
     return options
 

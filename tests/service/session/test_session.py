@@ -1,11 +1,15 @@
 """ONNX Runtime behind its seam: devices that are promised, outputs that are asked for."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import psutil
 import pytest
+from onnx import helper
 
+from models.image import Array
 from service.session import CPU, CUDA, Gpu, NetworkFailed, NoSuchDevice, check_device, open_session
 from service.session.cuda import TENSORRT, providers
 from tests import tiny
@@ -94,3 +98,39 @@ def test_a_run_that_fails_is_said_to_have(tmp_path: Path, shape: tuple[int, ...]
     session = open_session(tiny.brightness(tmp_path).weights, device="cpu", threads=1)
     with pytest.raises(NetworkFailed, match="cannot run"):
         session.run(np.zeros(shape, np.float32), outputs)
+
+
+def convolutions(size: tuple[int | str, int | str]) -> bytes:
+    """y (N, 64, h, w) of x (N, 64, h, w): two layers of 3 x 3 kernels, 74,000 multiply-adds a pixel."""
+    layers = [
+        helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "between"), ("between", "y"))
+    ]
+    weights = np.full((64, 64, 3, 3), 1e-3, np.float32)
+    shape = ("N", 64, *size)
+    return tiny.graph(layers, constants={"w": weights}, inputs=shape, outputs={"y": shape})
+
+
+def threads_of(network: bytes, image: Array) -> int:
+    """That a session which may have four at once has started once it has run."""
+    before = psutil.Process().num_threads()
+    session = open_session(network, device="cpu", threads=4)
+    session.run(image, ["y"])
+    return psutil.Process().num_threads() - before
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "threads"),
+    [((256, 256), 256, 3), (("h", "w"), 256, 3), (("h", "w"), 4, 3), ((4, 4), 4, 0)],  # the caller's own is the fourth
+)
+def test_a_network_whose_run_is_brief_starts_no_threads(
+    size: tuple[int | str, int | str], side: int, threads: int
+) -> None:
+    assert threads_of(convolutions(size), np.ones((1, 64, side, side), np.float32)) == threads
+
+
+def test_threads_sleep_between_runs() -> None:
+    session = open_session(convolutions((256, 256)), device="cpu", threads=4)
+    session.run(np.ones((1, 64, 256, 256), np.float32), ["y"])
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1
