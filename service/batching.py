@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from itertools import count
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -149,15 +150,23 @@ class Batcher:
 
         tensor (1, C, H, W) float32. Raises what the session raises.
         """
-        side_by_side = range(2 * self._session.lanes)
-        list(self._lanes.map(lambda _: self._session.run(tensor, outputs), side_by_side))
         for size in self._session.buckets:
             batch = np.repeat(tensor, size, axis=0)
             self._session.run(batch, outputs)
-            seconds = min(_seconds(self._session, batch, outputs) for _ in range(_WARM_RUNS))
+            seconds = self._side_by_side(batch, outputs)
             self._pace.record(size, elements=batch.size, seconds=seconds)
             if 2 * seconds > self._bound_s or self._batch_size(size, tensor.size)[0] < size:
                 break  # the next would take too long, or this one did not pay
+
+    def _side_by_side(self, batch: Array, outputs: Sequence[str]) -> float:
+        """Seconds that a run takes while every lane runs."""
+
+        def seconds(_: int) -> float:
+            started = time.perf_counter()
+            self._session.run(batch, outputs)
+            return time.perf_counter() - started
+
+        return median(self._lanes.map(seconds, range(_WARM_RUNS * self._session.lanes)))
 
     def close(self) -> None:
         """Ends when the runs under way have ended; who still waits is cancelled."""
@@ -207,7 +216,8 @@ class Batcher:
                 if not batch:
                     break
                 self._idle -= 1
-                ended = partial(self._ended, batch, left_nobody if released is Release.NO_MORE else released)
+                told = left_nobody if released is Release.NO_MORE else released
+                ended = partial(self._ended, batch, told, crowded=not self._idle)
                 self._lanes.submit(self._run, batch).add_done_callback(ended)
 
     def _gather(self, *, now: float) -> tuple[list[Item], Release]:
@@ -252,15 +262,19 @@ class Batcher:
         names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
         return Run(self._session.run(tensor, names), started, time.perf_counter() - started)
 
-    def _ended(self, batch: list[Item], released: Release, run: Future[Run]) -> None:
-        """In the lane's thread, which goes on with who waits before those of this batch hear of it."""
+    def _ended(self, batch: list[Item], released: Release, run: Future[Run], *, crowded: bool) -> None:
+        """In the lane's thread, which goes on with who waits before those of this batch hear of it.
+
+        crowded: it began while every other lane ran. What a run takes that has the processor to itself tells nothing of
+        those: batches form, and the queue drains, while all lanes are busy.
+        """
         again: list[Item] = []
         with self._lock:
             self._idle += 1
-            if run.exception() is None:
+            if run.exception() is None and crowded:
                 elements = sum(item.tensor.size for item in batch)
                 self._pace.record(len(batch), elements=elements, seconds=run.result().seconds)
-            elif len(batch) > 1 and not self._closed:
+            if run.exception() and len(batch) > 1 and not self._closed:
                 again = [item for item in batch if not item.answer.done()]
             for item in again:  # whoever made the batch fail is to fail alone; they are the oldest, so they are next
                 item.alone = item.waits = True
@@ -291,9 +305,3 @@ def _settle(item: Item, answer: Ran | BaseException) -> None:
         item.answer.set_result(answer)
     else:
         item.answer.set_exception(answer)
-
-
-def _seconds(session: Session, batch: Array, outputs: Sequence[str]) -> float:
-    started = time.perf_counter()
-    session.run(batch, outputs)
-    return time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -269,6 +270,67 @@ async def test_what_is_much_larger_than_anything_measured_is_never_run_in_the_ev
             batcher._pace.record(size, elements=size, seconds=seconds)
         await batcher.submit(item(1, height=1000), ["y"], deadline=later())
         assert threading.current_thread() not in session.threads
+
+
+class Shared(Doubler):
+    """A network whose run takes a second an item while another runs and half of that alone, by its thread's clock.
+
+    It waits a moment for another to begin, so that runs of two lanes are never alone by chance.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(lanes=2)
+        self.clock = Clock()
+        self._entered = 0
+        self._changed = threading.Condition()
+
+    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        self.batches.append(batch.ravel().tolist())
+        with self._changed:
+            self._entered += 1
+            self._changed.notify_all()
+            pair = self._entered + self._entered % 2
+            together = self._changed.wait_for(lambda: self._entered >= pair, timeout=0.3)
+            self._entered = max(self._entered, pair)
+        self.clock.now += len(batch) * (1.0 if together else 0.5)
+        return dict.fromkeys(outputs, 2 * batch)
+
+
+class Clock(threading.local):
+    """Of each thread its own, and nobody's but who moves it."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = staticmethod(time.monotonic)
+
+
+async def test_what_a_run_takes_that_is_alone_is_not_held_against_those_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Shared()
+    monkeypatch.setattr("service.batching.time", session.clock)
+    batcher = Batcher(session, length=100)
+    batcher.warm(item(1), ["y"])
+    session.batches.clear()
+    for n in range(2):
+        await batcher.submit(item(n), ["y"], deadline=later())
+    assert await asyncio.gather(*await queued(batcher, *map(item, range(2, 20)))) == [2 * n for n in range(2, 20)]
+    batcher.close()
+    assert sorted(session.batches) == [[n] for n in range(20)]  # two would take as long as one and then the other
+
+
+async def test_a_lane_goes_on_with_who_waits_while_the_event_loop_is_busy() -> None:
+    with batching(paying=False) as (session, batcher):
+        tasks = await queued(batcher, *map(item, range(1, 4)))
+        session.gate.set()
+        end = time.monotonic() + 60
+        while len(session.batches) < 3 and time.monotonic() < end:
+            time.sleep(0.001)  # the event loop itself: it hears of none
+        assert session.batches == [[1], [2], [3]]
+        assert await asyncio.gather(*tasks) == [2, 4, 6]
 
 
 async def test_closing_answers_everyone() -> None:
