@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import PIL.Image
 from matplotlib.figure import Figure as Plot
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
@@ -140,9 +141,12 @@ def more_plots(found: Found, asked: Questions, *, headline: str) -> dict[str, by
 
 
 def _png(plot: Plot) -> bytes:
-    buffer = io.BytesIO()
-    plot.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    """In 256 colours: a package has its plots with it, and pictures in full colour would be three times as large."""
+    drawn, smaller = io.BytesIO(), io.BytesIO()
+    plot.savefig(drawn, format="png", dpi=100)
+    with PIL.Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(256).save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()
 
 
 def _roc(asked: Questions) -> bytes:
