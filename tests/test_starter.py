@@ -48,3 +48,11 @@ def test_the_figures_are_those_of_a_test_split_and_reach_the_recipe(folder: Path
 
 def test_together_they_are_under_20_megabytes() -> None:
     assert sum(file.stat().st_size for file in STARTER.rglob("*") if file.is_file()) < 20e6
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
+def test_each_shows_four_samples_and_what_its_report_drew(folder: Path) -> None:
+    shown = package.read(folder).readable
+    assert {file.name for file in folder.glob("*.png")} | {"README.md"} == {*shown}
+    assert len([name for name in shown if name.startswith("sample")]) == 4
+    assert {"roc.png", "worst.png"} & {*shown}
