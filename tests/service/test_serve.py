@@ -36,7 +36,8 @@ def command(port: int) -> list[str]:
 def served(
     log: Path, *, within: Sequence[str] = (), **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """A running service, ready; its standard output and error go to `log`. within: a command before its own."""
+    """A running service, every front end of it ready; its standard output and error go to `log`. within: a command
+    before its own."""
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -49,17 +50,19 @@ def served(
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
-            wait_until_ready(http, process, log)
+            wait_until_ready(http, process, log, front_ends=int(variables.get("STRIATE_FRONT_ENDS", "1")))
             yield http, process
     finally:
         end(process)
 
 
-def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
+    """Of several front ends any may answer, and none that has not begun to listen: each says in the log that it is."""
     for _ in range(1200):
         assert process.poll() is None, log.read_text()
         try:
-            if http.get("/readyz").status_code == 200:
+            all_are = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
+            if all_are and http.get("/readyz").status_code == 200:
                 return
         except httpx.TransportError:
             pass

@@ -60,11 +60,6 @@ def everywhere(http: httpx.Client, digest: str) -> bool:
     return all(serving(http) == digest for _ in range(8))
 
 
-def everyone_is_ready(http: httpx.Client) -> bool:
-    url = http.base_url.join("/readyz")
-    return [httpx.get(url, timeout=120, verify=PLAIN).status_code for _ in range(8)] == 8 * [200]
-
-
 def serving(http: httpx.Client) -> str:
     """The digest of the package that answers now."""
     got = httpx.get(http.base_url.join("/models/brightness"), timeout=120, verify=PLAIN)
@@ -84,7 +79,6 @@ def test_20_swaps_lose_no_answer_and_leave_no_memory(tmp_path: Path, front_ends:
     answers: list[tuple[int, str, str, int]] = []
     variables = {"STRIATE_MODELS": str(models), "STRIATE_FRONT_ENDS": str(front_ends), "STRIATE_LOG_LEVEL": "info"}
     with served(tmp_path / "log", **variables, STRIATE_DEVICE="cpu") as (http, process):
-        until(lambda: everyone_is_ready(http))  # the first that is lets the test begin
         taken = []
         for n in range(1, SWAPS + 1):
             with asking(http, answers):
