@@ -28,7 +28,7 @@ from service.pace import Pace, Release
 from service.session import Session
 
 _TURNS = 4  # batches of people who wait, before one of a long job that waits too
-_WARM_RUNS = 3
+_WARM_RUNS = 3  # of each batch size, in each lane
 _HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth one
 
 
