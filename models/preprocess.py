@@ -1,7 +1,8 @@
 """From an image's pixels to the network's input tensor: the same code in training and in the service.
 
-The order is fixed: channels (`match_channels`), size (`resize`), then the package's own steps. Each step is a
-BioImage.IO preprocessing operation: its configuration stands beside its numpy function, and sees the whole image.
+The order is fixed: colour to grey where the network takes grey, size (`resize`), grey to three channels where it takes
+those, both by `match_channels`, then the package's own steps. Each step is a BioImage.IO preprocessing operation: its
+configuration stands beside its numpy function, and sees the whole image.
 """
 
 from abc import abstractmethod
@@ -52,7 +53,10 @@ class ScaleLinear(Step):
         return self
 
     def __call__(self, pixels: Array) -> Array:  # (H, W, C) any dtype -> (H, W, C) float32
-        return pixels.astype(np.float32, copy=False) * np.float32(self.gain) + np.float32(self.offset)
+        scaled = pixels.astype(np.float32)
+        scaled *= np.float32(self.gain)
+        scaled += np.float32(self.offset)
+        return scaled
 
 
 class ScaleRange(Step):
@@ -130,7 +134,7 @@ def match_channels(pixels: Array, channels: int) -> Array:
     if (pixels.shape[2], channels) == (3, 1):
         return pixels.astype(np.float32) @ LUMA[:, None]
     if (pixels.shape[2], channels) == (1, 3):
-        return np.repeat(pixels, 3, axis=2)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     raise UnsupportedImage(f"The image has {pixels.shape[2]} channels; this model takes 1 (grey) or 3 (colour).")
 
 
@@ -150,9 +154,13 @@ def prepare(pixels: Array, *, channels: int, size: tuple[int, int] | None, steps
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise NotFinite(int(np.count_nonzero(~np.isfinite(pixels))))
-    pixels = match_channels(pixels, channels)
+    if pixels.shape[2] > channels:  # before it is resized, and grey is repeated after: one channel to resize, not three
+        pixels = match_channels(pixels, channels)
     if size is not None:
         pixels = resize(pixels, size)
+    pixels = match_channels(pixels, channels)
+    # In memory one channel after the other, as the network takes them: the steps keep that.
+    pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
     for step in steps:
         pixels = step(pixels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)

@@ -111,6 +111,17 @@ def test_two_channels_are_neither_grey_nor_colour() -> None:
         match_channels(np.zeros((4, 4, 2)), 1)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("steps", [(), (ScaleLinear(gain=0.5, offset=-1.0),), (ScaleRange(axes=TOGETHER),)])
+def test_grey_for_three_channels_is_as_if_colour_of_three_equal_ones(dtype: type, steps: tuple[AnyStep, ...]) -> None:
+    grey = (RANDOM.random((20, 31, 1)) * 250).astype(dtype)
+    before = grey.copy()
+    prepared = [prepare(pixels, channels=3, size=(9, 12), steps=steps) for pixels in (grey, grey.repeat(3, axis=2))]
+    np.testing.assert_array_equal(*prepared)
+    assert all(tensor.flags.c_contiguous and tensor.dtype == np.float32 for tensor in prepared)
+    np.testing.assert_array_equal(grey, before)  # no step works on the caller's own pixels
+
+
 @pytest.mark.parametrize("size", [(5, 7), (50, 7), (16, 16), (1, 1)])
 def test_resizing_a_constant_image_changes_nothing(size: tuple[int, int]) -> None:
     resized = resize(np.full((16, 16, 3), 40_000, np.uint16), size)
