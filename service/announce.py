@@ -40,9 +40,7 @@ def log_changes(former: Repository, now: Repository) -> None:
     known = {id(model) for model in former.every()}
     for model in now.every():
         if id(model) not in known:
-            fields = {"model": model.spec.name, "version": model.spec.version, "provider": model.provider}
-            log.info("model", extra={"fields": fields})
+            log.write("info", "model", model=model.spec.name, version=model.spec.version, provider=model.provider)
     for refused in now.refused:
         if refused not in former.refused:
-            fields = {"model": refused.name, "version": refused.version, "reason": refused.reason}
-            log.error("model refused", extra={"fields": fields})
+            log.write("error", "model refused", model=refused.name, version=refused.version, reason=refused.reason)

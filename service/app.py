@@ -39,7 +39,7 @@ def _application() -> tuple[Settings, Starlette]:
 def _ready(repository: Repository) -> None:
     """Called once, in the event loop, when the models are loaded."""
     loop, parser = type(asyncio.get_running_loop()).__module__, connection.Guarded.__base__.__module__
-    log.info("ready", extra={"fields": {"event_loop": loop, "http_parser": parser}})
+    log.write("info", "ready", event_loop=loop, http_parser=parser)
     if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
         _announce(repository)
     # What lives now lives as long as the process: a full collection would walk through it, tens of ms, in a request.

@@ -90,7 +90,7 @@ class Keeper:
             self._trouble = ""
         except (BadPlans, OSError) as error:
             if str(error) != self._trouble:  # else the log would say so at every look
-                log.error("repository", extra={"fields": {"reason": str(error)}})
+                log.write("error", "repository", reason=str(error))
             self._trouble = str(error)
 
     async def refresh(self) -> Repository:

@@ -1,6 +1,5 @@
 """Around every request: its id, its metrics, its log line, and an answer to what nobody foresaw."""
 
-import logging
 import os
 import re
 import time
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.package import Package
 from service.errors import CallerGone, Internal, NotReady, QueueFull
-from service.logs import log
+from service.logs import Level, log
 from service.metrics import Metrics
 from service.statuses import STATUS, response
 
@@ -87,8 +86,9 @@ class Observed:
         self._durations(route).observe(seconds)
         if exchange.error:
             count_error(self._metrics, exchange.error)
-        if log.isEnabledFor(level := logging.DEBUG if route in PROBES else logging.INFO):
-            log.log(level, "request", extra={"fields": told(exchange, route, seconds)})
+        level: Level = "debug" if route in PROBES else "info"
+        if log.wants(level):
+            log.write(level, "request", **told(exchange, route, seconds))
 
 
 def told(exchange: Exchange, route: str, seconds: float) -> dict[str, object]:
@@ -138,5 +138,4 @@ def noting(send: Send, exchange: Exchange) -> Send:
 def log_bug(error: Exception, exchange: Exchange) -> None:
     """Where it happened and of what kind it is; not its message, which may quote what an image held."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    fields = {"request_id": exchange.request_id, "kind": type(error).__name__, "at": frames[-8:]}
-    log.error("bug", extra={"fields": fields})
+    log.write("error", "bug", request_id=exchange.request_id, kind=type(error).__name__, at=frames[-8:])

@@ -14,7 +14,7 @@ from service.engine.client import follow
 from service.engine.link import engine_ended
 from service.errors import NotReady, listed
 from service.keeper import Keeper
-from service.logs import configure
+from service.logs import log
 from service.metrics import Metrics, ModelFacts
 from service.pipeline import Pipeline
 from service.rehearsal import rehearse
@@ -74,7 +74,7 @@ class Runtime:
         A front end of an engine process learns what that serves.
         """
         settings = self.settings
-        configure(settings.log_level)
+        log.configure(settings.log_level)
         if not settings.engine_socket:
             self._keeper = loading.keeper(settings, opener, publish=self._serve)
             await self._keeper.run()

@@ -55,7 +55,7 @@ async def keep_writing(write: Callable[[], None]) -> None:
         try:
             await loop.run_in_executor(None, write)
         except OSError as error:  # a full disk; what is counted meanwhile is written when there is room
-            log.warning("metrics not written", extra={"fields": {"reason": error.strerror}})
+            log.write("warning", "metrics not written", reason=error.strerror)
         await asyncio.sleep(_WRITE_S)
 
 

@@ -16,4 +16,4 @@ async def watch(root: Path, tell: Callable[[], None]) -> None:
         async for _ in awatch(root, watch_filter=None, debounce=_GATHER_MS):
             tell()
     except OSError as error:  # there is no such folder, or the system watches too many already
-        log.warning("not watched", extra={"fields": {"reason": str(error)}})
+        log.write("warning", "not watched", reason=str(error))

@@ -63,7 +63,7 @@ class _Line:
         try:
             self._trail.append(facts)
         except OSError as error:
-            log.error("audit", extra={"fields": {"request_id": exchange.request_id, "reason": str(error)}})
+            log.write("error", "audit", request_id=exchange.request_id, reason=str(error))
             return False
         return True
 

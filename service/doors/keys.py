@@ -93,7 +93,7 @@ class Keys:
                 return
             self._seen = stamp
             self._read()
-            log.info("keys", extra={"fields": {"count": len(self._by_digest)}})
+            log.write("info", "keys", count=len(self._by_digest))
         except BadSettings as error:
             self._complain(error)
 
@@ -112,7 +112,7 @@ class Keys:
 
     def _complain(self, error: BadSettings) -> None:
         """The keys that were right stay: a slip in the file must not lock everybody out."""
-        log.error("keys", extra={"fields": {"kept": len(self._by_digest), "reason": str(error)}})
+        log.write("error", "keys", kept=len(self._by_digest), reason=str(error))
 
 
 def presented(headers: Headers) -> bytes:

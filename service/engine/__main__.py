@@ -14,7 +14,7 @@ import uvloop
 
 from service import loading
 from service.engine.server import Reception
-from service.logs import configure
+from service.logs import log
 from service.metrics import Metrics
 from service.repository import Repository
 from service.settings import Settings, load_settings
@@ -27,7 +27,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all: front ends have requests to answer before we end
         signal.signal(number, signal.SIG_IGN)
     settings = load_settings()
-    configure(settings.log_level)
+    log.configure(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(socket.socket(fileno=int(descriptor)), Path(folder), settings))
 

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from service.logs import configure, log
+from service.logs import Level, log
 
 _ROOT = Path(__file__).parents[2]
 _BACKLOG = 1024
@@ -20,12 +20,12 @@ _FIRST_S, _LONGEST_S = 0.5, 30.0  # before an engine that ended is started again
 _SOUND_S = 60.0  # an engine that ran so long did not end over what it loads
 
 
-def keep_engine(*, log_level: str) -> Path:
+def keep_engine(*, log_level: Level) -> Path:
     """Starts the engine process; the path of the socket on which it takes front ends in.
 
     The socket is this process's, so front ends may connect before an engine listens, or while the next one loads.
     """
-    configure(log_level)
+    log.configure(log_level)
     folder = Path(tempfile.mkdtemp(prefix="striate-"))  # nobody else may enter it
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     listener = socket.socket(socket.AF_UNIX)
@@ -48,9 +48,9 @@ def _keep(listener: socket.socket, folder: Path) -> None:
             with start() as engine:
                 engine.wait()
         except OSError as error:  # no memory for another process, for now
-            log.error("engine cannot start", extra={"fields": {"reason": error.strerror}})
+            log.write("error", "engine cannot start", reason=error.strerror)
         if time.monotonic() - started > _SOUND_S:
             delay_s = _FIRST_S
-        log.error("engine ended", extra={"fields": {"again_in_s": delay_s}})
+        log.write("error", "engine ended", again_in_s=delay_s)
         time.sleep(delay_s)
         delay_s = min(2 * delay_s, _LONGEST_S)

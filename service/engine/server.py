@@ -11,11 +11,11 @@ from typing import cast
 import numpy as np
 
 from models.image import Array
-from service.batching import Priority, Ran
 from service.deadline import Deadline
 from service.engine.memory import Memory, copied, placed
 from service.engine.wire import HELLO, LENGTH, Ask, Catalogue, Known, Outcome, Reply, Sound, Unfit, asks, names
 from service.errors import DeadlinePassed, NotReady, QueueFull
+from service.items import Priority, Ran
 from service.logs import log
 from service.observe import Exchange, log_bug
 from service.repository import Repository, Served
@@ -67,7 +67,7 @@ class Reception:
             connection.close()
             if front_end:
                 front_end.release()
-            log.warning("front end refused", extra={"fields": {"reason": type(error).__name__}})
+            log.write("warning", "front end refused", reason=type(error).__name__)
             return
         if self._repository is not told:
             front_end.send(_NEWS)

@@ -16,7 +16,7 @@ import service.session
 import service.settings
 from models.errors import ImageError, PackageError, StriateError
 from service.errors import Busy, RequestError
-from service.logs import configure
+from service.logs import log
 from service.metrics import Metrics
 from service.observe import Observed
 from service.statuses import STATUS
@@ -58,18 +58,18 @@ async def test_a_bug_is_a_500_that_tells_the_caller_nothing_and_the_log_where(
     async def buggy(_: Request) -> Response:
         raise LookupError("the patient is Erika Mustermann")
 
-    configure("info")
+    log.configure("info")
     metrics = Metrics()
     app = Starlette(
         routes=[Route("/buggy", buggy)], middleware=[Middleware(Observed, metrics=metrics, routes=["/buggy"])]
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
         response = await http.get("/buggy", headers={"X-Request-ID": "case-9"})
-    log = capfd.readouterr().err
+    err = capfd.readouterr().err
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert response.headers["X-Request-ID"] == "case-9"
-    assert "LookupError" in log
-    assert "test_errors.py" in log
-    for written in (response.text, log):
+    assert "LookupError" in err
+    assert "test_errors.py" in err
+    for written in (response.text, err):
         assert "Mustermann" not in written
     assert 'striate_errors_total{code="internal"} 1.0' in metrics.exposition().decode()
