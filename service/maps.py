@@ -1,12 +1,11 @@
 """Where a class was seen and what a layer sees, for one image; knows no HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.image import Array
-from service.batching import Priority
 from service.deadline import Deadline
 from service.errors import InvalidOption
+from service.items import Priority
 from service.occlusion import drops
 from service.options import ActivationOptions, CamOptions
 from service.pipeline import Pipeline
@@ -16,8 +15,8 @@ from service.tasks import activations, cam
 from service.tasks.cam import ClassMap
 from service.tasks.picture import Picture
 
+_FEW_PIXELS = 2**16  # up to here a map's numbers are written down sooner than a thread is changed
 _AT_ONCE = 32  # covered images that wait or run together: a GPU's batch
-Place = Callable[[Array], int]  # probabilities (C,) -> the class's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +37,37 @@ async def class_map(
     asked = cam.place_of(options.label, spec)
     cam.check_format(options.format, spec)
     method = cam.method_of(options.method, spec)
+    own = None if method == cam.OCCLUSION else spec.cam
+    outputs = ("probabilities", own.methods[method][0]) if own else ("probabilities",)
     with pipeline.allowance.share() as share:
-        ready = await pipeline.ready(data, model, share)
-
-        def place(probabilities: Array) -> int:
-            pipeline.saw(data, model, probabilities)
-            return cam.most_probable(probabilities, spec) if asked is None else asked
-
-        found = await _found(pipeline, ready, place, method, deadline=deadline)
-        picture = await pipeline.in_thread(_draw, found, ready, options)
-        return ready.result(Mapped(picture, spec.classes[found.place].label, found.probability, method))
-
-
-async def _found(pipeline: Pipeline, ready: Ready, place: Place, method: str, *, deadline: Deadline) -> ClassMap:
-    known = ready.model.spec.cam
-    if method == cam.OCCLUSION or known is None:
-        return await _occluded(pipeline, ready, place, deadline=deadline)
-    output, _ = known.methods[method]
-    outputs = await pipeline.averaged(ready, ready.tensor, ("probabilities", output), deadline=deadline)
-    return cam.given(outputs, known, place=place(outputs["probabilities"]), method=method)
+        ready = await pipeline.ready(data, model, share, outputs=outputs, deadline=deadline)
+        given = await pipeline.averaged(ready, ready.tensor, outputs, deadline=deadline)
+        probabilities = given["probabilities"]
+        pipeline.saw(data, model, probabilities)
+        place = cam.most_probable(probabilities, spec) if asked is None else asked
+        if own:
+            found = cam.given(given, own, place=place, method=method)
+        else:
+            found = await _occluded(pipeline, ready, place, before=float(probabilities[place]), deadline=deadline)
+        if options.format == "raw" and ready.image.height * ready.image.width <= _FEW_PIXELS:
+            picture = _draw(found, ready, options)
+        else:
+            picture = await pipeline.in_thread(_draw, found, ready, options)
+        return ready.result(Mapped(picture, spec.classes[place].label, found.probability, method))
 
 
-async def _occluded(pipeline: Pipeline, ready: Ready, place: Place, *, deadline: Deadline) -> ClassMap:
-    """The whole image, then each covered one, behind who waits for one image; no more of them than leave room."""
-    whole = await pipeline.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline)
-    index = place(whole["probabilities"])
-    before = float(whole["probabilities"][index])
+async def _occluded(pipeline: Pipeline, ready: Ready, place: int, *, before: float, deadline: Deadline) -> ClassMap:
+    """Each covered image, behind who waits for one image; no more of them than leave room."""
 
     async def probability(covered: Array) -> float:
         given = await pipeline.averaged(
             ready, covered, ("probabilities",), deadline=deadline, priority=Priority.BULK, admitted=True
         )
-        return float(given["probabilities"][index])
+        return float(given["probabilities"][place])
 
     at_once = max(1, min(_AT_ONCE, pipeline.queue_length // 2))
     values = await drops(ready.tensor, probability, before=before, at_once=at_once)
-    return ClassMap(values, origin=0.0, stride=1.0, place=index, probability=before)
+    return ClassMap(values, origin=0.0, stride=1.0, place=place, probability=before)
 
 
 def _draw(found: ClassMap, ready: Ready, options: CamOptions) -> Picture:
@@ -92,10 +86,11 @@ async def layer_maps(
     if options.first >= tap.size[0]:
         raise InvalidOption("first", options.first, f"the layer has {tap.size[0]} channels, from 0")
     with pipeline.allowance.share() as share:
-        ready = await pipeline.ready(data, model, share)
-        outputs = await pipeline.averaged(ready, ready.tensor, ("probabilities", tap.output), deadline=deadline)
-        check_finite(outputs[tap.output], ready.image)
-        pipeline.saw(data, model, outputs["probabilities"])
+        outputs = ("probabilities", tap.output)
+        ready = await pipeline.ready(data, model, share, outputs=outputs, deadline=deadline)
+        given = await pipeline.averaged(ready, ready.tensor, outputs, deadline=deadline)
+        check_finite(given[tap.output], ready.image)
+        pipeline.saw(data, model, given["probabilities"])
         with ready.watch.stage("encode"):
-            picture = await pipeline.in_thread(activations.activations, outputs[tap.output], options, layer=tap.layer)
+            picture = await pipeline.in_thread(activations.activations, given[tap.output], options, layer=tap.layer)
         return ready.result(picture)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -80,14 +81,23 @@ def laid_over(found: ClassMap, spec: ModelSpec, *, size: tuple[int, int]) -> Arr
     """
     if spec.input.size is None:
         raise ValueError(f"{spec.name} has no maps")
-    cam = found.values
-    for length, inside in zip(size, spec.input.size):
-        in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
-        place = ((in_network - found.origin) / found.stride).clip(0, len(cam) - 1)
-        low = place.astype(int)
-        part = (place - low).astype(np.float32)[:, None]
-        cam = (cam[low] * (1 - part) + cam[np.minimum(low + 1, len(cam) - 1)] * part).T  # rows, then columns
-    return np.ascontiguousarray(cam)
+    rows, columns = (
+        _between(length, inside, found.origin, found.stride, count)
+        for length, inside, count in zip(size, spec.input.size, found.values.shape)
+    )
+    laid: Array = rows @ found.values @ columns.T
+    return laid
+
+
+@lru_cache(maxsize=32)
+def _between(length: int, inside: int, origin: float, stride: float, count: int) -> Array:
+    """(length, count) float32: what each of a side's pixels has of each of the map's, which are `count` on that side.
+
+    inside: the side's length in the network's input.
+    """
+    in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
+    place = ((in_network - origin) / stride).clip(0, count - 1)
+    return (1 - np.abs(place[:, None] - np.arange(count))).clip(min=0).astype(np.float32)
 
 
 def positive_part(values: Array) -> Array:
