@@ -1,5 +1,6 @@
 """Test-time augmentation: an input mirrored in every way that a package names, and what is answered mirrored back."""
 
+from functools import cache
 from itertools import combinations
 from typing import Literal
 
@@ -11,6 +12,7 @@ Flip = Literal["horizontal", "vertical"]
 _AXIS: dict[Flip, int] = {"horizontal": -1, "vertical": -2}
 
 
+@cache
 def orientations(flips: tuple[Flip, ...]) -> tuple[tuple[int, ...], ...]:
     """The axes to mirror for each pass: none first, then every combination, so that each flip doubles the passes."""
     axes = [_AXIS[flip] for flip in dict.fromkeys(flips)]

@@ -10,78 +10,24 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from itertools import count
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 
 from models.image import Array
 from service.deadline import Deadline
 from service.errors import DeadlinePassed, NotReady, QueueFull
+from service.items import Item, Kind, Priority, Ran, Run, answer
 from service.pace import Pace, Release
 from service.session import Session
 
 _TURNS = 4  # batches of people who wait, before one of a long job that waits too
 _WARM_RUNS = 3  # of each batch size, in each lane
 _HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth one
-
-
-class Priority(IntEnum):
-    """Who goes first."""
-
-    INTERACTIVE = 0  # someone waits for this one image
-    BULK = 1  # one of many: a tile of a large image, an image of a long list
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One item's outputs, each (1, ...), how long it waited and ran, and how many ran in the same batch.
-
-    released: why that was released; the oldest of its items alone is told, so that each batch counts once.
-    """
-
-    outputs: dict[str, Array]
-    queue_s: float
-    infer_s: float
-    batch_size: int
-    released: Release | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Item:
-    """tensor (1, C, H, W) float32, and the future that its caller awaits. alone: it was in a batch that failed."""
-
-    number: int
-    tensor: Array
-    outputs: tuple[str, ...]
-    priority: Priority
-    deadline: Deadline
-    answer: asyncio.Future[Ran]
-    arrived: float
-    waits: bool = True
-    alone: bool = False
-
-    @property
-    def kind(self) -> "Kind":
-        """Items of one kind may run together."""
-        return self.priority, self.tensor.shape, self.number if self.alone else -1
-
-
-Kind = tuple[Priority, tuple[int, ...], int]
-
-
-class Run(NamedTuple):
-    """A batch's outputs, each (N, ...), when its run began by time.perf_counter(), and the seconds that it took."""
-
-    outputs: dict[str, Array]
-    started: float
-    seconds: float
 
 
 class Batcher:
@@ -100,7 +46,9 @@ class Batcher:
         self._turns = 0  # interactive batches since the last bulk one, while bulk waits
         self._pending = 0
         self._closed = False
+        self._alone = 0  # runs in a thread that is not ours: one, or none
         self._lock = threading.RLock()  # of all that stands above; a run may end within the call that starts it
+        self._ended_alone = threading.Condition(self._lock)
 
     @property
     def provider(self) -> str:
@@ -109,7 +57,10 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Items that wait or run."""
-        return self._pending
+        return self._pending + self._alone
+
+    def at_hand(self) -> "Batcher":
+        return self
 
     async def submit(
         self,
@@ -127,10 +78,11 @@ class Batcher:
         """
         if self._closed:
             raise NotReady("The model is no longer served.")
-        if self._pending >= self._length and not admitted:
+        if self.depth >= self._length and not admitted:
             raise QueueFull(self._length, retry_after_s=math.ceil(self._drained_in(tensor.size)))
-        if self._idle and not self._waiting and self._is_short(tensor.size):
-            ran = self._run_here(tensor, outputs)
+        if self._is_short(tensor.size) and (ran := self.run_alone(tensor, outputs, deadline=deadline)):
+            with self._lock:
+                self._pace.record(1, elements=tensor.size, seconds=ran.infer_s)
             await asyncio.sleep(0)  # a thousand tiles of it would let nobody else have the loop
             return ran
         answer: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
@@ -144,6 +96,29 @@ class Batcher:
         finally:
             self._pending -= 1
             self._forget(item)
+
+    def run_alone(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline) -> Ran | None:
+        """As submit, in the calling thread, which saves the way to a lane's and back. None where others wait or run.
+
+        From any thread. None too where submit would raise.
+        """
+        with self._lock:
+            busy = self._waiting or self._idle < self._session.lanes or self.depth >= self._length
+            if busy or self._closed or deadline.at <= time.monotonic():
+                return None
+            self._idle -= 1
+            self._alone += 1
+        started = time.perf_counter()
+        try:
+            own = self._session.run(tensor, outputs)
+        finally:
+            seconds = time.perf_counter() - started
+            with self._lock:
+                self._idle += 1
+                self._alone -= 1
+                self._ended_alone.notify()
+                self._launch(Release.NO_MORE)
+        return Ran(own, 0.0, seconds, 1, Release.IDLE)
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
         """Runs every batch size that may come to run, before requests do; where the time goes is then known.
@@ -174,25 +149,17 @@ class Batcher:
             self._closed = True
             for item in [item for items in self._waiting.values() for item in items]:
                 item.answer.cancel()
+            self._ended_alone.wait_for(lambda: not self._alone)
         self._lanes.shutdown(wait=True)
 
     def _is_short(self, elements: int) -> bool:
         with self._lock:
-            return self._pace.known(elements) and self._pace.seconds(elements) < _HOP_S
-
-    def _run_here(self, tensor: Array, outputs: Sequence[str]) -> Ran:
-        """In the event loop, where nothing waits and the run is shorter than the way to a thread and back."""
-        started = time.perf_counter()
-        own = self._session.run(tensor, outputs)
-        seconds = time.perf_counter() - started
-        with self._lock:
-            self._pace.record(1, elements=tensor.size, seconds=seconds)
-        return Ran(own, 0.0, seconds, 1, Release.IDLE)
+            return self._pace.within(_HOP_S, elements)
 
     def _drained_in(self, elements: int) -> float:
         """Seconds until the queue is expected to be empty."""
         with self._lock:
-            return self._pending * self._pace.seconds(elements) / self._session.lanes
+            return self.depth * self._pace.seconds(elements) / self._session.lanes
 
     def _forget(self, item: Item) -> None:
         """Frees the place of an item that still waits: its caller has gone, or its time is over."""
@@ -235,7 +202,7 @@ class Batcher:
                 if item.deadline.at > now:
                     batch.append(item)
                 else:
-                    _in_loop(item, _settle, item, DeadlinePassed(item.deadline.timeout_s))
+                    item.in_loop(item.settle, DeadlinePassed(item.deadline.timeout_s))
             self._drop_if_empty(kind)
         return batch, released
 
@@ -280,28 +247,4 @@ class Batcher:
                 item.alone = item.waits = True
             self._launch(Release.NO_MORE, *again)
         if not again:
-            _in_loop(batch[0], _answer, batch, released, run)
-
-
-def _in_loop(item: Item, function: Callable[..., None], *args: object) -> None:
-    item.answer.get_loop().call_soon_threadsafe(function, *args)
-
-
-def _answer(batch: list[Item], released: Release, run: Future[Run]) -> None:
-    for n, item in enumerate(batch):
-        if error := run.exception():
-            _settle(item, error)
-            continue
-        done = run.result()
-        own = {name: done.outputs[name][n : n + 1] for name in item.outputs}
-        _settle(item, Ran(own, done.started - item.arrived, done.seconds, len(batch), None if n else released))
-
-
-def _settle(item: Item, answer: Ran | BaseException) -> None:
-    """Gives the caller its answer, unless it has gone."""
-    if item.answer.done():
-        return
-    if isinstance(answer, Ran):
-        item.answer.set_result(answer)
-    else:
-        item.answer.set_exception(answer)
+            batch[0].in_loop(answer, batch, released, run)

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from models.errors import PackageError, StriateError
 from models.image import Array
-from service.batching import Batcher, Priority, Ran
+from service.batching import Batcher
 from service.deadline import Deadline
 from service.errors import NotReady, QueueFull
+from service.items import Priority, Ran
 
 T = TypeVar("T")
 Open = Callable[[], Batcher]
@@ -82,7 +83,7 @@ class OnDemand:
     @property
     def depth(self) -> int:
         """Items that wait, for their turn or for the network, or run."""
-        return self._asked
+        return self._asked - self._running + self._batcher.depth if self._batcher else self._asked
 
     @property
     def loaded(self) -> bool:
@@ -114,6 +115,11 @@ class OnDemand:
                     self._quiet.set_result(None)
         finally:
             self._asked -= 1
+
+    def at_hand(self) -> Batcher | None:
+        if self._batcher:
+            self._budget.touch(self)
+        return self._batcher
 
     async def open(self) -> None:
         self._batcher = await self._budget.in_thread(self._opened)

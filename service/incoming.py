@@ -44,7 +44,8 @@ async def incoming(request: Request, *, max_bytes: int, share: Share) -> Incomin
         raise UnsupportedBody(kind.lower())
     body = await bounded(request, max_bytes, share)
     images, fields = _sorted(form_parts(body, kind)) if is_form else ([body], [])
-    return Incoming(tuple(images), _once([*request.query_params.multi_items(), *fields]))
+    query = request.query_params.multi_items() if request.scope["query_string"] else []
+    return Incoming(tuple(images), _once([*query, *fields]))
 
 
 def options_of(kind: type[Options], fields: dict[str, str]) -> Options:

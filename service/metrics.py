@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from models.image import Image
-from service.batching import Ran
+from service.items import Ran
 from service.schemas import Caution
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -58,9 +58,9 @@ class Pace:
             return y / n, 0.0
         return (fixed, rate) if n > 1 and fixed >= 0 else (0.0, xy / xx if xx else 0.0)
 
-    def known(self, elements: int) -> bool:
-        """Whether runs of so many elements, or more, have been measured."""
-        return any(elements <= mean.elements for mean in self._means.values())
+    def within(self, seconds: float, elements: int) -> bool:
+        """Whether runs of so many elements, or more, have been measured to take no longer."""
+        return any(elements <= mean.elements and mean.seconds <= seconds for mean in self._means.values())
 
     def seconds(self, elements: float) -> float:
         """How long a run of so many elements is expected to take; 0 before anything has run."""

@@ -16,12 +16,12 @@ from models.flips import mirrored, orientations
 from models.image import Array
 from models.preprocess import pad
 from service.allowance import SMALL_PIXELS, Allowance, Share
-from service.batching import Priority
 from service.deadline import Deadline
 from service.errors import QueueFull, TooLargeForOnePass
+from service.items import Priority
 from service.metrics import Metrics
 from service.options import PredictOptions, SegmentOptions
-from service.ready import Ready, Result, at_once, check_finite, from_tensor, make_ready
+from service.ready import Ready, Result, Run, at_once, check_finite, from_tensor, make_ready, not_yet
 from service.repository import Served
 from service.schemas import MeasuredClass, MeasuredObject
 from service.session import NetworkFailed
@@ -33,6 +33,7 @@ from service.tasks.picture import Picture
 from service.tiling import Grid, plan
 from service.timing import Stopwatch
 
+_PROBABILITIES = ("probabilities",)
 Saw = Callable[[bytes | Array, Served, Array], None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,9 +81,8 @@ class Pipeline:
     ) -> Result[Classified]:
         """Which classes the image shows."""
         with self.allowance.share() as share:
-            async with self._bulk if priority is Priority.BULK else nullcontext():
-                ready = await self.ready(data, model, share)
-            outputs = await self.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline, priority=priority)
+            ready = await self.ready(data, model, share, outputs=_PROBABILITIES, deadline=deadline, priority=priority)
+            outputs = await self.averaged(ready, ready.tensor, _PROBABILITIES, deadline=deadline, priority=priority)
             self.saw(data, model, outputs["probabilities"])
             with ready.watch.stage("postprocess"):
                 classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
@@ -106,13 +106,14 @@ class Pipeline:
         """
         with self.allowance.share() as share:
             parts = together if model.spec.input.size is None else 1
-            async with self._bulk if priority is Priority.BULK else nullcontext():
-                ready = await self.ready(sent, model, share, shared_by=parts)
+            every = tuple(dict.fromkeys(("probabilities", *outputs)))
+            ready = await self.ready(
+                sent, model, share, outputs=every, deadline=deadline, priority=priority, shared_by=parts
+            )
             if model.spec.task == "segmentation":
                 maps = await self._probability_maps(ready, deadline=deadline, priority=priority)
                 self.saw(sent, model, maps)
                 return ready.result({"probabilities": maps})
-            every = tuple(dict.fromkeys(("probabilities", *outputs)))
             given = await self.averaged(ready, ready.tensor, every, deadline=deadline, priority=priority)
             self.saw(sent, model, given["probabilities"])
             own = given["probabilities"][: len(model.spec.classes)]
@@ -144,7 +145,7 @@ class Pipeline:
     async def _mask(
         self, data: bytes, model: Served, share: Share, *, deadline: Deadline
     ) -> tuple[Ready, segmentation.Mask]:
-        ready = await self.ready(data, model, share)
+        ready = await self.ready(data, model, share, deadline=deadline)
         probabilities = await self._probability_maps(ready, deadline=deadline)
         self.saw(data, model, probabilities)
         with ready.watch.stage("postprocess"):
@@ -152,27 +153,61 @@ class Pipeline:
             mask = await self.in_thread(segmentation.interpret, probabilities, model.spec, size=size)
         return ready, mask
 
-    async def ready(self, data: bytes | Array, model: Served, share: Share, *, shared_by: int = 1) -> Ready:
+    async def ready(
+        self,
+        data: bytes | Array,
+        model: Served,
+        share: Share,
+        *,
+        outputs: Sequence[str] = (),
+        deadline: Deadline,
+        priority: Priority = Priority.INTERACTIVE,
+        shared_by: int = 1,
+    ) -> Ready:
+        """outputs: what averaged() is going to ask for; who is alone here has them at once, in one thread.
+
+        shared_by: images that share the pixels of one.
+        """
         metrics = self._metrics.of(model.spec.name)
         watch = Stopwatch(metrics)
         if not isinstance(data, bytes):
             share.take(prod(data.shape[1:]), model.spec, body_bytes=data.nbytes)
             return from_tensor(data, model, watch)
-        with self._admitted():
-            limit = self._settings.max_pixels // shared_by
-            ready = at_once(data, model, watch, max_pixels=limit)
-            allowed = min(limit, SMALL_PIXELS)
-            while ready is None:
-                try:
-                    ready = await self.in_thread(make_ready, data, model, watch, max_pixels=allowed)
-                except TooManyPixels as error:
-                    if allowed == limit:
-                        raise
-                    if error.pixels <= limit:
-                        share.take(error.pixels, model.spec, body_bytes=len(data))
-                    allowed = min(limit, error.pixels)
+        limit = self._settings.max_pixels // shared_by
+        async with self._bulk if priority is Priority.BULK else nullcontext():
+            with self._admitted():
+                ready = at_once(data, model, watch, max_pixels=limit)
+                if ready is None:
+                    alone = priority is Priority.INTERACTIVE and self._preparing == 1
+                    run = self._run(model, outputs, deadline) if alone else not_yet
+                    ready = await self._made_ready(data, model, watch, share, limit=limit, run=run)
         metrics.took(ready.image, ready.warnings, ready.deviates)
         return ready
+
+    async def _made_ready(
+        self, data: bytes, model: Served, watch: Stopwatch, share: Share, *, limit: int, run: Run
+    ) -> Ready:
+        """make_ready; a large image has its memory reckoned first, from its header."""
+        allowed = min(limit, SMALL_PIXELS)
+        while True:
+            try:
+                return await self.in_thread(make_ready, data, model, watch, max_pixels=allowed, run=run)
+            except TooManyPixels as error:
+                if allowed == limit:
+                    raise
+                if error.pixels <= limit:
+                    share.take(error.pixels, model.spec, body_bytes=len(data))
+                allowed = min(limit, error.pixels)
+            except NetworkFailed:
+                self._metrics.of(model.spec.name).failed_runs.inc()
+                raise
+
+    def _run(self, model: Served, outputs: Sequence[str], deadline: Deadline) -> Run:
+        """The network in the thread where the image is made ready, if that leaves a thread to others."""
+        batcher = None
+        if outputs and model.spec.input.size and self._settings.worker_threads > 1:
+            batcher = model.batcher.at_hand()
+        return partial(batcher.run_alone, outputs=outputs, deadline=deadline) if batcher else not_yet
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -197,8 +232,9 @@ class Pipeline:
     ) -> dict[str, Array]:
         """tensor (C, H, W) -> each output without its batch axis."""
         metrics = self._metrics.of(ready.model.spec.name)
+        ran = ready.ran if tensor is ready.tensor else None
         try:
-            ran = await ready.model.batcher.submit(
+            ran = ran or await ready.model.batcher.submit(
                 tensor[None], outputs, deadline=deadline, priority=priority, admitted=admitted
             )
         except NetworkFailed:
@@ -229,7 +265,7 @@ class Pipeline:
         total = given["probabilities"]
         for axes in others:
             turned = await self.run(
-                ready, mirrored(tensor, axes), ("probabilities",), deadline=deadline, priority=priority, admitted=True
+                ready, mirrored(tensor, axes), _PROBABILITIES, deadline=deadline, priority=priority, admitted=True
             )
             part = turned["probabilities"]
             total = total + (mirrored(part, axes) if part.ndim == 3 else part)
@@ -245,7 +281,7 @@ class Pipeline:
         """
         spec, (_, height, width) = ready.model.spec, ready.tensor.shape
         if spec.input.size is not None:
-            outputs = await self.averaged(ready, ready.tensor, ("probabilities",), deadline=deadline, priority=priority)
+            outputs = await self.averaged(ready, ready.tensor, _PROBABILITIES, deadline=deadline, priority=priority)
             return outputs["probabilities"]
         grid = Grid.of(spec, tile_px=self._settings.tile_px)
         padded = await self.in_thread(pad, ready.tensor, min_size=grid.min_size, step=grid.step, border=grid.border)
@@ -257,7 +293,7 @@ class Pipeline:
             outputs = await self.averaged(
                 ready,
                 part,
-                ("probabilities",),
+                _PROBABILITIES,
                 deadline=deadline,
                 priority=Priority.BULK if n else priority,
                 admitted=n > 0,

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -16,12 +17,15 @@ from models.preprocess import prepare
 from models.spec import ModelSpec
 from service.cautions import cautions, deviations, figures_of
 from service.errors import ValuesTooLarge
+from service.items import Ran
 from service.repository import Served
 from service.schemas import Caution, InputInfo, Timings
 from service.timing import Stopwatch
 
 T = TypeVar("T")
+Run = Callable[[Array], Ran | None]
 _SMALL_BYTES, _SMALL_PIXELS = 4096, 64 * 64
+_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,10 @@ class Result(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An image that is ready for the network: tensor (C, H, W) float32. deviates: see cautions.deviations."""
+    """An image that is ready for the network: tensor (C, H, W) float32. deviates: see cautions.deviations.
+
+    ran: what the network gave for the tensor, where it was run at once.
+    """
 
     model: Served
     image: Image
@@ -46,6 +53,7 @@ class Ready:
     warnings: tuple[Caution, ...]
     deviates: Mapping[str, float]
     watch: Stopwatch
+    ran: Ran | None = None
 
     def result(self, value: T) -> Result[T]:
         timings = self.watch.finish()
@@ -53,16 +61,21 @@ class Ready:
         return Result(value, self.model, self.input, self.warnings, timings)
 
 
-def make_ready(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int) -> Ready:
+def make_ready(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int, run: Run) -> Ready:
     """A file's bytes -> what the network takes; in one thread, since each change of thread costs as a small image does.
 
-    Raises ImageError, ValuesTooLarge.
+    run: the network for (1, C, H, W), if it is to run in this thread too. Raises ImageError, ValuesTooLarge, and what
+    `run` raises.
     """
     with watch.stage("decode"):
         image, info = read(data, model.spec, max_pixels=max_pixels)
     with watch.stage("preprocess"):
         tensor, warnings, deviates = prepare_and_judge(image, model.spec)
-    return Ready(model, image, info, tensor, warnings, deviates, watch)
+    return Ready(model, image, info, tensor, warnings, deviates, watch, run(tensor[None]))
+
+
+def not_yet(_: Array) -> None:
+    """A Run that leaves it to the batcher."""
 
 
 def at_once(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int) -> Ready | None:
@@ -71,7 +84,7 @@ def at_once(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int) ->
     if len(data) > _SMALL_BYTES or size is None or math.prod(size) > _SMALL_PIXELS:
         return None
     try:
-        return make_ready(data, model, watch, max_pixels=min(max_pixels, _SMALL_PIXELS))
+        return make_ready(data, model, watch, max_pixels=min(max_pixels, _SMALL_PIXELS), run=not_yet)
     except TooManyPixels:  # a small file may hold a large image
         return None
 
@@ -92,7 +105,7 @@ def read(data: bytes, spec: ModelSpec, *, max_pixels: int) -> tuple[Image, Input
         width=image.width,
         height=image.height,
         channels=image.channels,
-        dtype=image.pixels.dtype.name,
+        dtype=_name(image.pixels.dtype),
         format=image.format,
         sha256=hashlib.sha256(data).hexdigest(),
     )

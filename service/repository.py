@@ -9,9 +9,10 @@ from typing import Literal, Protocol
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
-from service.batching import Priority, Ran
+from service.batching import Batcher
 from service.deadline import Deadline
 from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
+from service.items import Priority, Ran
 from service.plans import Plan, Plans
 from service.statistics import Counted, Statistics
 
@@ -27,6 +28,9 @@ class Queue(Protocol):
     @property
     def loaded(self) -> bool:
         """Whether the network is in memory; if not, the next who asks waits until it is."""
+
+    def at_hand(self) -> Batcher | None:
+        """The batcher, where it is in this process and its network in memory: who is alone may run it at once."""
 
     async def submit(
         self,

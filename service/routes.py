@@ -18,12 +18,12 @@ from models.errors import PackageError, StriateError
 from models.package import Package
 from service import answers
 from service.answers import json_response
-from service.batching import Priority
 from service.deadline import Attended, Deadline
 from service.doors import around, audit_trail
 from service.errors import Internal, MethodNotAllowed, NoSuchRoute, NotReady, TooManyImages, UnknownLayer
 from service.incoming import Options, incoming, options_of, require
 from service.inventory import entry, inventory
+from service.items import Priority
 from service.maps import class_map, layer_maps
 from service.metrics import CONTENT_TYPE
 from service.observe import Exchange, count_error, log_bug
@@ -55,6 +55,11 @@ class Call(Generic[Options]):
     options: Options
     deadline: Deadline
     exchange: Exchange
+
+    @property
+    def one(self) -> tuple[bytes, Served, Options]:
+        """What the pipeline takes for the first image, of most requests the only one."""
+        return self.images[0], self.model, self.options
 
 
 class Routes:
@@ -88,36 +93,19 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """Which classes each image shows, most probable first."""
         limit = self._runtime.settings.max_images
-        async with self._call(request, PredictOptions, task="classification", max_images=limit) as call:
-            request_id = call.exchange.request_id
-            if len(call.images) == 1:
-                result = await self._pipeline.predict(call.images[0], call.model, call.options, deadline=call.deadline)
-                return json_response(answers.prediction(result, request_id=request_id))
-            results = await self._predict_each(call)
-            model = answers.reference(call.model.package)
-            return json_response(Predictions(model=model, request_id=request_id, results=tuple(results)))
+        return await self._answered(request, PredictOptions, self._classes, task="classification", max_images=limit)
 
     async def cam(self, request: Request) -> Response:
         """Where the network saw a class: a picture, or the map's numbers."""
-        async with self._call(request, CamOptions, task="classification") as call:
-            asked = (call.images[0], call.model, call.options)
-            return answers.cam_picture(await class_map(self._pipeline, *asked, deadline=call.deadline))
+        return await self._answered(request, CamOptions, self._class_map, task="classification")
 
     async def activations(self, request: Request) -> Response:
         """What a layer sees in the image: its feature maps side by side, or their numbers."""
-        async with self._call(request, ActivationOptions, task="classification") as call:
-            asked = (call.images[0], call.model, call.options)
-            return answers.layer_picture(await layer_maps(self._pipeline, *asked, deadline=call.deadline))
+        return await self._answered(request, ActivationOptions, self._layer_maps, task="classification")
 
     async def segment(self, request: Request) -> Response:
         """Which pixels belong to what: a mask, a picture, probabilities or measurements."""
-        async with self._call(request, SegmentOptions, task="segmentation") as call:
-            image, rest = call.images[0], (call.model, call.options)
-            if call.options.format != "measurements":
-                return answers.mask_picture(await self._pipeline.segment(image, *rest, deadline=call.deadline))
-            measured = await self._pipeline.measure(image, *rest, deadline=call.deadline)
-            # Thousands of objects take a while to write down.
-            return await run_in_threadpool(answers.measurements, measured, request_id=call.exchange.request_id)
+        return await self._answered(request, SegmentOptions, self._mask, task="segmentation")
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
@@ -164,35 +152,60 @@ class Routes:
         routes = {route.path: (route.endpoint.__doc__ or "").strip() for route in self.table()}
         return JSONResponse({"service": "striate", "routes": routes}, headers={"Vary": "Accept"})
 
-    @asynccontextmanager
-    async def _call(
-        self, request: Request, kind: type[Options], *, task: Task, max_images: int = 1
-    ) -> AsyncIterator[Call[Options]]:
-        """Reads and checks a request, and ends the block when its caller has gone.
+    async def _answered(
+        self,
+        request: Request,
+        kind: type[Options],
+        handler: Callable[[Call[Options]], Awaitable[Response]],
+        *,
+        task: Task,
+        max_images: int = 1,
+    ) -> Response:
+        """Reads and checks a request, and has `handler` answer it while its caller waits.
 
         Raises RequestError, NotReady, CallerGone.
         """
         settings = self._runtime.settings
         deadline = Deadline.after(settings.timeout_s)
         with self._pipeline.allowance.share() as share:
-            async with deadline.enforced():
+            async with Attended(request.receive, deadline) as attended:
                 sent = await incoming(request, max_bytes=settings.max_upload_bytes, share=share)
-            options = options_of(kind, sent.fields)
-            # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
-            repository = self._runtime.repository
-            name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
-            caller = request.scope["exchange"].request_id
-            model = repository.choose(name, task=task, caller=caller)
-            if len(sent.images) > max_images:
-                raise TooManyImages(len(sent.images), limit=max_images)
-            exchange: Exchange = request.scope["exchange"]
-            exchange.asks(model.package)
-            exchange.images = sent.images
-            call = Call(sent.images, model, options, deadline, exchange)
-            # Of several images each keeps the deadline by itself: those that are done by then are answered.
-            with model.request(exchange.started):
-                async with Attended(request.receive, deadline if len(sent.images) == 1 else None):
-                    yield call
+                options = options_of(kind, sent.fields)
+                # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
+                repository = self._runtime.repository
+                name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
+                exchange: Exchange = request.scope["exchange"]
+                model = repository.choose(name, task=task, caller=exchange.request_id)
+                if len(sent.images) > max_images:
+                    raise TooManyImages(len(sent.images), limit=max_images)
+                exchange.asks(model.package)
+                exchange.images = sent.images
+                # Of several images each keeps the deadline by itself: those that are done by then are answered.
+                attended.read(deadline if len(sent.images) == 1 else None)
+                with model.request(exchange.started):
+                    return await handler(Call(sent.images, model, options, deadline, exchange))
+
+    async def _classes(self, call: Call[PredictOptions]) -> Response:
+        request_id = call.exchange.request_id
+        if len(call.images) == 1:
+            result = await self._pipeline.predict(*call.one, deadline=call.deadline)
+            return json_response(answers.prediction(result, request_id=request_id))
+        results = await self._predict_each(call)
+        model = answers.reference(call.model.package)
+        return json_response(Predictions(model=model, request_id=request_id, results=tuple(results)))
+
+    async def _class_map(self, call: Call[CamOptions]) -> Response:
+        return answers.cam_picture(await class_map(self._pipeline, *call.one, deadline=call.deadline))
+
+    async def _layer_maps(self, call: Call[ActivationOptions]) -> Response:
+        return answers.layer_picture(await layer_maps(self._pipeline, *call.one, deadline=call.deadline))
+
+    async def _mask(self, call: Call[SegmentOptions]) -> Response:
+        if call.options.format != "measurements":
+            return answers.mask_picture(await self._pipeline.segment(*call.one, deadline=call.deadline))
+        measured = await self._pipeline.measure(*call.one, deadline=call.deadline)
+        # Thousands of objects take a while to write down.
+        return await run_in_threadpool(answers.measurements, measured, request_id=call.exchange.request_id)
 
     async def _predict_each(self, call: Call[PredictOptions]) -> list[Prediction | Failure]:
         """Every image by itself, so many at a time that large batches form and one request cannot fill the queue."""

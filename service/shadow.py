@@ -8,8 +8,8 @@ import numpy as np
 from models.errors import StriateError
 from models.image import Array
 from models.spec import ModelSpec
-from service.batching import Priority
 from service.deadline import Deadline
+from service.items import Priority
 from service.metrics import Metrics
 from service.pipeline import Pipeline
 from service.repository import Served

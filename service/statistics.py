@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from service.batching import Ran
+from service.items import Ran
 from service.schemas import Timings
 
 Part = Literal["queue", "compute_input", "compute_infer", "compute_output"]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from service.batching import Ran
+from service.items import Ran
 from service.metrics import ModelMetrics
 from service.schemas import Stage, Timings
 

@@ -26,9 +26,7 @@ def read(data: bytes, *, max_pixels: int) -> Image:
     try:
         chunks = dict(_chunks(data))
         width, height = struct.unpack_from(">II", chunks[b"IHDR"])
-        exif = Exif()
-        exif.load(chunks.get(b"eXIf", b""))
-        turn, pixel_size_um = orientation(exif), _pixel_size(chunks)
+        turn, pixel_size_um = _turn(chunks), _pixel_size(chunks)
     except (struct.error, KeyError, SyntaxError) as error:
         raise DamagedImage("png", "its header is incomplete") from error
     if width * height > max_pixels:
@@ -50,6 +48,14 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         yield kind, data[offset + 8 : offset + 8 + length]
         offset += length + 12
+
+
+def _turn(chunks: dict[bytes, bytes]) -> int:
+    if b"eXIf" not in chunks:
+        return 1
+    exif = Exif()
+    exif.load(chunks[b"eXIf"])
+    return orientation(exif)
 
 
 def _pixel_size(chunks: dict[bytes, bytes]) -> float | None:

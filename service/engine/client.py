@@ -7,12 +7,12 @@ from pathlib import Path
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
-from service.batching import Priority, Ran
 from service.deadline import Deadline
 from service.engine.link import Answer, Link, connect, engine_ended
 from service.engine.memory import Shape, placed
 from service.engine.wire import Ask, Catalogue, Outcome, Sound, bits, names
 from service.errors import DeadlinePassed, NotReady, QueueFull
+from service.items import Priority, Ran
 from service.pace import Release
 from service.repository import Canary, Refused, Repository, Served, Spare
 from service.session import NetworkFailed
@@ -64,6 +64,9 @@ class RemoteBatcher:
     def depth(self) -> int:
         """This front end's items that wait or run."""
         return self._pending
+
+    def at_hand(self) -> None:
+        """It is the engine's."""
 
     async def submit(
         self,

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array
 from models.spec import ModelSpec
-from service.batching import Priority
 from service.errors import BadTensor, InvalidOption, MalformedRequest, TooManyImages, UnknownTensor
+from service.items import Priority
 from service.openinference.bodies import split
 from service.openinference.tensors import files, numbers
 from service.settings import Settings

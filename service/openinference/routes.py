@@ -93,14 +93,16 @@ class OpenInference:
         model = self._served(request, caller=exchange.request_id)
         exchange.asks(model.package)
         with model.request(exchange.started), self._runtime.pipeline.allowance.share() as share:
-            async with deadline.enforced():
+            async with Attended(request.receive, deadline) as attended:
                 body = await bounded(request, self._runtime.settings.max_upload_bytes, share)
                 read = time.perf_counter()
                 asked = await self._asked(body, request, model, share)
                 model.statistics.handled("compute_input", time.perf_counter() - read)
-            exchange.images = tuple(each if isinstance(each, bytes) else each.data.cast("B") for each in asked.images)
-            deadline = deadline.sooner(asked.timeout_s)
-            async with Attended(request.receive, deadline):
+                exchange.images = tuple(
+                    each if isinstance(each, bytes) else each.data.cast("B") for each in asked.images
+                )
+                deadline = deadline.sooner(asked.timeout_s)
+                attended.read(deadline)
                 results = await self._run(asked, model, deadline)
                 ran = time.perf_counter()
                 write = partial(answer, asked, results, accept_encoding=request.headers.get("accept-encoding", ""))

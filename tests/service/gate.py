@@ -15,10 +15,14 @@ _RUN_S = (
 
 
 class Gate:
-    """Open, shut, or open for so many runs. runs: how many items were in each run, in the order in which they began."""
+    """Open, shut, or open for so many runs.
+
+    runs: how many items were in each run, in the order in which they began. threads: the names of those that ran them.
+    """
 
     def __init__(self) -> None:
         self.runs: list[int] = []
+        self.threads: set[str] = set()
         self.run_s = 0.005  # what a run takes beyond its network, whatever is in it: batches pay, and threads
         self._free = math.inf
         self._changed = threading.Condition()
@@ -36,6 +40,7 @@ class Gate:
         """Called by a run; it waits its turn."""
         with self._changed:
             self.runs.append(items)
+            self.threads.add(threading.current_thread().name)
             assert self._changed.wait_for(lambda: self._free > 0, timeout=120)
             self._free -= 1
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from service.batching import Ran
 from service.errors import MissingField
+from service.items import Ran
 from service.schemas import Timings
 from service.statistics import Spent, Statistics
 

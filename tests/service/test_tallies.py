@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.batching import Ran
+from service.items import Ran
 from service.schemas import Timings
 from service.statistics import Comparison, Spent, Statistics
 from service.tallies import Tallies

@@ -12,10 +12,10 @@ import numpy as np
 from models.image import Array
 from models.package import Package
 from service import loading
-from service.batching import Ran
 from service.deadline import Deadline
 from service.engine.client import RemoteBatcher, follow
 from service.engine.server import Reception
+from service.items import Ran
 from service.repository import Queue, Repository
 from service.session import Session
 from service.settings import Settings

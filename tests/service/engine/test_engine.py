@@ -7,9 +7,9 @@ import httpx
 import numpy as np
 import pytest
 
-from service.batching import Priority
 from service.deadline import Deadline
 from service.errors import DeadlinePassed, QueueFull
+from service.items import Priority
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.joined import (

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from models import package as packages
-from service.batching import Priority
+from service.items import Priority
 from service.openinference.request import understood
 from service.settings import Settings
 from tests.conftest import Client
