@@ -49,9 +49,13 @@ class Connection(asyncio.Protocol):
         """Of the last answer."""
         return b"".join(self._parts)
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     async def ask(self, request: bytes) -> int:
         """The answer's status. Raises ConnectionError where the server hangs up before it is complete."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.is_open:
             raise ConnectionError("The server has closed the connection.")
         self._answered = asyncio.get_running_loop().create_future()
         self._parts.clear()

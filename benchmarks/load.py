@@ -114,6 +114,8 @@ async def _open(target: Target, moments: NDArray[np.float64]) -> Load:
 
     async def request(intended: float) -> None:
         connection = idle.pop() if idle else await connect(target)
+        if not connection.is_open:  # nobody needed it for so long that the server has hung up, as it may
+            connection = await connect(target)
         idle.append(await _ask(connection, target, load, since=intended))
 
     async with asyncio.TaskGroup() as group:

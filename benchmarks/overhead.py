@@ -1,8 +1,10 @@
 """What a request costs beside the network: a trivial one behind the service, against a bare uvicorn application."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from math import prod
 
 from benchmarks import images, report
 from benchmarks.client import Target, multipart, raw
@@ -56,8 +58,9 @@ def soak(plan: Plan) -> Iterator[Section]:
 
 def _one_caller(servers: dict[str, Server], *, rounds: int, seconds: float) -> Section:
     speck, xray = images.speck(), images.xray()
-    bodies = {
+    bodies: dict[str, Callable[[int], Target]] = {
         "raw body": _body(speck, "raw body"),
+        "OIP": partial(raw, path="/v2/models/trivial/infer", body=_tensor(), kind="application/json"),
         "multipart": _body(speck, "multipart"),
         "raw X-ray": _body(xray, "raw body"),
     }
@@ -70,7 +73,7 @@ def _one_caller(servers: dict[str, Server], *, rounds: int, seconds: float) -> S
     loads = interleaved(with_control(sides, of=reference), rounds=rounds)
     p50 = {name: [load.p50 for load in each] for name, each in loads.items()}
     control = Ratio.of(p50[CONTROL], p50[reference])
-    reach = {"raw body": AtMost(3), "multipart": AtMost(8)}
+    reach = {"raw body": AtMost(3), "OIP": AtMost(3), "multipart": AtMost(8)}
     found = [
         Finding(
             f"p50 of {SERVICE} / bare uvicorn, one caller, {kind}",
@@ -82,8 +85,9 @@ def _one_caller(servers: dict[str, Server], *, rounds: int, seconds: float) -> S
     ]
     each = [(name, *_figures(loads[name])) for name in loads]
     about = (
-        f"A network of next to no arithmetic. {speck.about}. Raw X-ray: {xray.about}, which costs its decoding and "
-        f"resizing too. {rounds} rounds of {seconds:g} s. {_errors([load for e in loads.values() for load in e])}"
+        f"A network of next to no arithmetic. {speck.about}; OIP: a tensor of as many pixels, in the Open Inference "
+        f"Protocol's JSON. Raw X-ray: {xray.about}, which costs its decoding and resizing too. "
+        f"{rounds} rounds of {seconds:g} s. {_errors([load for e in loads.values() for load in e])}"
     )
     table = Table(("side", "p50 ms", "p99 ms", "requests a second"), each)
     return Section("Overhead", about, [report.findings(found), table])
@@ -93,6 +97,13 @@ def _body(upload: Upload, kind: str) -> Callable[[int], Target]:
     if kind == "raw body":
         return partial(raw, path="/predict", body=upload.data, kind=upload.kind)
     return partial(multipart, path="/predict", image=upload.data, field="image", kind=upload.kind)
+
+
+def _tensor() -> bytes:
+    """The trivial network's input, one image of zeros, as an inference request."""
+    shape = [1, *network("trivial").tensor(images.speck()).shape[1:]]
+    tensor = {"name": "image", "shape": shape, "datatype": "FP32", "data": [0.0] * prod(shape)}
+    return json.dumps({"inputs": [tensor]}).encode()
 
 
 def _measure(server: Server, target: Target, seconds: float) -> Load:
