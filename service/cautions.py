@@ -38,7 +38,7 @@ def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[Caution]:
     pixels = image.pixels
     if pixels.min() == pixels.max():
         yield Caution(code="constant_image", message=f"Every pixel of the image is {pixels.flat[0].item():g}.")
-    if image.channels == 3 and spec.input.channels == 1 and bool((pixels[:, :, :1] != pixels[:, :, 1:]).any()):
+    if spec.input.channels == 1 and any((pixels[:, :, 0] != pixels[:, :, c]).any() for c in range(1, image.channels)):
         yield Caution(code="colour_discarded", message="The image is in colour; this model sees its luma only.")
 
 
