@@ -3,9 +3,12 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.errors import QueueFull
 from service.pace import Release
@@ -74,6 +77,26 @@ async def test_closing_waits_until_it_has_ended() -> None:
         session.gate.set()
         await closing
         assert alone.done() or await alone
+
+
+@given(values=st.lists(st.integers(1, 99), min_size=1, max_size=30), lanes=st.integers(1, 3))
+def test_whoever_runs_it_each_is_answered_once_and_with_its_own(values: list[int], lanes: int) -> None:
+    async def scenario() -> list[float]:
+        with batching(lanes=lanes) as (session, batcher), ThreadPoolExecutor(4) as threads:
+            session.gate.set()
+
+            async def answer(value: int) -> float:
+                alone = partial(batcher.run_alone, item(value), ["y"], deadline=later())
+                ran = await asyncio.get_running_loop().run_in_executor(threads, alone)
+                ran = ran or await batcher.submit(item(value), ["y"], deadline=later())
+                return float(ran.outputs["y"].item())
+
+            answers = await asyncio.gather(*map(answer, values))
+            assert batcher.depth == 0
+            assert sorted(value for batch in session.batches for value in batch) == sorted(values)
+            return answers
+
+    assert asyncio.run(scenario()) == [2 * value for value in values]
 
 
 LARGE = {"height": 100, "width": 100}  # too much for the event loop to make ready by itself
