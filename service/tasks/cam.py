@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -81,25 +80,18 @@ def laid_over(found: ClassMap, spec: ModelSpec, *, size: tuple[int, int]) -> Arr
     """
     if spec.input.size is None:
         raise ValueError(f"{spec.name} has no maps")
-    rows, columns = (
-        _between(length, inside, found.origin, found.stride, count)
-        for length, inside, count in zip(size, spec.input.size, found.values.shape)
-    )
-    # Products of matrices would go to BLAS, whose threads wait, for 5 ms and more, for a processor that a network has.
-    wide = np.einsum("ij,xj->ix", found.values, columns)
-    laid: Array = np.einsum("yi,ix->yx", rows, wide)
-    return laid
-
-
-@lru_cache(maxsize=32)
-def _between(length: int, inside: int, origin: float, stride: float, count: int) -> Array:
-    """(length, count) float32: what each of a side's pixels has of each of the map's, which are `count` on that side.
-
-    inside: the side's length in the network's input.
-    """
-    in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
-    place = ((in_network - origin) / stride).clip(0, count - 1)
-    return (1 - np.abs(place[:, None] - np.arange(count))).clip(min=0).astype(np.float32)
+    values = found.values
+    for axis in (1, 0):  # along its few rows first; products of matrices would wake BLAS's threads beside the networks'
+        length, inside, count = size[axis], spec.input.size[axis], values.shape[axis]
+        in_network = (np.arange(length) + 0.5) * inside / length - 0.5  # px of the network's input
+        place = ((in_network - found.origin) / found.stride).clip(0, count - 1)
+        low = place.astype(int)
+        part = np.expand_dims((place - low).astype(np.float32), 1 - axis)
+        near, far = values.take(low, axis), values.take(np.minimum(low + 1, count - 1), axis)
+        far -= near
+        far *= part
+        values = near + far
+    return values
 
 
 def positive_part(values: Array) -> Array:
