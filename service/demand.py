@@ -117,6 +117,7 @@ class OnDemand:
             self._asked -= 1
 
     def at_hand(self) -> Batcher | None:
+        """As Queue.at_hand; it counts as used."""
         if self._batcher:
             self._budget.touch(self)
         return self._batcher

@@ -55,6 +55,17 @@ async def test_the_least_recently_used_makes_room(serving: Client, models: Path)
             assert f'striate_model_memory_bytes{{model="{name}",version="1.0"}} {nbytes}.0\n' in metrics
 
 
+async def test_an_image_that_runs_alone_in_its_own_thread_counts_as_use(serving: Client, models: Path) -> None:
+    large = form(grey(200, height=100, width=100))
+    async with serving(models=models, loaded_bytes=two(models), worker_threads=2) as http:
+        for name in ("first", "second", "first", "third"):
+            answer = await http.post("/predict", files=large, data={"model": name})
+            assert answer.json()["classes"][0]["label"] == "bright"
+        assert await loaded(http) == {"first", "third"}
+        metrics = (await http.get("/metrics")).text
+    assert 'striate_queue_depth{model="first"} 0.0' in metrics
+
+
 async def test_callers_of_more_models_than_find_room_are_all_answered(serving: Client, models: Path) -> None:
     sessions = Watched()
     async with serving(sessions, models=models, loaded_bytes=two(models)) as http:
