@@ -2,7 +2,8 @@
 
 Items come and are answered in the event loop. A lane's thread takes its next batch by itself, since a processor would
 idle while the event loop heard that a run has ended and sent another; a lock guards what the two share. Nothing polls
-and nothing waits for company: a launch is tried when an item comes and when a run ends.
+and nothing waits for company: a launch is tried when an item comes and when a run ends. Who is alone may run in a
+thread of its own (`run_alone`).
 """
 
 import asyncio
@@ -58,9 +59,6 @@ class Batcher:
     def depth(self) -> int:
         """Items that wait or run."""
         return self._pending + self._alone
-
-    def at_hand(self) -> "Batcher":
-        return self
 
     async def submit(
         self,

@@ -21,7 +21,7 @@ from service.errors import QueueFull, TooLargeForOnePass
 from service.items import Priority
 from service.metrics import Metrics
 from service.options import PredictOptions, SegmentOptions
-from service.ready import Ready, Result, Run, at_once, check_finite, from_tensor, make_ready, not_yet
+from service.ready import Ready, Result, Runner, at_once, check_finite, from_tensor, make_ready, not_yet
 from service.repository import Served
 from service.schemas import MeasuredClass, MeasuredObject
 from service.session import NetworkFailed
@@ -179,13 +179,13 @@ class Pipeline:
                 ready = at_once(data, model, watch, max_pixels=limit)
                 if ready is None:
                     alone = priority is Priority.INTERACTIVE and self._preparing == 1
-                    run = self._run(model, outputs, deadline) if alone else not_yet
+                    run = self._runner(model, outputs, deadline) if alone else not_yet
                     ready = await self._made_ready(data, model, watch, share, limit=limit, run=run)
         metrics.took(ready.image, ready.warnings, ready.deviates)
         return ready
 
     async def _made_ready(
-        self, data: bytes, model: Served, watch: Stopwatch, share: Share, *, limit: int, run: Run
+        self, data: bytes, model: Served, watch: Stopwatch, share: Share, *, limit: int, run: Runner
     ) -> Ready:
         """make_ready; a large image has its memory reckoned first, from its header."""
         allowed = min(limit, SMALL_PIXELS)
@@ -202,7 +202,7 @@ class Pipeline:
                 self._metrics.of(model.spec.name).failed_runs.inc()
                 raise
 
-    def _run(self, model: Served, outputs: Sequence[str], deadline: Deadline) -> Run:
+    def _runner(self, model: Served, outputs: Sequence[str], deadline: Deadline) -> Runner:
         """The network in the thread where the image is made ready, if that leaves a thread to others."""
         batcher = None
         if outputs and model.spec.input.size and self._settings.worker_threads > 1:

@@ -23,7 +23,7 @@ from service.schemas import Caution, InputInfo, Timings
 from service.timing import Stopwatch
 
 T = TypeVar("T")
-Run = Callable[[Array], Ran | None]
+Runner = Callable[[Array], Ran | None]
 _SMALL_BYTES, _SMALL_PIXELS = 4096, 64 * 64
 _name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
@@ -61,7 +61,7 @@ class Ready:
         return Result(value, self.model, self.input, self.warnings, timings)
 
 
-def make_ready(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int, run: Run) -> Ready:
+def make_ready(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int, run: Runner) -> Ready:
     """A file's bytes -> what the network takes; in one thread, since each change of thread costs as a small image does.
 
     run: the network for (1, C, H, W), if it is to run in this thread too. Raises ImageError, ValuesTooLarge, and what
@@ -75,7 +75,7 @@ def make_ready(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int,
 
 
 def not_yet(_: Array) -> None:
-    """A Run that leaves it to the batcher."""
+    """A Runner that leaves it to the batcher."""
 
 
 def at_once(data: bytes, model: Served, watch: Stopwatch, *, max_pixels: int) -> Ready | None:
