@@ -24,7 +24,7 @@ test-slow: .venv/test
 	$(BIN)/python -m pytest -m "slow and not gpu and not benchmark and not image and not browser"
 
 test-browser: .venv/test
-	$(BIN)/python -m pytest -m browser tests/web
+	$(BIN)/python -m pytest -m browser tests/service/http/workbench
 
 screenshots: .venv/test
 	$(BIN)/python -m docs.screenshots

@@ -18,7 +18,7 @@ from benchmarks import gpu_checks, gpu_engine, gpu_server, report
 from benchmarks.gpu_engine import GPU, PROCESSOR, Scale
 from benchmarks.report import Section
 from models.errors import StriateError
-from service.session import check_device
+from service.inference import check_device
 
 PARTS = ("checks", "engine", "server")
 

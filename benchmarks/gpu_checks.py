@@ -19,8 +19,8 @@ from benchmarks.networks import network as starter
 from benchmarks.report import Section, Table
 from models.errors import StriateError
 from models.image import Array
-from service.proof import verified
-from service.session import CPU, Gpu, open_session
+from service.inference import CPU, Gpu, open_session
+from service.repository.verifier import verified
 from training.export import TOLERANCE
 
 STARTERS = ("digits", "pneumonia", "nuclei")
@@ -112,7 +112,7 @@ def _plainly(session: Any, x: Array, chosen: Network) -> dict[str, Array]:
 
 def _no_gpu_is_refused() -> Check:
     """In a process that sees no GPU the promise of one must end the start."""
-    code = "from service.session import check_device\nif __name__ == '__main__': check_device('cuda')"
+    code = "from service.inference import check_device\nif __name__ == '__main__': check_device('cuda')"
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "check.py"  # a process that starts another anew must be a file
         script.write_text(code)

@@ -17,11 +17,11 @@ from benchmarks.networks import Network
 from benchmarks.report import Section, Table
 from benchmarks.rounds import CONTROL, AtLeast, Finding, Ratio, interleaved, with_control
 from models.image import Array
-from service.session import BUCKETS, CPU, CUDA, Gpu, Session, open_session
-from service.session.bound import BoundSession, Prepared
-from service.session.cuda import providers
-from service.session.memory import CudaMemory, HostMemory, Memory
-from service.session.ort import load
+from service.inference import BUCKETS, CPU, CUDA, Gpu, Session, open_session
+from service.inference.cuda import providers
+from service.inference.device_memory import CudaMemory, HostMemory, Memory
+from service.inference.io_binding import BoundSession, Prepared
+from service.inference.onnxruntime import load
 
 Engine = Literal["cuda", "cuda_graphs", "tensorrt"]
 WANTED = ("probabilities",)

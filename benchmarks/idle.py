@@ -14,9 +14,9 @@ from benchmarks.rates import CORES
 from benchmarks.report import Section, Table
 from benchmarks.rounds import CONTROL, AtMost, Finding, Ratio, interleaved, with_control
 from models.image import Array
-from service.batching import Batcher
-from service.deadline import Deadline
-from service.session import Session, open_session
+from service.inference import Session, open_session
+from service.scheduling.batcher import Batcher
+from service.scheduling.deadline import Deadline
 
 NETWORKS = ("resnet18",)
 OUTPUTS = ("probabilities",)

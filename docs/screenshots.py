@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.service.test_serve import ROOT, served
-from tests.web.browser import chromium, opened, take_sample
+from tests.service.http.workbench.browser import chromium, opened, take_sample
+from tests.service.test_main import ROOT, served
 
 TO = ROOT / "build/screenshots"
 README = ROOT / "docs/images"

@@ -13,17 +13,17 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import StriateError
-from service import supervisor
-from service.announce import lines
-from service.doors import connection
-from service.engine.parent import keep_engine
-from service.loading import gpu
-from service.logs import log
-from service.repository import Repository
-from service.routes import create_app
-from service.session import check_device
+from service import signals
+from service.engine.supervisor import keep_engine
+from service.http import connection
+from service.http.routes import create_app
+from service.inference import check_device
+from service.repository.loader import gpu
+from service.repository.startup_message import lines
+from service.repository.state import Repository
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
-from service.telemetry import ALONE
+from service.telemetry.export import ALONE
+from service.telemetry.log import log
 
 
 def _application() -> tuple[Settings, Starlette]:
@@ -55,9 +55,9 @@ def _announce(repository: Repository) -> None:
 
 
 logging.getLogger("uvicorn.access").propagate = False  # uvicorn would put a line together for each request
-values.ValueClass = values.MutexValue  # BentoML would have values kept in files: see service.shares
+values.ValueClass = values.MutexValue  # BentoML would have values kept in files: see service.telemetry.multiprocess
 connection.install()
-supervisor.install()
+signals.install()
 SETTINGS, APP = _application()
 
 
@@ -76,7 +76,8 @@ class Direct(bentoml.Service):  # type: ignore[misc]
 
     BentoML's would answer /readyz, /livez and 404 in other shapes than ours; starts a task and a timer a request, which
     it never cancels, so that every request's objects live for `traffic.timeout` (TimeoutMiddleware, 1.4.39); and traces
-    each request even where nothing is configured to receive the traces, which service.tracing does in its place.
+    each request even where nothing is configured to receive the traces, which
+    service.http.middleware.tracing does in its place.
     """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""What can go wrong with a request: a sentence and a code each. What HTTP makes of them: service.statuses."""
+"""What can go wrong with a request: a sentence and a code each. What HTTP makes of them: service.http.errors."""
 
 from collections.abc import Iterable, Sequence
 

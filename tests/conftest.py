@@ -11,9 +11,9 @@ import pytest
 from hypothesis import settings
 
 from models.package import Package
-from service.routes import create_app
+from service.http.routes import create_app
 from service.settings import Settings
-from service.telemetry import ALONE
+from service.telemetry.export import ALONE
 from tests import tiny
 
 Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -25,11 +25,11 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from monitoring.dashboards.__main__ import DASHBOARDS, FOLDER
 from monitoring.dashboards.panels import rendered
-from service.metrics import CONTENT_TYPE, Metrics, ModelFacts
-from service.vitals import Gpus, Process
+from service.telemetry.metrics import CONTENT_TYPE, Metrics, ModelFacts
+from service.telemetry.process_metrics import Gpus, Process
 from tests import tiny
 from tests.service.engine.test_processes import until
-from tests.service.test_vitals import Driver
+from tests.service.telemetry.test_process_metrics import Driver
 from tests.serving import free_port, process
 
 ROOT = Path(__file__).parents[1]

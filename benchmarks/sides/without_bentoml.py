@@ -5,8 +5,8 @@ import sys
 import uvicorn
 from starlette.applications import Starlette
 
-from service.engine.parent import keep_engine
-from service.routes import create_app
+from service.engine.supervisor import keep_engine
+from service.http.routes import create_app
 from service.settings import hand_down, load_settings
 
 

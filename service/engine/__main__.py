@@ -12,13 +12,13 @@ from pathlib import Path
 
 import uvloop
 
-from service import loading
 from service.engine.server import Reception
-from service.logs import log
-from service.metrics import Metrics
-from service.repository import Repository
+from service.repository import loader
+from service.repository.state import Repository
 from service.settings import Settings, load_settings
-from service.telemetry import ENGINE, telling
+from service.telemetry.export import ENGINE, telling
+from service.telemetry.log import log
+from service.telemetry.metrics import Metrics
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ async def _run(listener: socket.socket, folder: Path, settings: Settings) -> Non
         gc.collect()
         gc.freeze()  # a full collection would hold up every front end, and would walk through all that stays
 
-    keeper = loading.keeper(settings, publish=publish)
+    keeper = loader.keeper(settings, publish=publish)
     keeper.budget.on_change = reception.tell_loaded
     async with telling(settings, metrics, process=ENGINE, folder=folder), asyncio.TaskGroup() as tasks:
         tasks.create_task(keeper.run())

@@ -7,16 +7,16 @@ from pathlib import Path
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
-from service.deadline import Deadline
-from service.engine.link import Answer, Link, connect, engine_ended
-from service.engine.memory import Shape, placed
-from service.engine.wire import Ask, Catalogue, Outcome, Sound, bits, names
+from service.engine.channel import Answer, Link, connect, engine_ended
+from service.engine.messages import Ask, Catalogue, Outcome, Sound, bits, names
+from service.engine.shared_memory import Shape, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.items import Priority, Ran
-from service.pace import Release
-from service.repository import Canary, Refused, Repository, Served, Spare
-from service.session import NetworkFailed
-from service.statistics import Statistics
+from service.inference import NetworkFailed
+from service.repository.state import Canary, Refused, Repository, Served, Spare
+from service.scheduling.cost_model import Release
+from service.scheduling.deadline import Deadline
+from service.scheduling.work_item import Priority, Ran
+from service.telemetry.model_statistics import Statistics
 
 Joined = Callable[[Repository], Awaitable[None]]
 

@@ -11,15 +11,15 @@ from typing import cast
 import numpy as np
 
 from models.image import Array
-from service.deadline import Deadline
-from service.engine.memory import Memory, copied, placed
-from service.engine.wire import HELLO, LENGTH, Ask, Catalogue, Known, Outcome, Reply, Sound, Unfit, asks, names
+from service.engine.messages import HELLO, LENGTH, Ask, Catalogue, Known, Outcome, Reply, Sound, Unfit, asks, names
+from service.engine.shared_memory import Memory, copied, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.items import Priority, Ran
-from service.logs import log
-from service.observe import Exchange, log_bug
-from service.repository import Repository, Served
-from service.session import NetworkFailed
+from service.http.middleware.access_log import Exchange, log_bug
+from service.inference import NetworkFailed
+from service.repository.state import Repository, Served
+from service.scheduling.deadline import Deadline
+from service.scheduling.work_item import Priority, Ran
+from service.telemetry.log import log
 
 _HELLO_S = 10.0
 _NEWS = Reply(0, Outcome.NEWS)

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from models.errors import StriateError
-from service.manage import auditing, importing, keymaking, listing, promote, rollback, verify
+from service.manage import create_key, import_network, list_models, promote, rollback, verify_audit_log, verify_package
 from service.settings import load_settings
 
 COMMANDS = {
-    "list": listing, "verify": verify, "import": importing, "promote": promote, "rollback": rollback,
-    "audit": auditing, "key": keymaking,
+    "list": list_models, "verify": verify_package, "import": import_network, "promote": promote, "rollback": rollback,
+    "audit": verify_audit_log, "key": create_key,
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from models.errors import PackageError
 from models.image import Array
 from models.preprocess import AnyStep, prepare
-from service.session import NetworkFailed, open_session
+from service.inference import NetworkFailed, open_session
 
 Steps = Sequence[dict[str, Any]]
 _FLOAT: dict[str, Any] = {"id": "ensure_dtype"}

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from models.errors import PackageError
-from service import folders, plans
 from service.errors import CannotServe
-from service.manage.listing import marks
-from service.plans import Canary, Plan
-from service.proof import read
+from service.manage.list_models import marks
+from service.repository import rollouts, scan
+from service.repository.rollouts import Canary, Plan
+from service.repository.verifier import read
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -37,15 +37,15 @@ def run(given: argparse.Namespace, root: Path) -> int:
     def edit(plan: Plan) -> Plan:
         serves = serving(root, name, plan)
         if not beside:
-            return plans.promoted(plan, None if version == "newest" else version, serving=serves)
+            return rollouts.promoted(plan, None if version == "newest" else version, serving=serves)
         if version == serves and not given.end:
             raise CannotServe(name, version, "it answers already; pin another version first")
-        others = plans.without(plan, version)
+        others = rollouts.without(plan, version)
         if given.canary is not None:
             return others.model_copy(update={"canary": Canary(version=version, percent=given.canary)})
         return others.model_copy(update={"shadow": version}) if given.shadow else others
 
-    plan = plans.change(root, name, edit).of(name)
+    plan = rollouts.change(root, name, edit).of(name)
     said = (
         "the newest serves" if version == "newest" else ", ".join(marks(plan, version)) or "neither canary nor shadow"
     )
@@ -61,7 +61,7 @@ def serving(root: Path, name: str, plan: Plan) -> str | None:
 def whole(root: Path, name: str) -> list[str]:
     """The versions of a model whose digests are right, newest first."""
     found = []
-    for folder in folders.newest_first(folder for folder in folders.found(root) if folder.parent.name == name):
+    for folder in scan.newest_first(folder for folder in scan.found(root) if folder.parent.name == name):
         try:
             found.append(read(folder).spec.version)
         except PackageError:

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from service import plans
 from service.manage.promote import serving, whole
+from service.repository import rollouts
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +15,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, root: Path) -> int:
     """Raises CannotServe where there is no earlier version."""
     name, known = given.model, whole(root, given.model)
-    changed = plans.change(
-        root, name, lambda plan: plans.rolled_back(name, plan, serving=serving(root, name, plan), known=known)
+    changed = rollouts.change(
+        root, name, lambda plan: rollouts.rolled_back(name, plan, serving=serving(root, name, plan), known=known)
     )
     sys.stdout.write(f"{name} {changed.of(name).pinned} serves from now on\n")
     return 0

@@ -9,11 +9,11 @@ import numpy as np
 from models.image import Array
 from models.maps import TapSpec
 from models.spec import ModelSpec
+from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
 from service.encode.png import png, png_indexed
 from service.errors import UnknownLayer
-from service.options import ActivationOptions, FilterOptions
 from service.tasks.picture import Picture
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels

@@ -8,11 +8,11 @@ import numpy as np
 from models.image import Array, Image
 from models.maps import CamSpec
 from models.spec import ModelSpec
+from service.api.options import CamOptions
 from service.encode.colour import blend, colormap, displayable, levels, palette
 from service.encode.npy import npy
 from service.encode.png import png, png_indexed
 from service.errors import NoMap, NoPicture, UnknownLabel, UnknownMethod
-from service.options import CamOptions
 from service.tasks.picture import Picture
 
 OCCLUSION = "occlusion"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.image import Array
 from models.spec import ModelSpec
-from service.schemas import ClassProbability, NodeProbability
+from service.api.answers import ClassProbability, NodeProbability
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from models.image import Array
-from service.schemas import Box, MeasuredClass, MeasuredObject, Point
+from service.api.answers import Box, MeasuredClass, MeasuredObject, Point
 from service.tasks.segmentation import Mask, layers, own_pixels
 
 

@@ -11,11 +11,11 @@ from models.image import Array, Image
 from models.objects import separate
 from models.preprocess import resize
 from models.spec import ModelSpec
+from service.api.options import SegmentOptions
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
 from service.encode.png import png, png_binary, png_indexed
 from service.errors import TooManyObjects
-from service.options import SegmentOptions
 from service.tasks.picture import Picture
 
 BACKGROUND = "background"  # a class of this label holds no objects, and its pixels are 0 in format=labels

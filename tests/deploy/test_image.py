@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from service.doors.keys import new_key
+from service.security.api_keys import new_key
 from tests.deploy.container import HARDENED, IMAGE, Container, docker, running, until
-from tests.service.files import form
+from tests.service.image_files import form
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 STARTER = Path(__file__).parents[2] / "models/starter"

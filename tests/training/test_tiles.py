@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
-from service.tiling import Grid, plan
+from service.pipeline.tiling import Grid, plan
 from training.geometry import Geometry, of_segmenter
 
 SAME: dict[str, Any] = {"depth": 2, "base_width": 2}

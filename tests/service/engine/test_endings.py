@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from service import loading
-from service.deadline import Deadline
-from service.engine import link
+from service.engine import channel
 from service.engine.client import follow
-from service.engine.memory import Slots
+from service.engine.messages import Ask, Outcome
 from service.engine.server import Reception, greeting
-from service.engine.wire import Ask, Outcome
+from service.engine.shared_memory import Slots
 from service.errors import NotReady, QueueFull
-from service.repository import Repository
-from service.session import NetworkFailed
+from service.inference import NetworkFailed
+from service.repository import loader
+from service.repository.state import Repository
+from service.scheduling.deadline import Deadline
 from service.settings import Settings
-from tests.service.engine.joined import (
+from tests.service.engine.in_process_engine import (
     asked,
     asking,
     engine,
@@ -30,7 +30,7 @@ from tests.service.engine.joined import (
     take_in,
     until,
 )
-from tests.service.gate import Gate
+from tests.service.gated_sessions import Gate
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,7 @@ async def test_a_front_end_whose_memory_is_full_takes_no_more(root: Path, gate: 
 
 
 async def test_much_memory_goes_back_to_the_system(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "KEPT", mmap.PAGESIZE)
+    monkeypatch.setattr(channel, "KEPT", mmap.PAGESIZE)
     async with engine(root) as (path, _), front_end(path) as there:
         memory = remote(there)._link._memory
         await asked(there.served["blobs"].batcher, picture(255.0, 1, 64, 64))
@@ -152,7 +152,7 @@ async def test_the_next_engine_is_joined_when_one_ends(root: Path) -> None:
         (await take_in(listener, b"\x08")).close()  # it ends while it says what it serves
         reception = Reception()
         settings = Settings(models=root, device="cpu", session_threads=1)
-        keeper = loading.keeper(settings, publish=reception.publish)
+        keeper = loader.keeper(settings, publish=reception.publish)
         loaded = await keeper.refresh()
         connection = await take_in(listener, greeting(loaded))
         await until(lambda: len(repositories) == 1)

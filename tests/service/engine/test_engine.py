@@ -7,12 +7,12 @@ import httpx
 import numpy as np
 import pytest
 
-from service.deadline import Deadline
 from service.errors import DeadlinePassed, QueueFull
-from service.items import Priority
+from service.scheduling.deadline import Deadline
+from service.scheduling.work_item import Priority
 from tests import tiny
 from tests.conftest import Client
-from tests.service.engine.joined import (
+from tests.service.engine.in_process_engine import (
     asked,
     asking,
     engine,
@@ -21,8 +21,8 @@ from tests.service.engine.joined import (
     remote,
     until,
 )
-from tests.service.files import form, grey
-from tests.service.gate import Gate
+from tests.service.gated_sessions import Gate
+from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio
 EVERY = {"brightness": ("probabilities", "cam"), "blobs": ("probabilities",), "tissue": ("probabilities",)}

@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.files import form, grey
-from tests.service.test_serve import served
+from tests.service.image_files import form, grey
+from tests.service.test_main import served
 
 pytestmark = pytest.mark.slow
 

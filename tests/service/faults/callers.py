@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.service.files import form, grey
+from tests.service.image_files import form, grey
 
 LABELS = {10: "dark", 240: "bright"}  # what tiny.brightness calls them
 

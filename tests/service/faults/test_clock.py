@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.audit import verify
-from service.doors.keys import new_key
-from tests.service.files import form, grey
-from tests.service.test_load import metric
-from tests.service.test_serve import served
+from service.security.api_keys import new_key
+from service.security.audit_log import verify
+from tests.service.faults.test_load import metric
+from tests.service.image_files import form, grey
+from tests.service.test_main import served
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not LIBRARIES, reason="libfaketime (Debian: faketime) is not here")]

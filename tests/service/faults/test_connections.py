@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.service.engine.test_processes import children, until
-from tests.service.files import form, grey
+from tests.service.image_files import form, grey
 from tests.service.repository.versions import version
-from tests.service.test_serve import served
+from tests.service.test_main import served
 
 pytestmark = pytest.mark.slow
 IDLE, FILES, FLOOD = 1000, 128, 400

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.audit import verify
+from service.security.audit_log import verify
 from tests import tiny
-from tests.service.files import form, grey
-from tests.service.test_serve import ROOT, environment, served
+from tests.service.image_files import form, grey
+from tests.service.test_main import ROOT, environment, served
 
 MOUNT = "mount -t tmpfs -o size=512k striate {models} && mount -t tmpfs -o size=64k striate {audit}"
 

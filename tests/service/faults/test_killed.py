@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.engine.test_processes import children, engines, stopped, until
 from tests.service.faults.callers import callers
-from tests.service.test_serve import served
+from tests.service.test_main import served
 
 pytestmark = pytest.mark.slow
 CALLERS = 8

@@ -10,16 +10,16 @@ import httpx
 import psutil
 import pytest
 
-from service.allowance import SMALL_PIXELS, Allowance, memory_bytes, needed_bytes
 from service.errors import ImageTooLarge, MemoryFull
+from service.pipeline.memory_budget import SMALL_PIXELS, Allowance, memory_bytes, needed_bytes
 from tests import tiny
 from tests.conftest import Client
-from tests.service.doors.live import live, received, statuses
 from tests.service.engine.test_processes import children, until
 from tests.service.faults.callers import callers
-from tests.service.files import form, grey, png_claiming
-from tests.service.test_load import metric
-from tests.service.test_serve import served
+from tests.service.faults.test_load import metric
+from tests.service.http.live_server import live, received, statuses
+from tests.service.image_files import form, grey, png_claiming
+from tests.service.test_main import served
 
 SIDE = 7000  # 49 megapixels, within STRIATE_MAX_PIXELS
 MIB = 2**20

@@ -15,8 +15,8 @@ from onnx.external_data_helper import set_external_data
 
 from models.errors import PackageError
 from models.package import Package, read
-from service.proof import prove
-from service.session import NetworkFailed, Session, open_session
+from service.inference import NetworkFailed, Session, open_session
+from service.repository.verifier import prove
 from tests import tiny
 from tests.conftest import Client
 from tests.service.repository.versions import switched, version

@@ -16,8 +16,8 @@ from service.manage.geometry import Geometry, NotLocal, of_segmenter
 from tests import tiny
 from tests.conftest import Client
 from tests.data import real_data
-from tests.service.files import form as multipart
-from tests.service.files import tiff
+from tests.service.image_files import form as multipart
+from tests.service.image_files import tiff
 from tests.service.manage import foreign
 
 ROOT = Path(__file__).parents[3]

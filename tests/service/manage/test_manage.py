@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service import plans
 from service.errors import BadPlans
 from service.manage.__main__ import main
+from service.repository import rollouts
 from tests import tiny
 from tests.conftest import Client
 from tests.service.repository.versions import ask, states, switched, until, version
@@ -45,7 +45,7 @@ def test_a_version_is_a_canary_or_a_shadow_until_that_ends(models: Path, capsys:
     ):
         assert main(["promote", "brightness", "2.0", *options]) == 0
         assert capsys.readouterr().out == f"brightness 2.0: {said}\n"
-    assert plans.read(models).of("brightness") == plans.Plan()
+    assert rollouts.read(models).of("brightness") == rollouts.Plan()
 
 
 def test_verify_proves_and_says_what_fails(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,23 +92,23 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     assert main(arguments) == 1
     assert reason in capsys.readouterr().err
-    assert plans.read(models).revision == 0
+    assert rollouts.read(models).revision == 0
 
 
 def test_a_plan_with_an_unknown_field_is_no_plan(models: Path) -> None:
-    (models / plans.FILE).write_text('{"models": {"brightness": {"pined": "1.0"}}}')
+    (models / rollouts.FILE).write_text('{"models": {"brightness": {"pined": "1.0"}}}')
     with pytest.raises(BadPlans, match=r"models\.brightness\.pined"):
-        plans.read(models)
+        rollouts.read(models)
 
 
 def test_changes_at_the_same_time_are_all_kept(models: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     def say(n: int) -> None:
-        plans.change(models, f"model-{n}", lambda plan: plan.model_copy(update={"unloaded": True}))
+        rollouts.change(models, f"model-{n}", lambda plan: plan.model_copy(update={"unloaded": True}))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(say, range(24)))
-    kept = plans.read(models)
+    kept = rollouts.read(models)
     assert kept.revision == len(kept.models) == 24
-    assert [each.name for each in models.glob(".striate*")] == [plans.FILE]
+    assert [each.name for each in models.glob(".striate*")] == [rollouts.FILE]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import package
+from service.inference import open_session
 from service.manage.__main__ import main
-from service.session import open_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import loading
 from service.engine.server import Reception
 from service.manage.__main__ import main
+from service.repository import loader
 from service.settings import Settings
 from tests.conftest import Client
-from tests.service.engine.joined import listening
-from tests.service.gate import Gate
+from tests.service.engine.in_process_engine import listening
+from tests.service.gated_sessions import Gate
 from tests.service.repository.versions import LABELS, Watched, ask, call, everyone, states, switched, until, version
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator
     settings = Settings(models=models, device="cpu", session_threads=1)
     async with listening() as (path, listener):
         reception = Reception()
-        keeper = loading.keeper(settings, opener, publish=reception.publish)
+        keeper = loader.keeper(settings, opener, publish=reception.publish)
         keeper.budget.on_change = reception.tell_loaded
         tasks = [asyncio.create_task(keeper.run()), asyncio.create_task(reception.serve(listener))]
         async with AsyncExitStack() as stack:

@@ -9,8 +9,8 @@ from statistics import median
 import httpx
 import pytest
 
-from tests.service.files import form
-from tests.service.test_serve import ROOT, served
+from tests.service.image_files import form
+from tests.service.test_main import ROOT, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 STARTER = ROOT / "models/starter/pneumonia/1.0.0"

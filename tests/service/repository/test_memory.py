@@ -11,8 +11,8 @@ import pytest
 from onnx import helper
 
 from models.package import Package
-from service import loading
-from service.repository import Repository
+from service.repository import loader
+from service.repository.state import Repository
 from service.settings import Settings
 from tests import tiny
 from tests.service.repository.versions import INPUT, Watched
@@ -55,7 +55,7 @@ async def test_memory_after_20_swaps_is_what_it_was_after_the_first(tmp_path: Pa
     async def publish(_: Repository) -> None: ...
 
     settings = Settings(models=tmp_path / "models", device="cpu", session_threads=1)
-    keeper = loading.keeper(settings, sessions, publish=publish)
+    keeper = loader.keeper(settings, sessions, publish=publish)
     packages = [heavy(tmp_path / "made", f"1.{n}") for n in range(FIRST + SWAPS)]
     (tmp_path / "models/heavy").mkdir(parents=True)
     for n, package in enumerate(packages):

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from tests.service.engine.test_processes import until
-from tests.service.files import form, grey
+from tests.service.image_files import form, grey
 from tests.service.repository.versions import LABELS, version
-from tests.service.test_serve import served
+from tests.service.test_main import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CALLERS, SWAPS = 16, 20

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from models.package import Package
-from service.session import Session, open_session
+from service.inference import Session, open_session
 from tests import tiny
-from tests.service.files import form, grey
+from tests.service.image_files import form, grey
 
 GAINS = {"1.0": 1 / 255, "2.0": 1 / 510, "3.0": 1 / 127.5}
 # tiny.brightness calls an image bright where its mean times the version's gain is above a half.

@@ -7,7 +7,7 @@ from models.maps import CamSpec
 from service.errors import NoMap, UnknownLabel, UnknownMethod
 from service.tasks import cam
 from service.tasks.cam import ClassMap, place_of, positive_part
-from tests.service.test_tiling import spec_of
+from tests.service.pipeline.test_tiling import spec_of
 
 SPEC = spec_of(
     task="classification", stride=1, input={"channels": 1, "size": (8, 8), "steps": []},

@@ -6,8 +6,8 @@ import pytest
 
 from tests import tiny
 from tests.conftest import Client
-from tests.service.files import form, grey
-from tests.service.test_routes import brightness_of
+from tests.service.http.test_routes import brightness_of
+from tests.service.image_files import form, grey
 
 CLASSES = [{"label": "dark", "parent": "extreme"}, {"label": "bright", "parent": "extreme"}, {"label": "neither"}]
 NODES = [{"label": "extreme", "name": "Extreme", "parent": "any"}, {"label": "any"}]

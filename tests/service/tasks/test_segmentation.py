@@ -8,11 +8,11 @@ import pytest
 
 from models.image import Array, Image
 from models.spec import ModelSpec
+from service.api.options import SegmentOptions
 from service.encode.colour import rgb
-from service.options import SegmentOptions
 from service.tasks.measurement import measure
 from service.tasks.segmentation import FORMATS, class_map, class_values, edges, interpret
-from tests.service.test_tiling import spec_of
+from tests.service.pipeline.test_tiling import spec_of
 
 
 def spec(*labels: str, activation: str = "sigmoid", thresholds: tuple[float, ...] = ()) -> ModelSpec:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from models.image import Array
 from tests.data import real_data
-from tests.training.audit.made import files, folders, found, get, jpeg, pairs, put, texture
+from tests.training.audit.audit_images import files, folders, found, get, jpeg, pairs, put, texture
 from training.audit.check import copies, divided, passed, too_large
 from training.audit.finding import ALLOWABLE, NEVER, Refused
 from training.config import read_recipe

@@ -1,0 +1,179 @@
+"""A pipeline's result -> HTTP: JSON in the wire format, or bytes whose facts stand in X-Striate-* headers."""
+
+import json
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from models.errors import StriateError
+from models.maps import TapSpec
+from models.package import Package
+from service.api.answers import Failure, Measurements, ModelRef, Prediction
+from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
+from service.http.errors import STATUS
+from service.pipeline.explain import Mapped
+from service.pipeline.pipeline import Measured, Segmented
+from service.pipeline.prepare import Result
+from service.repository.state import Refused, Served
+from service.tasks.cam import methods_of
+from service.tasks.classification import Classified
+from service.tasks.picture import Picture
+
+PREFIX = "X-Striate-"
+
+
+def json_response(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def prediction(result: Result[Classified], *, request_id: str) -> Prediction:
+    return Prediction(
+        model=reference(result.model.package),
+        request_id=request_id,
+        input=result.input,
+        warnings=result.warnings,
+        timings_ms=result.timings,
+        classes=result.value.classes,
+        nodes=result.value.nodes,
+    )
+
+
+def measurements(result: Result[Measured], *, request_id: str) -> Response:
+    """The objects are written as they are: measure made them, and there may be tens of thousands."""
+    about = Measurements(
+        model=reference(result.model.package),
+        request_id=request_id,
+        input=result.input,
+        warnings=result.warnings,
+        timings_ms=result.timings,
+        pixel_size_um=result.value.pixel_size_um,
+        count=len(result.value.objects),
+        classes=result.value.classes,
+        objects=(),
+    )
+    body = orjson.dumps(about.model_dump(mode="json") | {"objects": result.value.objects})
+    return Response(body, media_type="application/json")
+
+
+def failure(error: StriateError) -> Failure:
+    return Failure(error=str(error), code=error.code, status=STATUS[type(error)])
+
+
+def cam_picture(result: Result[Mapped]) -> Response:
+    found = result.value
+    facts = {"Label": found.label, "Probability": f"{found.probability:.6g}", "Method": found.method}
+    return _picture(result, found.picture, facts)
+
+
+def layer_picture(result: Result[Picture]) -> Response:
+    return _picture(result, result.value, {})
+
+
+def mask_picture(result: Result[Segmented]) -> Response:
+    return _picture(result, result.value.picture, {"Count": str(result.value.count)})
+
+
+def reference(package: Package) -> ModelRef:
+    return ModelRef(name=package.spec.name, version=package.spec.version, sha256=package.sha256)
+
+
+def filter_picture(package: Package, picture: Picture) -> Response:
+    return _with_facts(package, picture, {})
+
+
+def packaged(name: str, content: bytes) -> Response:
+    """A file of a package; what is neither picture nor text is bytes."""
+    kinds = {".png": "image/png", ".md": "text/markdown; charset=utf-8"}
+    return Response(content, media_type=kinds.get(PurePath(name).suffix, "application/octet-stream"))
+
+
+def _picture(result: Result[Any], picture: Picture, facts: dict[str, str]) -> Response:
+    about = {
+        "Input": result.input.model_dump_json(),
+        "Warnings": json.dumps([warning.model_dump() for warning in result.warnings]),
+        "Timings-Ms": result.timings.model_dump_json(),
+    }
+    return _with_facts(result.model.package, picture, about | facts)
+
+
+def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Response:
+    every = {
+        "Model": package.spec.name,
+        "Model-Version": package.spec.version,
+        "Model-Sha256": package.sha256,
+        **picture.facts,
+        **facts,
+    }
+    headers = {PREFIX + name: header_value(value) for name, value in every.items()}
+    return Response(picture.body, headers=headers, media_type=picture.media_type)
+
+
+def header_value(text: str) -> str:
+    """Text -> visible ASCII: anything else, and "%", is percent-encoded as in a URL."""
+    return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+def model_info(model: Served) -> ModelInfo:
+    """What /models tells of a model that serves."""
+    spec = model.spec
+    return ModelInfo(
+        name=spec.name,
+        version=spec.version,
+        status="ready",
+        sha256=model.package.sha256,
+        task=spec.task,
+        description=spec.description,
+        architecture=spec.architecture,
+        license=spec.license,
+        provider=model.provider,
+        classes=tuple(ClassFacts.model_validate(known.model_dump()) for known in spec.classes),
+        nodes=tuple(NodeFacts.model_validate(node.model_dump()) for node in spec.nodes),
+        input=_input_facts(model),
+        activation=spec.activation,
+        cam=spec.cam.method if spec.cam else None,
+        cam_methods=methods_of(spec) if spec.task == "classification" else (),
+        layers=tuple(map(_layer_facts, spec.taps)),
+        has_filters=spec.filters is not None,
+        separates_objects=spec.objects is not None,
+        classes_overlap=spec.classes_overlap,
+        flips=spec.flips,
+        figures=tuple(FigureFacts.model_validate(figure.model_dump()) for figure in spec.evaluation),
+        trained_on=spec.provenance.data if spec.provenance else None,
+        data_sha256=spec.provenance.data_sha256 if spec.provenance else None,
+        files=model.package.readable,
+    )
+
+
+def _layer_facts(tap: TapSpec) -> LayerFacts:
+    channels, height, width = tap.size
+    return LayerFacts(
+        name=tap.layer,
+        channels=channels,
+        height=height,
+        width=width,
+        receptive_field_px=tap.receptive_field,
+        origin_px=tap.origin,
+        stride_px=tap.stride,
+    )
+
+
+def refused_info(refused: Refused) -> ModelInfo:
+    return ModelInfo(name=refused.name, version=refused.version, status="refused", reason=refused.reason)
+
+
+def _input_facts(model: Served) -> InputFacts:
+    spec = model.spec
+    height, width = spec.input.size or (None, None)
+    return InputFacts(
+        kind=spec.input.kind,
+        channels=spec.input.channels,
+        letters=spec.input.letters,
+        height=height,
+        width=width,
+        smallest_image_px=spec.input.smallest_image,
+        pixel_size_um=spec.pixel_size_um,
+    )

@@ -1,0 +1,80 @@
+"""Networks on an NVIDIA GPU: which provider runs them, with which options, and when that is refused."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnxruntime
+
+from models.spec import Precision
+from service.inference.device_memory import CudaMemory
+from service.inference.io_binding import BoundSession
+from service.inference.onnxruntime import CPU, CUDA, NoSuchDevice, load
+
+TENSORRT = "TensorrtExecutionProvider"
+
+_NO_CUDA = f"STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here: it would run on {CPU}. "
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """How networks run on the GPU.
+
+    engine: "cuda_graphs" records each batch size's kernels once and replays them, which saves a small network the time
+    to launch them; "tensorrt" compiles the network, for minutes, into `cache`. memory_bytes: of the GPU, that a network
+    may take for its weights and activations; 0 is no limit.
+    """
+
+    engine: Literal["cuda", "cuda_graphs", "tensorrt"] = "cuda"
+    memory_bytes: int = 0
+    cache: Path | None = None
+
+
+def open_cuda(network: Path | bytes, *, buckets: tuple[int, ...], gpu: Gpu, precision: Precision) -> BoundSession:
+    """Raises NoSuchDevice where it would not run as was promised, NetworkFailed where it cannot."""
+    if CUDA not in onnxruntime.get_available_providers():
+        raise NoSuchDevice(
+            _NO_CUDA + "The installed onnxruntime has no CUDA provider: install the extra 'gpu' instead."
+        )
+    onnxruntime.preload_dlls(directory="")  # the nvidia-* wheels' libraries, which the loader does not look for
+    wanted = providers(gpu, precision)
+    session = load(network, threads=1, providers=[*wanted, CPU])
+    # get_available_providers() names CUDA even where it cannot work; only the session tells (onnxruntime 23372).
+    found = session.get_providers()
+    if CUDA not in found:
+        raise NoSuchDevice(
+            _NO_CUDA + "Is there an NVIDIA GPU with its driver, and are the CUDA and cuDNN libraries installed "
+            "(the extra 'gpu')?"
+        )
+    if found[0] != wanted[0][0]:
+        raise NoSuchDevice(
+            f"STRIATE_GPU_ENGINE={gpu.engine}, but ONNX Runtime would run on {found[0]}: are TensorRT's libraries "
+            "installed, and does the loader find them?"
+        )
+    return BoundSession(session, memory=CudaMemory(), buckets=buckets, graphs=gpu.engine == "cuda_graphs")
+
+
+def providers(gpu: Gpu, precision: Precision) -> list[tuple[str, dict[str, str]]]:
+    """What ONNX Runtime is asked for, first choice first."""
+    half, graphs = precision == "half", gpu.engine == "cuda_graphs"
+    cuda = {
+        "cudnn_conv_algo_search": "HEURISTIC",  # EXHAUSTIVE searches 0.3 to 1.3 s at every new shape, in a request
+        "arena_extend_strategy": "kSameAsRequested",  # shapes vary; doubling would keep twice the largest
+        "prefer_nhwc": "1" if half else "0",  # the layout of the tensor cores; float32 has none to use
+        "use_tf32": "1"
+        if half
+        else "0",  # 0 forbids all tensor cores; with TF32 a float32 package misses its tolerance
+        "enable_cuda_graph": "1" if graphs else "0",
+    }
+    if gpu.memory_bytes:
+        cuda["gpu_mem_limit"] = str(gpu.memory_bytes)
+    if gpu.engine != "tensorrt":
+        return [(CUDA, cuda)]
+    tensorrt = {
+        "trt_fp16_enable": "1" if half else "0",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(gpu.cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(gpu.cache),
+    }
+    return [(TENSORRT, tensorrt), (CUDA, cuda)]

@@ -1,0 +1,180 @@
+"""What runs: the settings, the models that serve, and the pipeline; started and stopped as one."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from models.package import Package
+from service.engine.channel import engine_ended
+from service.engine.client import follow
+from service.errors import NotReady, listed
+from service.inference import Session
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.shadow import Shadows
+from service.pipeline.warmup import rehearse
+from service.repository import loader
+from service.repository.reconciler import Keeper
+from service.repository.state import Repository, Served, drain
+from service.security.audit_log import Trail
+from service.settings import Settings
+from service.telemetry.log import log
+from service.telemetry.metrics import Metrics, ModelFacts
+from service.telemetry.tallies import Counts, Tallies
+
+OnReady = Callable[[Repository], None]
+
+
+class Runtime:
+    """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
+
+    def __init__(self, settings: Settings, *, on_ready: OnReady, trail: Trail | None = None) -> None:
+        """trail: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
+        self.settings = settings
+        self._trail = trail
+        self.metrics = Metrics()
+        self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
+        self.tallies = Tallies(self._counts)
+        self._shadows = Shadows(settings, self._shadow_of)
+        self.pipeline = Pipeline(settings, self.metrics, saw=self._shadows.saw)
+        self._repository: Repository | None = None
+        self._why_not = "The models are still being loaded."
+        self._on_ready: OnReady | None = on_ready
+        self._changed = asyncio.Event()
+        self._keeper: Keeper | None = None
+        self._draining: dict[asyncio.Task[None], Repository] = {}
+
+    @property
+    def repository(self) -> Repository:
+        """Raises NotReady until the packages have been verified and warmed."""
+        if self._repository is None:
+            raise NotReady(self._why_not)
+        return self._repository
+
+    async def told(self) -> Repository:
+        """The repository with what all front ends together have counted. Raises NotReady."""
+        counts = await run_in_threadpool(self.tallies.together)
+        return self.repository.with_statistics(counts)
+
+    def check_ready(self) -> None:
+        """Raises NotReady, which says why, unless every wanted model serves."""
+        missing = self.repository.missing()
+        if missing:
+            raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
+        if not self.repository.served:
+            raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
+        if self._trail and not self._trail.is_written():
+            raise NotReady("The audit log cannot be written, so answers are withheld.")
+
+    async def run(self, opener: Callable[[Package], Session] | None = None) -> None:
+        """Loads the models while /livez already answers, and follows every change until it is cancelled.
+
+        A front end of an engine process learns what that serves.
+        """
+        settings = self.settings
+        log.configure(settings.log_level)
+        if not settings.engine_socket:
+            self._keeper = loader.keeper(settings, opener, publish=self._serve)
+            await self._keeper.run()
+        following = asyncio.create_task(
+            follow(
+                Path(settings.engine_socket),
+                length=settings.queue_length,
+                wanted=settings.wanted,
+                joined=self._join,
+                lost=self._lose,
+            )
+        )
+        following.add_done_callback(_end)
+        await following
+
+    async def settled(self, revision: int) -> Repository:
+        """The first state that follows plans of this revision, or of a later one. Raises NotReady."""
+        if self._keeper:
+            self._keeper.look()
+        while self.repository.plans.revision < revision:
+            await self._changed.wait()
+        return self.repository
+
+    def close(self) -> None:
+        self.pipeline.close()
+        self._shadows.close()
+        for draining, former in self._draining.items():
+            draining.cancel()
+            former.close()
+        if self._keeper is not None:
+            self._keeper.close()
+        elif self._repository is not None:
+            self._repository.close()
+
+    async def _join(self, now: Repository) -> None:
+        """What an engine serves, over a connection of its own; the former one ends with its last request."""
+        former = self._repository
+        await self._serve(now)
+        if former is not None:
+            draining = asyncio.create_task(drain(former, now))
+            self._draining[draining] = former
+            draining.add_done_callback(self._draining.pop)
+
+    async def _serve(self, now: Repository) -> None:
+        former = self._repository or Repository()
+        known = {model.package.sha256 for model in former.every()}
+        new = [model for model in now.every() if model.package.sha256 not in known]
+        await rehearse(new, self.settings)
+        self._repository = now
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if self._on_ready is not None:  # the first time only
+            self._on_ready(now)
+            self._on_ready = None
+
+    def _shadow_of(self, model: Served) -> Served | None:
+        """The version that is to see what this one has answered."""
+        now = self._repository
+        return now.shadows.get(model.spec.name) if now and now.served.get(model.spec.name) is model else None
+
+    def _lose(self) -> None:
+        """The engine process ended."""
+        self._repository, self._why_not = None, str(engine_ended())
+
+    def _counts(self) -> Counts | None:
+        now = self._repository
+        return {model.package.sha256: model.statistics for model in now.every()} if now else None
+
+    def _is_ready(self) -> bool:
+        try:
+            self.check_ready()
+        except NotReady:
+            return False
+        return True
+
+    def _facts(self) -> Iterator[ModelFacts]:
+        """What the metrics tell of every version; of none while there is no repository."""
+        now = self._repository or Repository()
+        for model in now.every():
+            compared = model.statistics.comparison
+            yield ModelFacts(
+                model.spec.name,
+                model.spec.version,
+                "ready" if model.batcher.loaded else "unloaded",
+                serves=True,
+                sha256=model.package.sha256,
+                provider=model.provider,
+                task=model.spec.task,
+                nbytes=model.nbytes,
+                depth=model.batcher.depth,
+                compared=compared.compared,
+                differed=compared.differed,
+            )
+        for spare in now.spare:
+            yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "spare")
+        for refused in now.refused:
+            yield ModelFacts(refused.name, refused.version, "refused")
+
+
+def _end(following: asyncio.Task[None]) -> None:
+    """No engine will come again: a front end that stayed would answer 503 for ever, and keep the port."""
+    if not following.cancelled():
+        signal.raise_signal(signal.SIGTERM)

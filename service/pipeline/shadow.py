@@ -1,0 +1,80 @@
+"""A shadow sees the images that the version that serves has answered; it is compared, and never answers."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from models.errors import StriateError
+from models.image import Array
+from models.spec import ModelSpec
+from service.pipeline.pipeline import Pipeline
+from service.repository.state import Served
+from service.scheduling.deadline import Deadline
+from service.scheduling.work_item import Priority
+from service.settings import Settings
+from service.telemetry.metrics import Metrics
+
+_AT_ONCE = 8  # images that a shadow may be behind; beyond that it leaves some out
+_PIXELS = 0.01  # share of an image's pixels that may be decided otherwise
+
+
+class Shadows:
+    """Runs shadows behind the answers: in a pipeline and with a thread of their own, last in every queue."""
+
+    def __init__(self, settings: Settings, shadow_of: Callable[[Served], Served | None]) -> None:
+        self._settings = settings.model_copy(update={"worker_threads": 1})
+        self._pipeline = Pipeline(self._settings, Metrics())
+        self._shadow_of = shadow_of
+        self._behind: set[asyncio.Task[None]] = set()
+
+    def saw(self, sent: bytes | Array, model: Served, probabilities: Array) -> None:
+        """An image, or a prepared tensor, and what the network of `model` gave for it."""
+        shadow = self._shadow_of(model)
+        if shadow is None:
+            return
+        if len(self._behind) >= _AT_ONCE:
+            shadow.statistics.comparison.left_out += 1
+            return
+        running = asyncio.create_task(self._compare(sent, model.spec, probabilities, shadow))
+        self._behind.add(running)
+        running.add_done_callback(self._behind.discard)
+
+    def close(self) -> None:
+        for running in self._behind:
+            running.cancel()
+        self._pipeline.close()
+
+    async def _compare(self, sent: bytes | Array, spec: ModelSpec, probabilities: Array, shadow: Served) -> None:
+        counts = shadow.statistics.comparison
+        deadline = Deadline.after(self._settings.timeout_s)
+        with shadow.use:
+            try:
+                async with deadline.enforced():
+                    result = await self._pipeline.infer(
+                        sent, shadow, ("probabilities",), deadline=deadline, priority=Priority.BULK, together=1
+                    )
+            except StriateError:
+                counts.failed += 1
+                return
+        counts.compared += 1
+        counts.differed += differ(probabilities, spec, result.value["probabilities"], shadow.spec)
+
+
+def differ(one: Array, spec: ModelSpec, other: Array, other_spec: ModelSpec) -> bool:
+    """Whether two networks' probabilities for an image, (C,) or (C, H, W), decide otherwise.
+
+    Of a classifier: another most probable class. Of a segmenter: another class in more than 1 % of the pixels.
+    """
+    labels, others = _decided(one, spec), _decided(other, other_spec)
+    return labels.shape != others.shape or float(np.mean(labels != others)) > _PIXELS
+
+
+def _decided(probabilities: Array, spec: ModelSpec) -> Array:
+    """The label of each pixel, or of the image; "" where no class of a sigmoid segmenter reaches its threshold."""
+    own = probabilities[: len(spec.classes)]
+    labels = np.array([known.label for known in spec.classes])[own.argmax(axis=0)]
+    if spec.task == "segmentation" and spec.activation == "sigmoid":
+        thresholds = np.array([known.threshold for known in spec.classes], np.float32)
+        labels = np.where((own >= thresholds[:, None, None]).any(axis=0), labels, "")
+    return np.asarray(labels)

@@ -1,0 +1,54 @@
+"""The line in the log that each request leaves."""
+
+import json
+
+import pytest
+
+from service.http.middleware.access_log import outcome
+from tests.conftest import Client
+from tests.service.image_files import form, grey
+
+pytestmark = pytest.mark.anyio
+
+
+def requests(err: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in err.splitlines()]
+    return [line for line in lines if line["event"] == "request"]
+
+
+async def test_a_request_leaves_one_line_of_fields_that_we_name(
+    serving: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving() as http:
+        await http.post("/predict", files=form(grey(204), name="Mustermann.png"), headers={"X-Request-ID": "mine"})
+        await http.post("/cam", files=form(b"no image"), headers={"X-Request-ID": "wrong"})
+        await http.get("/readyz")
+    err = capsys.readouterr().err
+    good, bad = requests(err)
+    duration, time = good.pop("duration_ms"), good.pop("time")
+    assert isinstance(duration, float)
+    assert duration > 0
+    assert str(time).endswith("+00:00")
+    assert good == {
+        "level": "info", "event": "request", "request_id": "mine", "route": "/predict", "model": "brightness",
+        "version": "1.0", "status": 200, "outcome": "answered", "code": None,
+    }  # fmt: skip
+    assert (bad["request_id"], bad["outcome"], bad["code"]) == ("wrong", "refused", "not_an_image")
+    assert "Mustermann" not in err
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (200, "answered"),
+        (404, "refused"),
+        (415, "refused"),
+        (429, "turned_away"),
+        (503, "turned_away"),
+        (499, "left"),
+        (500, "failed"),
+        (504, "failed"),
+    ],
+)
+def test_an_outcome_is_a_word(status: int, what: str) -> None:
+    assert outcome(status) == what

@@ -1,0 +1,184 @@
+"""What is wrong with a request of the protocol: the status, the code, and a sentence that says what."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from service.encode.png import png
+from tests.conftest import Client
+from tests.service.http.openinference.requests import LENGTH, ask, binary, elements, images, output, prepared, tensor
+from tests.service.image_files import grey, png_claiming
+
+pytestmark = pytest.mark.anyio
+GOOD = prepared(0.8)
+NAN = prepared(0.8)
+NAN[0, 0, 3, 3] = np.nan
+
+BAD_JSON: dict[str, tuple[Any, int, str, str]] = {
+    "no object": ([], 400, "malformed_request", "no JSON object"),
+    "no input": ({}, 400, "malformed_request", "it has 0"),
+    "two inputs": ({"inputs": [tensor(GOOD), tensor(GOOD)]}, 400, "malformed_request", "it has 2"),
+    "an input that is no object": ({"inputs": ["image"]}, 400, "malformed_request", "'inputs' must hold"),
+    "inputs that are no list": ({"inputs": {"image": 1}}, 400, "malformed_request", "it must be a list"),
+    "an unknown input": (ask(tensor(GOOD, name="x")), 422, "unknown_tensor", "'image', 'image_bytes'"),
+    "a name that is no text": (ask(tensor(GOOD, name=7)), 400, "malformed_request", "it must be text"),
+    "an unknown output": (ask(tensor(GOOD), output("logits")), 422, "unknown_tensor", "'probabilities', 'cam'"),
+    "an output twice": (ask(tensor(GOOD), output("cam"), output("cam")), 400, "malformed_request", "twice"),
+    "an output that is no object": (ask(tensor(GOOD), outputs=["cam"]), 400, "malformed_request", "with a 'name'"),
+    "the wrong datatype": (ask(tensor(GOOD, datatype="FP64")), 422, "bad_tensor", "it must be 'FP32'"),
+    "no datatype": (ask(tensor(GOOD, datatype=None)), 422, "bad_tensor", "is None; it"),
+    "channels last": (ask(tensor(GOOD, shape=[1, 8, 8, 1])), 422, "bad_tensor", "takes [N, 1, 8, 8]"),
+    "no batch axis": (ask(tensor(GOOD, shape=[1, 8, 8])), 422, "bad_tensor", "takes [N, 1, 8, 8]"),
+    "five axes": (ask(tensor(GOOD, shape=[1, 1, 1, 8, 8])), 422, "bad_tensor", "1 to 4 numbers"),
+    "no shape": (ask(tensor(GOOD, shape=None)), 422, "bad_tensor", "1 to 4 numbers"),
+    "an empty batch": (ask(tensor(GOOD, shape=[0, 1, 8, 8])), 422, "bad_tensor", "each at least 1"),
+    "a negative side": (ask(tensor(GOOD, shape=[-1, 1, 8, 8])), 422, "bad_tensor", "each at least 1"),
+    "a side that is no whole number": (ask(tensor(GOOD, shape=[1.0, 1, 8, 8])), 422, "bad_tensor", "1 to 4 numbers"),
+    "a side that is true": (ask(tensor(GOOD, shape=[True, 1, 8, 8])), 422, "bad_tensor", "1 to 4 numbers"),
+    "a batch that overflows": (ask(tensor(GOOD, shape=[2**62, 1, 8, 8])), 413, "too_many_images", "at most 64"),
+    "too many images": (ask(tensor(GOOD, shape=[65, 1, 8, 8])), 413, "too_many_images", "65"),
+    "too few numbers": (ask(tensor(GOOD, data=[0.5] * 63)), 422, "bad_tensor", "its data 63"),
+    "too many numbers": (ask(tensor(GOOD, data=[0.5] * 65)), 422, "bad_tensor", "its data 65"),
+    "text for numbers": (ask(tensor(GOOD, data=["0.5"] * 64)), 422, "bad_tensor", "must be numbers"),
+    "null for numbers": (ask(tensor(GOOD, data=[None] * 64)), 422, "bad_tensor", "must be numbers"),
+    "a number for a list": (ask(tensor(GOOD, data=7)), 400, "malformed_request", "it must be a list"),
+    "nested otherwise": (ask(tensor(GOOD, data=[[[[0.5]] * 8] * 8])), 422, "bad_tensor", "nested data"),
+    "ragged": (ask(tensor(GOOD, data=[[[[0.5] * 8] * 7 + [[0.5] * 7]]])), 422, "bad_tensor", "nested data"),
+    "nested in part": (ask(tensor(GOOD, data=[[[[0.5] * 8] * 7 + [0.5]]])), 422, "bad_tensor", "nested data"),
+    "numbers beyond single precision": (ask(tensor(GOOD, data=[1e300] * 64)), 422, "not_finite", "64"),
+    "no data": (ask(tensor(GOOD, data=None)), 422, "bad_tensor", "'binary_data_size'"),
+    "data of both kinds": (
+        ask(tensor(GOOD, parameters={"binary_data_size": 256})), 422, "bad_tensor", "either in 'data' or",
+    ),
+    "parameters that are no object": (ask(tensor(GOOD), parameters=3), 400, "malformed_request", "an object"),
+    "a flag that is no flag": (
+        ask(tensor(GOOD), parameters={"binary_data_output": "yes"}), 422, "invalid_option", "true or false",
+    ),
+    "a negative timeout": (ask(tensor(GOOD), parameters={"timeout": -1}), 422, "invalid_option", "0 or more"),
+    "a timeout in text": (ask(tensor(GOOD), parameters={"timeout": "1s"}), 400, "malformed_request", "whole number"),
+    "a priority that is none": (ask(tensor(GOOD), parameters={"priority": -2}), 422, "invalid_option", "0 or more"),
+    "no class": (ask(tensor(GOOD), output("probabilities", classification=0)), 422, "invalid_option", "from 1 up"),
+    "classes of a map": (ask(tensor(GOOD), output("cam", classification=1)), 422, "invalid_option", "from 1 up"),
+    "an id that is no text": (ask(tensor(GOOD), id=7), 400, "malformed_request", "it must be text"),
+    "what is no base64": (ask(images(grey(0), data=["%%%"])), 422, "bad_tensor", "base64"),
+    "base64 that is no ASCII": (ask(images(grey(0), data=["ä"])), 422, "bad_tensor", "base64"),
+    "a file that is no text": (ask(images(grey(0), data=[7])), 422, "bad_tensor", "as a string"),
+    "fewer files than said": (ask(images(grey(0), shape=[2])), 422, "bad_tensor", "says 2 elements"),
+    "files in two columns": (ask(images(grey(0), grey(1), shape=[1, 2])), 422, "bad_tensor", "[N] or [N, 1]"),
+    "too many files": (ask(images(grey(0), shape=[65])), 413, "too_many_images", "65"),
+    "a file that is no image": (ask(images(b"%PDF-1.7")), 415, "not_an_image", "25 50 44 46"),
+    "an empty file": (ask(images(b"")), 415, "not_an_image", "is empty"),
+    "a bad file among good ones": (ask(images(grey(0), grey(1)[:-20], grey(2))), 422, "damaged_image", "PNG"),
+    "a bomb": (ask(images(png_claiming(50_000, 50_000))), 413, "too_many_pixels", "2,500,000,000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_JSON)
+async def test_a_bad_request_says_what_is_wrong_and_the_next_is_answered(serving: Client, case: str) -> None:
+    asked, status, code, says = BAD_JSON[case]
+    async with serving() as http:
+        refused = await http.post("/v2/models/brightness/infer", json=asked)
+        after = await http.post("/v2/models/brightness/infer", json=ask(tensor(GOOD)))
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert says in refused.json()["error"]
+    assert set(refused.json()) == {"error", "code"}
+    assert after.status_code == 200
+
+
+def _sent(given: Any, data: bytes, **headers: str) -> tuple[bytes, dict[str, str]]:
+    body, own = binary(ask(given), data)
+    return body, own | {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+ONE = GOOD.tobytes()
+SHORT = elements(grey(0))
+BAD_BODIES: dict[str, tuple[tuple[bytes, dict[str, str]], int, str, str]] = {
+    "no JSON": ((b"hello", {}), 400, "malformed_request", "not JSON"),
+    "nothing": ((b"", {}), 400, "malformed_request", "not JSON"),
+    "NaN in JSON": ((b'{"inputs": [{"data": [NaN]}]}', {}), 400, "malformed_request", "not JSON"),
+    "lists without an end": ((b"[" * 60_000, {}), 400, "malformed_request", "not JSON"),
+    "JSON that is no UTF-8": ((b'{"id": "\xff"}', {}), 400, "malformed_request", "not JSON"),
+    "more numbers than are read": ((b"[" + b"0," * 2**20 + b"0]", {}), 400, "malformed_request", "as binary data"),
+    "more lists than are read": ((b"[" * 2**16 + b"{", {}), 400, "malformed_request", "as binary data"),
+    "a header longer than the body": ((b"{}", {LENGTH: "3"}), 400, "malformed_request", "the body has 2 bytes"),
+    "a header that is no number": ((b"{}", {LENGTH: "-2"}), 400, "malformed_request", "'-2'"),
+    "a header of many digits": ((b"{}", {LENGTH: "1" * 5000}), 400, "malformed_request", "no number"),
+    "a raw request": ((ONE, {LENGTH: "0"}), 400, "malformed_request", "not JSON"),
+    "too few bytes": (_sent(tensor(GOOD), ONE[:-4]), 422, "bad_tensor", "256 bytes, not 252"),
+    "too many bytes": (_sent(tensor(GOOD), ONE + ONE), 422, "bad_tensor", "256 bytes, not 512"),
+    "bytes that nobody announced": (
+        ((body := orjson.dumps(ask(tensor(GOOD)))) + b"....", {LENGTH: str(len(body))}), 422, "bad_tensor", "0, but 4",
+    ),
+    "NaN": (_sent(tensor(NAN), NAN.tobytes()), 422, "not_finite", "1 pixel"),
+    "infinity": (_sent(tensor(GOOD), np.full(64, np.inf, np.float32).tobytes()), 422, "not_finite", "64 pixel"),
+    "a file cut short": (_sent(images(grey(0)), SHORT[:-1]), 422, "bad_tensor", "within element 0, of"),
+    "a length cut short": (_sent(images(grey(0)), b"\1\0"), 422, "bad_tensor", "within the length of element 0"),
+    "more files than said": (_sent(images(grey(0)), SHORT + SHORT), 422, "bad_tensor", f"{len(SHORT)} bytes follow"),
+    "an endless file": (_sent(images(grey(0)), b"\xff\xff\xff\xff"), 422, "bad_tensor", "4,294,967,295"),
+    "an unknown encoding": (_sent(tensor(GOOD), ONE, Content_Encoding="br"), 415, "unsupported_encoding", "'gzip'"),
+    "two encodings": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip, gzip"), 415, "unsupported_encoding", "'gzip'"),
+    "what is no gzip": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip"), 400, "malformed_request", "'gzip'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+async def test_a_bad_body_says_what_is_wrong(serving: Client, case: str) -> None:
+    (body, headers), status, code, says = BAD_BODIES[case]
+    async with serving() as http:
+        refused = await http.post("/v2/models/brightness/infer", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    assert says in refused.json()["error"]
+
+
+SEGMENTER: dict[str, tuple[Any, int, str, str]] = {
+    "sides that overflow": (
+        ask(tensor(GOOD, shape=[1, 1, 2**40, 2**40])), 413, "too_many_pixels", "1099511627776 x 1099511627776",
+    ),
+    "smaller than the network takes": (
+        ask(tensor(np.zeros((1, 1, 3, 30), np.float32))), 422, "image_too_small", "30 x 3",
+    ),
+    "files of two sizes": (ask(images(grey(0), grey(0, width=9))), 422, "bad_tensor", "8 x 8, 8 x 9"),
+    "more pixels together than one may have": (ask(images(grey(0, width=40), grey(0))), 413, "too_many_pixels", "250"),
+    "classes of a segmentation": (
+        ask(tensor(GOOD), output("probabilities", classification=1)), 422, "invalid_option", "of a classifier",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SEGMENTER)
+async def test_a_segmenter_refuses_what_it_cannot_answer(serving: Client, case: str) -> None:
+    asked, status, code, says = SEGMENTER[case]
+    async with serving(max_pixels=500) as http:
+        refused = await http.post("/v2/models/blobs/infer", json=asked)
+    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    assert says in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v2/models/nothing", 404, "unknown_model"),
+        ("GET", "/v2/models/nothing/stats", 404, "unknown_model"),
+        ("POST", "/v2/models/nothing/infer", 404, "unknown_model"),
+        ("GET", "/v2/models/blobs/versions/9.9/ready", 404, "unknown_version"),
+        ("POST", "/v2/models/blobs/versions/..%2f..%2fetc/infer", 404, "no_such_route"),
+        ("GET", "/v2/models/blobs/infer", 405, "method_not_allowed"),
+        ("GET", "/v2/nothing", 404, "no_such_route"),
+    ],
+)
+async def test_what_is_not_there(serving: Client, method: str, path: str, status: int, code: str) -> None:
+    async with serving() as http:
+        answer = await http.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_an_answer_too_large_for_json_is_given_as_binary_data(serving: Client) -> None:
+    large = png(np.zeros((1500, 1500), np.uint8))  # 4.5 million numbers
+    async with serving() as http:
+        refused = await http.post("/v2/models/blobs/infer", json=ask(images(large)))
+        asked = ask(images(large), parameters={"binary_data_output": True})
+        given = await http.post("/v2/models/blobs/infer", json=asked, headers={"Accept-Encoding": "identity"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_option")
+    assert len(given.content) - int(given.headers[LENGTH]) == 4 * 2 * 1500 * 1500

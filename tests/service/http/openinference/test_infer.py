@@ -1,0 +1,199 @@
+"""The protocol's answers, against networks whose answers are known and against /predict and /segment."""
+
+import gzip
+import io
+import json
+import zlib
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from models.image import Array
+from service.encode.png import png
+from service.http.openinference.schemas import InferResponse
+from tests.conftest import Client
+from tests.service.http.openinference.requests import (
+    LENGTH,
+    ask,
+    binary,
+    elements,
+    images,
+    output,
+    outputs_of,
+    prepared,
+    tensor,
+)
+from tests.service.http.test_routes import BLOBS, brightness_of
+from tests.service.image_files import form, grey
+
+pytestmark = pytest.mark.anyio
+INFER = "/v2/models/brightness/infer"
+BLOBS_INFER = "/v2/models/blobs/infer"
+PROBABILITIES = output("probabilities")
+
+
+def expected(*means: float) -> Array:
+    """(N, 3): what tiny.brightness must answer."""
+    return np.array([list(brightness_of(mean).values()) for mean in means])
+
+
+def numbers(answer: httpx.Response, name: str = "probabilities") -> Array:
+    assert answer.status_code == 200, answer.text
+    (found,) = (each for each in answer.json()["outputs"] if each["name"] == name)
+    return np.array(found["data"], np.float32).reshape(found["shape"])
+
+
+NESTED = prepared(0.8, 0.1).tolist()
+
+
+@pytest.mark.parametrize("data", [prepared(0.8, 0.1).ravel().tolist(), NESTED], ids=["flat", "nested"])
+async def test_a_tensor_in_json_gives_the_probabilities_of_the_formula(serving: Client, data: list[float]) -> None:
+    async with serving() as http:
+        answer = await http.post(INFER, json=ask(tensor(prepared(0.8, 0.1), data=data), PROBABILITIES))
+    assert numbers(answer) == pytest.approx(expected(0.8, 0.1), abs=1e-6)
+    assert answer.headers["Content-Type"] == "application/json"
+    InferResponse.model_validate(answer.json())
+
+
+async def test_binary_tensors_give_the_bits_that_json_gives(serving: Client) -> None:
+    values = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    async with serving() as http:
+        plain = await http.post(INFER, json=ask(tensor(values)))
+        for begin in range(4):  # wherever the JSON ends
+            asked = ask(tensor(values), id="x" * begin, parameters={"binary_data_output": True})
+            body, headers = binary(asked, values.tobytes())
+            answer = await http.post(INFER, content=body, headers=headers)
+            document, found = outputs_of(answer.content, answer.headers[LENGTH])
+            assert answer.headers["Content-Type"] == "application/octet-stream"
+            assert document["id"] == "x" * begin
+            for name in ("probabilities", "cam"):
+                assert found[name] == numbers(plain, name).tobytes()
+
+
+async def test_image_files_get_what_predict_gives(serving: Client) -> None:
+    files = [grey(204), grey(9, height=20, width=30), png(BLOBS)]
+    async with serving() as http:
+        body, headers = binary(ask(images(*files), PROBABILITIES), elements(*files))
+        answers = [
+            await http.post(INFER, json=ask(images(*files), PROBABILITIES)),
+            await http.post(INFER, json=ask(images(*files, shape=[3, 1]), PROBABILITIES)),
+            await http.post(INFER, content=body, headers=headers),
+        ]
+        predicted = (await http.post("/predict", files=form(*files))).json()
+    results = [{known["label"]: known["probability"] for known in each["classes"]} for each in predicted["results"]]
+    wanted = np.array([[result[label] for label in ("dark", "bright", "neither")] for result in results])
+    for answer in answers:
+        assert numbers(answer) == pytest.approx(wanted, abs=1e-7)
+        assert answer.json()["parameters"] == {"sha256": predicted["model"]["sha256"], "warnings": "constant_image"}
+
+
+async def test_all_outputs_are_answered_unless_some_are_named(serving: Client) -> None:
+    halves = np.zeros((1, 1, 8, 8), np.float32)
+    halves[:, :, :4] = 1
+    async with serving() as http:
+        every = await http.post(INFER, json=ask(tensor(halves)))
+        one = await http.post(INFER, json=ask(tensor(halves), output("cam")))
+    assert [each["name"] for each in every.json()["outputs"]] == ["probabilities", "cam"]
+    assert [each["name"] for each in one.json()["outputs"]] == ["cam"]
+    assert (numbers(one, "cam") == numbers(every, "cam")).all()
+    assert numbers(one, "cam")[0, 1, 0] == pytest.approx(4.0)  # "bright" above, where it is bright
+    assert numbers(one, "cam")[0, 1, -1] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("top", "texts"), [(1, 1), (2, 2), (9, 3)])
+async def test_classification_gives_value_index_and_label(serving: Client, top: int, texts: int) -> None:
+    means = (0.8, 0.1)
+    wanted = [
+        [f"{p:.6f}:{index}:{label}" for p, index, label in sorted(_named(mean), reverse=True)[:texts]] for mean in means
+    ]
+    asked = ask(tensor(prepared(*means)), output("probabilities", classification=top))
+    async with serving() as http:
+        plain = (await http.post(INFER, json=asked)).json()["outputs"][0]
+        packed = await http.post(INFER, json={**asked, "parameters": {"binary_data_output": True}})
+    assert (plain["datatype"], plain["shape"]) == ("BYTES", [2, texts])
+    assert np.reshape(plain["data"], (2, texts)).tolist() == wanted
+    _, found = outputs_of(packed.content, packed.headers[LENGTH])
+    assert found["probabilities"] == elements(*(text.encode() for text in plain["data"]))
+
+
+def _named(mean: float) -> list[tuple[float, int, str]]:
+    return [(p, index, label) for index, (label, p) in enumerate(brightness_of(mean).items())]
+
+
+async def test_an_output_says_itself_whether_it_is_binary(serving: Client) -> None:
+    outputs = [output("cam"), output("probabilities", binary_data=False)]
+    async with serving() as http:
+        asked = ask(tensor(prepared(0.8)), *outputs, parameters={"binary_data_output": True})
+        answer = await http.post(INFER, json=asked)
+    text = answer.content[: int(answer.headers[LENGTH])]
+    cam, probabilities = httpx.Response(200, content=text).json()["outputs"]
+    assert cam["parameters"] == {"binary_data_size": 4 * 3 * 4 * 4}
+    assert "data" in probabilities
+    assert len(answer.content) == len(text) + 4 * 3 * 4 * 4
+
+
+@pytest.mark.parametrize("tile_px", [64, 1024])
+async def test_a_segmenters_tensor_has_any_size_and_so_has_its_answer(serving: Client, tile_px: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 131)).astype(np.uint8)
+    values = pixels[None, None].astype(np.float32)
+    async with serving(tile_px=tile_px) as http:
+        body, headers = binary(ask(tensor(values), parameters={"binary_data_output": True}), values.tobytes())
+        by_tensor = await http.post(BLOBS_INFER, content=body, headers=headers)
+        by_file = await http.post(BLOBS_INFER, json=ask(images(png(pixels)), parameters={"binary_data_output": True}))
+        data = {"model": "blobs", "format": "probabilities"}
+        segmented = np.load(io.BytesIO((await http.post("/segment", files=form(png(pixels)), data=data)).content))
+    for answer in (by_tensor, by_file):
+        document, found = outputs_of(answer.content, answer.headers[LENGTH])
+        assert document["outputs"][0]["shape"] == [1, 2, 70, 131]
+        maps = np.frombuffer(found["probabilities"], np.float32).reshape(2, 70, 131)
+        assert (maps[:1] == segmented).all()
+        assert maps[1] == pytest.approx(1 / (1 + np.exp(191.5 - pixels)), abs=1e-6)  # the auxiliary channel
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+async def test_bodies_are_compressed_in_both_directions(serving: Client, encoding: str) -> None:
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}[encoding]
+    values = prepared(*np.linspace(0, 1, 16))
+    asked = ask(tensor(values), parameters={"binary_data_output": True})
+    async with serving() as http:
+        plain = await http.post(INFER, json=asked, headers={"Accept-Encoding": "gzip;q=0, br"})
+        body, headers = binary(asked, values.tobytes())
+        sent = {**headers, "Content-Encoding": encoding, "Accept-Encoding": encoding}
+        answer = await http.post(INFER, content=pack(body), headers=sent)
+    assert answer.headers.get("Content-Encoding", "identity") == encoding
+    assert "Content-Encoding" not in plain.headers
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert answer.content == plain.content  # httpx inflates
+    assert answer.headers[LENGTH] == plain.headers[LENGTH]
+
+
+async def test_a_body_is_inflated_no_further_than_its_bound(serving: Client) -> None:
+    bomb = gzip.compress(bytes(10**7))
+    async with serving(max_upload_bytes=2**20) as http:
+        answer = await http.post(INFER, content=bomb, headers={"Content-Encoding": "gzip"})
+    assert len(bomb) < 2**20
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_bytes")
+
+
+async def test_fields_that_clients_add_are_ignored_and_the_request_id_is_answered(serving: Client) -> None:
+    asked = ask(tensor(prepared(0.8)), id="case-7", model_name="brightness", parameters={"sequence_id": 0, "own": "x"})
+    async with serving() as http:
+        answer = await http.post(INFER, json=asked, headers={"X-Request-ID": "case-8"})
+        without = await http.post(INFER, json=ask(tensor(prepared(0.8))))
+    assert (answer.json()["id"], answer.headers["X-Request-ID"]) == ("case-7", "case-8")
+    assert "id" not in without.json()
+    assert (answer.json()["model_name"], answer.json()["model_version"]) == ("brightness", "1.0")
+
+
+async def test_the_audit_log_has_the_digest_of_each_tensor_and_file(serving: Client, tmp_path: Path) -> None:
+    values, files = prepared(0.8, 0.1), [grey(204), grey(20)]
+    async with serving(audit=str(tmp_path / "audit")) as http:
+        await http.post(INFER, json=ask(tensor(values)))
+        await http.post(INFER, json=ask(images(*files)))
+    lines = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
+    by_tensor, by_file = [line["inputs"] for line in lines if "inputs" in line]
+    assert by_tensor == [sha256(each.tobytes()).hexdigest() for each in values]
+    assert by_file == [sha256(file).hexdigest() for file in files]

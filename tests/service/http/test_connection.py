@@ -1,0 +1,228 @@
+"""What comes over a socket and is no decent request: refused, and the connection gone, while others are served."""
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.http import connection
+from tests.service.engine.test_processes import until
+from tests.service.http.live_server import exchange, live, received, statuses
+from tests.service.image_files import grey
+
+PNG = {"Content-Type": "image/png"}
+HEAD = b"POST /predict HTTP/1.1\r\nHost: striate\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(root: Path) -> Iterator[int]:
+    with live(root) as port:
+        yield port
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that waits for seconds only; the tests that need none keep its patience, since machines may be slow."""
+    monkeypatch.setattr(connection, "HEAD_S", 2.0)
+    monkeypatch.setattr(connection, "LINGER_S", 2.0)
+    monkeypatch.setattr(connection, "UNREAD_S", 2.0)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for both ends of a thousand connections in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip(f"this process may open {hard} files, and the test needs 4096")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(autouse=True)
+def _others_are_served(port: int) -> Iterator[None]:
+    yield
+    answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=grey(204), headers=PNG, timeout=120)
+    assert answer.json()["classes"][0]["label"] == "bright"
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+NEXT = b"GET /smuggled HTTP/1.1\r\nHost: striate\r\n\r\n"
+NOT_HTTP = {
+    "a length and chunks": HEAD + b"Content-Length: 6\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + NEXT,
+    "chunks and a length": HEAD + CHUNKED + b"Content-Length: 6\r\n\r\n0\r\n\r\n" + NEXT,
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef" + NEXT,
+    "a list of lengths": HEAD + b"Content-Length: 5, 6\r\n\r\nabcdef" + NEXT,
+    "a negative length": HEAD + b"Content-Length: -1\r\n\r\n" + NEXT,
+    "a length with a sign": HEAD + b"Content-Length: +5\r\n\r\nabcde" + NEXT,
+    "a length in hexadecimal": HEAD + b"Content-Length: 0x5\r\n\r\nabcde" + NEXT,
+    "a length that overflows": HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n" + NEXT,
+    "chunks that are not last": HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + NEXT,
+    "an unknown coding": HEAD + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + NEXT,
+    "space before a colon": HEAD + b"Content-Length : 5\r\n\r\nabcde" + NEXT,
+    "a folded header": HEAD + b"X-Note: a\r\n b\r\n\r\n" + NEXT,
+    "a folded length": HEAD + b"Content-Length:\r\n 5\r\n\r\nabcde" + NEXT,
+    "a bare CR in a value": HEAD + b"X-Note: a\rContent-Length: 5\r\n\r\nabcde" + NEXT,
+    "NUL in a value": HEAD + b"X-Note: a\0b\r\n\r\n" + NEXT,
+    "NUL in a name": HEAD + b"X\0Note: a\r\n\r\n" + NEXT,
+    "a chunk's size that overflows": HEAD + CHUNKED + b"\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n" + NEXT,
+    "a chunk's size that is none": HEAD + CHUNKED + b"\r\nxyz\r\nabc\r\n0\r\n\r\n" + NEXT,
+    "no method": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),
+    "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a path beyond ASCII": b"GET /\xff\xfe HTTP/1.1\r\nHost: striate\r\n\r\n",
+    "a tunnel": b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n" + NEXT,
+}
+
+
+@pytest.mark.parametrize("case", NOT_HTTP)
+def test_what_is_not_quite_http_is_refused_and_nothing_behind_it_is_read(port: int, case: str) -> None:
+    answer = exchange(port, NOT_HTTP[case])
+    assert set(statuses(answer)) <= {400, 415}  # 415: /predict was asked, without an image, before the fault was seen
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"no_such_route" not in answer
+
+
+def test_the_parsers_refusal_has_our_shape(port: int) -> None:
+    answer = exchange(port, b"GARBAGE\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"x-content-type-options: nosniff" in head
+    assert body == b'{"error":"Invalid HTTP request received.","code":"malformed_request"}'
+
+
+def trickle(port: int, first: bytes, again: bytes, *, most_bytes: int = 10**9) -> tuple[bytes, int]:
+    """Sends `again` and again until the server closes: what it answered, and how many bytes it took from us."""
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
+        try:
+            caller.sendall(first)
+            while sent < most_bytes:
+                caller.sendall(again)
+                sent += len(again)
+        except OSError:  # closed
+            pass
+        return received(caller), sent
+
+
+ENDLESS = {
+    "header": (HEAD + b"X-Note: ", b"a" * 8192),
+    "headers": (HEAD, b"X-Note: abc\r\n" * 600),
+    "path": (b"GET /", b"a" * 8192),
+    "trailer": (HEAD + b"Content-Type: image/png\r\n" + CHUNKED + b"\r\n1\r\na\r\n0\r\nX-Note: ", b"a" * 8192),
+    "trailers": (HEAD + b"Content-Type: image/png\r\n" + CHUNKED + b"\r\n1\r\na\r\n0\r\n", b"X-Note: abc\r\n" * 600),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_what_does_not_end_is_ended(port: int, case: str) -> None:
+    first, again = ENDLESS[case]
+    answer, sent = trickle(port, first, again, most_bytes=10**8)
+    assert sent < 2 * 10**7  # what socket buffers hold, beside the 64 KiB
+    if "trailer" not in case:
+        assert set(statuses(answer)) <= {400}  # none where the reset overtook it
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    sent = HEAD + b"Content-Type: image/png\r\nConnection: close\r\n" + CHUNKED + b"\r\n1\r\na\r\n0\r\n"
+    answer = exchange(port, sent + b"X-Request-ID: from-the-trailer\r\n\r\n")
+    assert statuses(answer) == [415]
+    assert b"from-the-trailer" not in answer
+
+
+SILENT = {
+    "nothing at all": b"",
+    "half a request line": b"GET /liv",
+    "half the headers": HEAD + b"X-Note: a",
+    "half the second request's headers": b"GET /livez HTTP/1.1\r\nHost: striate\r\n\r\nGET /livez HTTP/1.1\r\nHost",
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("case", SILENT)
+def test_a_caller_who_does_not_go_on_is_hung_up_on(port: int, case: str) -> None:
+    started = time.monotonic()
+    answer = exchange(port, SILENT[case], timeout_s=120)
+    assert time.monotonic() - started > 1.5
+    assert statuses(answer) == ([200] if "second" in case else [])
+
+
+def test_a_body_that_does_not_come_is_ended_by_the_deadline_and_frees_its_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER_S", 1.0)
+    head = HEAD + b"Content-Type: image/png\r\nContent-Length: 100000\r\n\r\nabc"
+    with live(root, timeout_s=2.0) as port:
+        callers = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(20)]
+        for caller in callers:
+            caller.sendall(head)
+        answers = [received(caller) for caller in callers]  # until closed: LINGER_S after the answer
+        for caller in callers:
+            caller.close()
+        assert [statuses(answer) for answer in answers] == [[504]] * 20
+        assert b"deadline_passed" in answers[0]
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=120).text
+        assert "\nstriate_in_flight_requests 1.0\n" in metrics  # this one
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_body_that_nobody_reads_is_not_waited_for(port: int) -> None:
+    """Each byte would hold the connection open for ever, were it only closed when idle."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
+        caller.sendall(b"GET /livez HTTP/1.1\r\nHost: striate\r\nContent-Length: 1000000\r\n\r\n")
+        try:
+            while time.monotonic() - started < 120:
+                caller.sendall(b"a")
+                time.sleep(0.2)
+        except OSError:
+            return
+    raise AssertionError("it was never closed")
+
+
+def test_a_body_that_ends_after_its_answer_keeps_the_connection(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
+        caller.sendall(b"GET /livez HTTP/1.1\r\nHost: striate\r\nContent-Length: 4\r\n\r\nab")
+        assert statuses(caller.recv(1 << 16)) == [200]
+        caller.sendall(b"cd" + b"GET /livez HTTP/1.1\r\nHost: striate\r\nConnection: close\r\n\r\n")
+        assert statuses(received(caller)) == [200]
+
+
+def is_open(port: int, caller: socket.socket) -> bool:
+    """Whether the server, which is in this process, still has its end of the caller's connection."""
+    return (port, caller.getsockname()[1]) in {
+        (each.laddr.port, each.raddr.port) for each in psutil.Process().net_connections("tcp") if each.raddr
+    }
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_nobody_takes_is_not_kept(port: int) -> None:
+    image = grey(1, height=1200, width=1200)  # answered with 11.5 MB
+    asked = b"POST /segment?model=blobs&format=probabilities HTTP/1.1\r\nHost: striate\r\nContent-Type: image/png\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
+        caller.sendall(asked + b"Content-Length: %d\r\n\r\n" % len(image) + image)
+        caller.recv(1, socket.MSG_PEEK)  # the answer has begun
+        until(lambda: not is_open(port, caller))
+        answer = received(caller)
+    assert statuses(answer) in ([200], [])
+    assert len(answer) < 8 * 1200 * 1200
+
+
+def test_a_websocket_is_answered_as_the_plain_request_that_it_also_is(port: int) -> None:
+    asked = b"GET /livez HTTP/1.1\r\nHost: striate\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    answer = exchange(port, asked + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    assert statuses(answer) == [200]
+
+
+@pytest.mark.usefixtures("many_files", "impatient")
+def test_a_thousand_idle_connections_leave_room_for_one_that_asks(port: int) -> None:
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(1000)]
+    answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=grey(9), headers=PNG, timeout=120)
+    assert answer.status_code == 200
+    assert [received(caller) for caller in idle] == [b""] * 1000  # all of them are closed in time
+    for caller in idle:
+        caller.close()

@@ -1,0 +1,128 @@
+"""The OpenAPI document: complete, and what the service does, by thousands of requests that schemathesis makes up."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.errors import CallerGone, MethodNotAllowed, NoSuchRoute
+from service.http.errors import STATUS
+from service.http.middleware.authentication import OPEN, PAGE_FILES
+from service.http.openapi import document
+from service.http.routes import VERSION, create_app
+from service.security.api_keys import new_key
+from service.settings import Settings
+from tests.service.test_main import ROOT, environment, served
+
+DOCUMENT = document(version=VERSION)
+OPERATIONS = [
+    (path, method, item[method]) for path, item in DOCUMENT["paths"].items() for method in {"get", "post"} & item.keys()
+]
+CHECKS = (
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+    "response_schema_conformance", "allow_header_conformance", "unsupported_method",
+)  # fmt: skip
+# 503 is what the document says of a model that an operator's request before has unloaded, 504 of an answer that a
+# request wants within a millisecond (of `timeout`); 500 stays a failure.
+CONFIGURATION = '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", 503, 504]\n'
+VERSION_OF_IT = "4.32.5"
+
+
+def codes(operation: dict) -> dict[str, str]:
+    """code -> status, of an operation's errors."""
+    refusals = {status: answer for status, answer in operation["responses"].items() if status != "200"}
+    return {
+        code: status
+        for status, answer in refusals.items()
+        for code in answer["content"]["application/json"]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+    }
+
+
+def test_every_route_is_there_with_its_methods() -> None:
+    served = create_app(Settings()).routes
+    routes = {(route.path, method.lower()) for route in served for method in route.methods - {"HEAD"}}
+    assert {(path, method) for path, method, _ in OPERATIONS} == routes
+
+
+def test_every_error_has_its_status_and_every_code_its_place() -> None:
+    known = {error.code: str(status) for error, status in STATUS.items()}
+    told = {code: status for _, _, operation in OPERATIONS for code, status in codes(operation).items()}
+    assert told.items() <= known.items()
+    elsewhere = {NoSuchRoute.code, MethodNotAllowed.code, CallerGone.code}  # of no operation, or never answered
+    assert set(known) - set(told) == elsewhere
+
+
+def test_what_needs_no_key_is_what_the_gate_leaves_open() -> None:
+    is_open = OPEN | {PAGE_FILES + "{file}"}
+    assert {path for path, _, operation in OPERATIONS if "key_missing" not in codes(operation)} == is_open
+    assert {path for path, _, operation in OPERATIONS if "security" not in operation} == is_open
+
+
+@pytest.fixture(scope="module")
+def schemathesis() -> Path:
+    """The tool in an environment of its own, made once: it takes other versions of what the tests take too."""
+    tool = ROOT / "build" / f"schemathesis-{VERSION_OF_IT}" / "bin" / "schemathesis"
+    if not tool.exists():
+        home = tool.parents[1]
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        install = [home / "bin" / "pip", "install", "--quiet", f"schemathesis=={VERSION_OF_IT}"]
+        subprocess.run(install, check=True, timeout=600)
+    return tool
+
+
+def run(tool: Path, about: str, folder: Path, *options: str) -> int:
+    """How many requests schemathesis made up, all of which were answered as the document says."""
+    command = [
+        tool, "run", about, "--seed", "1", "--continue-on-failure", "--no-color",
+        "--suppress-health-check", "all", *options,
+    ]  # fmt: skip
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.service.http.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment(**hooks), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    (count,) = re.findall(r"^  (\d+) generated, \1 passed$", done.stdout, re.MULTILINE)
+    return int(count)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_five_thousand_requests_find_no_500_and_nothing_undocumented(
+    schemathesis: Path, root: Path, tmp_path: Path
+) -> None:
+    models = shutil.copytree(root, tmp_path / "models")  # an operator's requests are written there
+    options = ("--phases", "coverage,fuzzing", "--max-examples", "250", "--checks", ",".join(CHECKS))
+    with served(tmp_path / "log", STRIATE_MODELS=str(models), STRIATE_LOG_LEVEL="warning") as (http, _):
+        assert run(schemathesis, f"{http.base_url}/docs.json", tmp_path, *options) >= 5000
+        metrics = http.get("/metrics").text
+    for route in ("/predict", "/cam", "/segment", "/v2/models/{name}/infer"):  # not all of them stopped at the door
+        assert f'striate_requests_total{{route="{route}",status="200"}}' in metrics
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_with_keys_no_operation_answers_without_one_nor_beyond_its_scope(
+    schemathesis: Path, root: Path, tmp_path: Path
+) -> None:
+    key, lines = new_key("viewer", ["infer", "metrics"])
+    (tmp_path / "keys.toml").write_text(lines)
+    (tmp_path / "docs.json").write_text(json.dumps(DOCUMENT))
+    bearer = {"Authorization": f"Bearer {key}"}
+    variables = {"STRIATE_MODELS": str(root), "STRIATE_KEYS": str(tmp_path / "keys.toml")}
+    with served(tmp_path / "log", STRIATE_LOG_LEVEL="warning", **variables) as (http, _):
+        assert http.get("/docs.json", headers=bearer).json() == DOCUMENT
+        options = ("--url", str(http.base_url), "--phases", "fuzzing", "--max-examples", "10")
+        options += ("--checks", ",".join((*CHECKS, "ignored_auth")))
+        with_key = run(schemathesis, "docs.json", tmp_path, *options, "--header", f"Authorization: Bearer {key}")
+        counted = http.get("/metrics", headers=bearer).text
+        assert 'striate_requests_total{route="/predict",status="200"}' in counted
+        assert re.search(r'{route="other",status="403"} [1-9]', counted)  # the operator's; the gate knows no route yet
+        without = run(schemathesis, "docs.json", tmp_path, *options)
+        metrics = http.get("/metrics", headers=bearer).text
+    assert min(with_key, without) > 100
+    assert re.search(r'{route="other",status="401"} \d{3}', metrics)
+    answered = re.compile(r'^striate_requests_total{route="(?:/predict|/cam|/segment|/models.*|/v2/models.*)".*$', re.M)
+    assert answered.findall(metrics) == answered.findall(counted)  # nothing was answered without a key

@@ -1,0 +1,59 @@
+"""Warnings: which images get which, and which get none."""
+
+import numpy as np
+import pytest
+
+from models.image import Array, Image
+from models.preprocess import prepare
+from service.pipeline.input_checks import cautions, deviations, figures_of
+from tests.service.pipeline.test_tiling import spec_of
+
+RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
+COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+USUAL = {
+    "mean": {"low": 100, "high": 150},
+    "std": {"low": 50, "high": 90},
+    "p1": {"low": 0, "high": 20},
+    "p99": {"low": 200, "high": 255},
+}
+
+
+def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, **fields: object) -> list[str]:
+    spec = spec_of(input={"channels": 1, "size": size, "steps": []}, stride=1, **fields)
+    tensor = prepare(pixels, channels=1, size=spec.input.size, steps=())
+    return [found.code for found in cautions(Image(pixels, "png", sent_um), figures_of(tensor, spec), spec)]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "expected"),
+    [
+        (RANDOM, {}, []),
+        (RANDOM, {"intensity": USUAL, "size": (20, 20)}, []),
+        (np.full((9, 9, 1), 125, np.uint8), {}, ["constant_image"]),
+        (COLOUR, {}, ["colour_discarded"]),
+        (np.repeat(RANDOM, 3, axis=2), {}, []),  # grey, stored as colour
+        (RANDOM, {"size": (80, 80)}, []),
+        (RANDOM, {"size": (81, 81)}, ["upscaled"]),
+        (RANDOM, {"size": (20, 14)}, []),
+        (RANDOM, {"size": (20, 13)}, ["aspect_ratio"]),
+        (RANDOM // 2, {"intensity": USUAL}, ["unlike_training_data"] * 3),  # the 1st percentile alone is as usual
+        (RANDOM, {"intensity": {**USUAL, "std": {"low": 0, "high": 10}}}, ["unlike_training_data"]),
+        (RANDOM, {"sent_um": 0.5}, []),
+        (RANDOM, {"sent_um": 0.5, "pixel_size_um": 0.4}, []),
+        (RANDOM, {"sent_um": 0.5, "pixel_size_um": 0.2}, ["pixel_size_differs"]),
+        (RANDOM, {"sent_um": 0.2, "pixel_size_um": 0.5}, ["pixel_size_differs"]),
+    ],
+)
+def test_an_image_gets_the_warnings_it_deserves(pixels: Array, options: dict[str, object], expected: list[str]) -> None:
+    assert codes(pixels, **options) == expected
+
+
+def test_a_figure_deviates_by_its_place_between_what_training_images_have() -> None:
+    spec = spec_of(input={"channels": 1, "steps": []}, stride=1, intensity={**USUAL, "p1": {"low": 3, "high": 3}})
+    figures = {"mean": 125.0, "std": 90.0, "p99": 172.5, "p1": 3.0}
+    assert deviations(figures, spec) == {"mean": 0.0, "std": 1.0, "p99": -2.0}  # a range of no width says nothing
+
+
+def test_where_nothing_is_known_of_the_training_images_nothing_deviates() -> None:
+    spec = spec_of(input={"channels": 1, "steps": []}, stride=1)
+    assert deviations(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}

@@ -1,0 +1,124 @@
+"""Who is alone runs in the thread that made the image ready; whoever comes meanwhile finds all as it should be."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import QueueFull
+from service.inference import NetworkFailed
+from service.scheduling.cost_model import Release
+from tests.conftest import Client
+from tests.service.faults.test_callers_leave import fragile
+from tests.service.faults.test_load import metric
+from tests.service.gated_sessions import Gate
+from tests.service.image_files import form, grey
+from tests.service.scheduling.doubling_network import BAD, batching, begun, item, later, queued
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_it_runs_in_the_calling_thread() -> None:
+    with batching() as (session, batcher):
+        session.gate.set()
+        ran = batcher.run_alone(item(3), ["y"], deadline=later())
+        assert ran is not None
+        assert (ran.outputs["y"].item(), ran.queue_s, ran.batch_size, ran.released) == (6, 0, 1, Release.IDLE)
+        assert session.threads == {threading.current_thread()}
+        assert batcher.depth == 0
+
+
+async def test_it_does_not_where_another_runs_or_waits_or_it_is_late() -> None:
+    with batching(lanes=2, paying=False) as (session, batcher):
+        assert batcher.run_alone(item(1), ["y"], deadline=later(-1)) is None
+        tasks = await queued(batcher, item(1))
+        assert batcher.run_alone(item(2), ["y"], deadline=later()) is None  # one of two lanes is idle
+        session.gate.set()
+        await asyncio.gather(*tasks)
+    assert batcher.run_alone(item(3), ["y"], deadline=later()) is None  # closed
+    assert session.batches == [[1]]
+
+
+async def test_who_comes_meanwhile_waits_is_counted_and_goes_next() -> None:
+    with batching(length=3) as (session, batcher), ThreadPoolExecutor() as threads:
+        alone = asyncio.wrap_future(threads.submit(batcher.run_alone, item(1), ["y"], deadline=later()))
+        await begun(session)
+        assert batcher.depth == 1
+        tasks = await queued(batcher, item(2), item(3))
+        with pytest.raises(QueueFull):
+            await batcher.submit(item(4), ["y"], deadline=later())
+        session.gate.set()
+        assert await asyncio.gather(*tasks) == [4, 6]
+        assert await alone is not None
+    assert session.batches == [[1], [2, 3]]
+
+
+async def test_one_that_fails_leaves_the_lane_to_the_next() -> None:
+    with batching() as (session, batcher):
+        session.gate.set()
+        with pytest.raises(NetworkFailed):
+            batcher.run_alone(item(BAD), ["y"], deadline=later())
+        assert batcher.depth == 0
+        assert await asyncio.gather(*await queued(batcher, item(1))) == [2]
+
+
+async def test_closing_waits_until_it_has_ended() -> None:
+    with batching() as (session, batcher), ThreadPoolExecutor() as threads:
+        alone = asyncio.wrap_future(threads.submit(batcher.run_alone, item(1), ["y"], deadline=later()))
+        await begun(session)
+        closing = asyncio.wrap_future(threads.submit(batcher.close))
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        session.gate.set()
+        await closing
+        assert alone.done() or await alone
+
+
+@given(values=st.lists(st.integers(1, 99), min_size=1, max_size=30), lanes=st.integers(1, 3))
+def test_whoever_runs_it_each_is_answered_once_and_with_its_own(values: list[int], lanes: int) -> None:
+    async def scenario() -> list[float]:
+        with batching(lanes=lanes) as (session, batcher), ThreadPoolExecutor(4) as threads:
+            session.gate.set()
+
+            async def answer(value: int) -> float:
+                alone = partial(batcher.run_alone, item(value), ["y"], deadline=later())
+                ran = await asyncio.get_running_loop().run_in_executor(threads, alone)
+                ran = ran or await batcher.submit(item(value), ["y"], deadline=later())
+                return float(ran.outputs["y"].item())
+
+            answers = await asyncio.gather(*map(answer, values))
+            assert batcher.depth == 0
+            assert sorted(value for batch in session.batches for value in batch) == sorted(values)
+            return answers
+
+    assert asyncio.run(scenario()) == [2 * value for value in values]
+
+
+LARGE = {"height": 100, "width": 100}  # too much for the event loop to make ready by itself
+
+
+async def test_an_image_by_itself_runs_where_it_was_decoded_and_others_in_lanes(serving: Client, root: Path) -> None:
+    gate = Gate()
+    async with serving(models=root, open_session=gate.batching_session, worker_threads=2) as http:
+        gate.threads.clear()
+        assert (await http.post("/predict", files=form(grey(200, **LARGE)))).status_code == 200
+        assert [name.partition("_")[0] for name in gate.threads] == ["image"]
+        gate.threads.clear()
+        answer = await http.post("/predict", files=form(*(grey(value, **LARGE) for value in range(8))))
+        assert len(answer.json()["results"]) == 8
+        assert {name.partition("_")[0] for name in gate.threads} == {"session"}
+
+
+async def test_its_failure_is_answered_and_counted(serving: Client, tmp_path: Path) -> None:
+    fragile(tmp_path)
+    async with serving(models=tmp_path, worker_threads=2) as http:
+        answers = [await http.post("/predict", files=form(grey(value, **LARGE))) for value in (200, 255, 30)]
+        metrics = (await http.get("/metrics")).text
+    assert [answer.status_code for answer in answers] == [200, 500, 200]
+    assert metric(metrics, "striate_failed_runs_total", model="fragile") == 1
+    assert metric(metrics, "striate_queue_depth") == 0

@@ -1,0 +1,151 @@
+"""The file of keys: what it may hold, who is found in it, and that a change is seen."""
+
+import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from service.manage.__main__ import main
+from service.security import api_keys as keys
+from service.security.api_keys import Keys, new_key, parse, presented
+from service.settings import BadSettings
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_LOOK_S", 0.0)
+
+
+def write(path: Path, *entries: str) -> Path:
+    path.write_text("\n".join(entries))
+    os.utime(path, ns=(0, len("".join(entries)) * 1_000_003))  # a change of the same size within a tick of the clock
+    return path
+
+
+def test_a_new_key_is_random_and_its_lines_hold_its_hash_alone() -> None:
+    key, lines = new_key("viewer", ["infer", "metrics"], rate_per_s=2.5)
+    entry = parse(lines)["viewer"]
+    assert len(key) == len("striate_") + 43  # 256 bits
+    assert key not in lines
+    assert entry.sha256 == sha256(key.encode()).hexdigest()
+    assert (entry.scopes, entry.rate_per_s) == ({"infer", "metrics"}, 2.5)
+    assert new_key("viewer", ["infer"])[0] != key
+
+
+def test_the_command_line_gives_lines_to_append_and_the_key_apart(tmp_path: Path) -> None:
+    """As documented, with what goes to each stream in a file: Prometheus takes all that is in its file for the key."""
+    command = [sys.executable, "-m", "service.manage", "key"]
+    lines = ""
+    for name in ("viewer", "watcher"):
+        done = subprocess.run(
+            [*command, name, "--scopes", "infer,operate"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert re.fullmatch(r"striate_[\w-]{43}\n", done.stderr)
+        lines += done.stdout
+    found = Keys(write(tmp_path / "keys.toml", lines)).find(done.stderr.strip().encode())
+    assert found is not None
+    assert (found.name, found.scopes) == ("watcher", {"infer", "operate"})
+
+
+def test_a_scope_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "viewer", "--scopes", "everything"]) == 1
+    assert "scopes" in capsys.readouterr().err
+
+
+GOOD = f'sha256 = "{"0" * 64}"\nscopes = ["infer"]\n'
+BAD_FILES = {
+    "no TOML": ("keys = [", "no TOML"),
+    "an unknown table": ("[users.a]", "users"),
+    "a misspelt field": ("[keys.a]\nrate = 3\n" + GOOD, "keys.a.rate"),
+    "a hash that is none": ('[keys.a]\nsha256 = "abc"\nscopes = ["infer"]', "keys.a.sha256"),
+    "no scope": (f'[keys.a]\nsha256 = "{"0" * 64}"\nscopes = []', "keys.a.scopes"),
+    "an unknown scope": (f'[keys.a]\nsha256 = "{"0" * 64}"\nscopes = ["root"]', "keys.a.scopes"),
+    "an id that would not fit a log": ('[keys."Erika Mustermann"]\n' + GOOD, "keys"),
+    "a key twice": (f"[keys.a]\n{GOOD}[keys.b]\n{GOOD}", "two ids"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_file_is_refused_with_the_place(tmp_path: Path, case: str) -> None:
+    text, says = BAD_FILES[case]
+    with pytest.raises(BadSettings, match=says):
+        Keys(write(tmp_path / "keys.toml", text))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="cannot be read"):
+        Keys(tmp_path / "keys.toml")
+
+
+def test_a_change_is_seen_and_a_slip_keeps_what_was_right(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    first, first_lines = new_key("first", ["infer"])
+    second, second_lines = new_key("second", ["infer"])
+    known = Keys(write(path, first_lines))
+    assert known.find(first.encode())
+    assert known.find(second.encode()) is None
+    write(path, first_lines, second_lines)
+    assert known.find(second.encode())
+    write(path, "[keys.", "slip")
+    assert known.find(first.encode())
+    path.unlink()
+    assert known.find(first.encode())
+    write(path, second_lines)
+    assert known.find(first.encode()) is None
+    assert known.find(second.encode())
+    write(path, "# nobody")
+    assert known.find(second.encode()) is None
+
+
+def test_a_change_of_another_key_gives_no_key_a_new_burst(tmp_path: Path) -> None:
+    key, lines = new_key("slow", ["infer"], rate_per_s=1e-6)
+    path = write(tmp_path / "keys.toml", lines, "burst = 1")
+    known = Keys(path)
+    found = known.find(key.encode())
+    assert found is not None
+    assert found.bucket is not None
+    assert found.bucket.take() == 0
+    write(path, lines, "burst = 1", new_key("other", ["infer"])[1])
+    assert known.find(key.encode()) is found
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ([], b""),
+        ([(b"authorization", b"Bearer a")], b"a"),
+        ([(b"authorization", b"bearer  a ")], b"a"),
+        ([(b"x-api-key", b"a")], b"a"),
+        ([(b"x-api-key", b"a"), (b"authorization", b"Bearer b")], b"b"),
+        ([(b"authorization", b"Basic YTpi"), (b"x-api-key", b"a")], b"a"),  # a proxy's own
+        ([(b"authorization", b"Bearer")], b""),
+        ([(b"cookie", b"x-api-key=a")], b""),
+    ],
+)
+def test_where_a_key_is_looked_for(headers: list[tuple[bytes, bytes]], key: bytes) -> None:
+    assert presented(headers) == key
+
+
+@pytest.mark.parametrize("size", [1, 5000])
+def test_one_lookup_and_one_comparison_however_many_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
+) -> None:
+    entries = [f'[keys.k{n}]\nsha256 = "{sha256(b"%d" % n).hexdigest()}"\nscopes = ["infer"]' for n in range(size)]
+    known = Keys(write(tmp_path / "keys.toml", *entries))
+    monkeypatch.setattr(keys, "_LOOK_S", 60.0)
+    compared: list[bytes] = []
+
+    def counted(first: bytes, second: bytes) -> bool:
+        compared.append(first)
+        return first == second
+
+    monkeypatch.setattr(keys, "compare_digest", counted)
+    found = [known.find(b"0"), known.find(b"unknown")]
+    assert [key.name if key else None for key in found] == ["k0", None]
+    assert [len(each) for each in compared] == [32, 32]

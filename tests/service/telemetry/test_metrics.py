@@ -1,0 +1,114 @@
+"""What Prometheus gets: the names, closed labels, and counts that are right."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from service.telemetry.metrics import Metrics
+from tests import tiny
+from tests.conftest import Client
+from tests.service.image_files import form, grey
+
+pytestmark = pytest.mark.anyio
+NAMES = {
+    "striate_requests_total", "striate_request_duration_seconds", "striate_stage_duration_seconds",
+    "striate_errors_total", "striate_queue_depth", "striate_rejections_total", "striate_predictions_total",
+    "striate_input_warnings_total", "striate_failed_runs_total", "striate_batch_size", "striate_model_info",
+    "striate_model_ready", "striate_models_refused", "striate_confidence_ratio", "striate_in_flight_requests",
+    "striate_service_info", "striate_queue_limit", "striate_batches_total", "striate_input_side_pixels",
+    "striate_input_deviation_ratio", "striate_inputs_outside_total", "striate_event_loop_lag_seconds",
+    "striate_engine_starts_total", "striate_ready", "striate_model_state", "striate_model_memory_bytes",
+    "striate_shadow_compared_total", "striate_shadow_differed_total",
+}  # fmt: skip
+
+
+def test_the_metrics_are_these() -> None:
+    text = Metrics().exposition().decode()
+    assert set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == NAMES
+
+
+async def test_what_happened_is_counted(serving: Client) -> None:
+    async with serving() as http:
+        await http.post("/predict", files=form(grey(204), grey(0), b"no image"))
+        await http.post("/predict", files=form(b"no image"))
+        await http.get("/patients/Mustermann")
+        await http.get("/models/Mustermann")
+        await http.post("/segment", files=form(grey(0)), data={"model": "blobs"})
+        text = (await http.get("/metrics")).text
+        info = (await http.get("/models/brightness")).json()
+    for line in (
+        'striate_requests_total{route="/predict",status="200"} 1.0',
+        'striate_requests_total{route="/predict",status="415"} 1.0',
+        'striate_requests_total{route="other",status="404"} 1.0',
+        'striate_requests_total{route="/models/{name}",status="404"} 1.0',
+        'striate_request_duration_seconds_count{route="/predict"} 2.0',
+        'striate_errors_total{code="not_an_image"} 2.0',
+        'striate_errors_total{code="unknown_model"} 1.0',
+        'striate_predictions_total{label="bright",model="brightness"} 1.0',
+        'striate_predictions_total{label="dark",model="brightness"} 1.0',
+        'striate_confidence_ratio_count{model="brightness"} 2.0',
+        'striate_input_warnings_total{code="constant_image",model="brightness"} 2.0',
+        'striate_stage_duration_seconds_count{model="brightness",stage="infer"} 2.0',
+        'striate_stage_duration_seconds_count{model="blobs",stage="encode"} 1.0',
+        'striate_batch_size_count{model="brightness"} 2.0',
+        'striate_batches_total{model="blobs",released="idle"} 1.0',
+        'striate_input_side_pixels_bucket{le="16.0",model="brightness"} 2.0',
+        'striate_errors_total{code="internal"} 0.0',  # there from the first scrape on
+        'striate_rejections_total{reason="queue_full"} 0.0',
+        'striate_queue_depth{model="blobs"} 0.0',
+        'striate_model_ready{model="tissue",version="1.0"} 1.0',
+        'striate_model_state{model="tissue",state="ready",version="1.0"} 1.0',
+        "striate_ready 1.0",
+        "striate_models_refused 0.0",
+        "striate_in_flight_requests 1.0",  # this one
+        f'striate_model_info{{model="brightness",provider="CPUExecutionProvider",sha256="{info["sha256"]}",'
+        'task="classification",version="1.0"} 1.0',
+    ):
+        assert f"\n{line}\n" in f"\n{text}", line
+    assert "Mustermann" not in text
+
+
+async def test_images_are_held_against_what_the_training_images_had(tmp_path: Path, serving: Client) -> None:
+    usual = {"mean": (0.2, 0.6), "std": (0.0, 0.5), "p1": (0.0, 1.0), "p99": (0.0, 0.5)}  # of the prepared tensor
+    intensity = {name: {"low": low, "high": high} for name, (low, high) in usual.items()}
+    tiny.brightness(tmp_path, intensity=intensity)
+    async with serving(models=tmp_path) as http:
+        await http.post("/predict", files=form(grey(0), grey(102), grey(204)))  # 0, 0.4, 0.8
+        text = (await http.get("/metrics")).text
+    for line in (
+        'striate_input_deviation_ratio_bucket{figure="mean",le="-1.5",model="brightness"} 1.0',  # 0 is at -2
+        'striate_input_deviation_ratio_bucket{figure="mean",le="1.5",model="brightness"} 2.0',  # 0.8 is at 2
+        'striate_input_deviation_ratio_count{figure="std",model="brightness"} 3.0',
+        'striate_inputs_outside_total{figure="mean",model="brightness",side="low"} 1.0',
+        'striate_inputs_outside_total{figure="mean",model="brightness",side="high"} 1.0',
+        'striate_inputs_outside_total{figure="p99",model="brightness",side="high"} 1.0',
+        'striate_inputs_outside_total{figure="p99",model="brightness",side="low"} 0.0',
+    ):
+        assert f"\n{line}\n" in text, line
+
+
+async def test_nothing_that_a_caller_invents_becomes_a_series(serving: Client) -> None:
+    async with serving(log_level="error") as http:
+
+        async def series() -> int:
+            lines = (await http.get("/metrics")).text.splitlines()
+            return sum(not line.startswith("#") for line in lines)
+
+        async def invent(name: str) -> None:
+            headers = {"X-Request-ID": name, "traceparent": f"00-{name}-{name[:16]}-01", "Origin": f"http://{name}.org"}
+            await http.get(f"/{name}", headers=headers)
+            await http.get(f"/models/{name}")
+            await http.get(f"/v2/models/{name}/stats")
+            await http.request(name[:12].upper(), "/predict")
+            await http.post("/predict", files=form(grey(0), name=name), data={"model": name})
+            await http.post("/cam", files=form(grey(0)), data={"label": name})
+            await http.post("/segment", files=form(grey(0)), data={name: name})
+
+        await invent("first" * 7)
+        await series()  # a scrape has a route and a status too
+        before = await series()
+        for _ in range(1000):
+            await invent(os.urandom(16).hex())
+        assert await series() == before

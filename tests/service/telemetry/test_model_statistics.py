@@ -1,0 +1,44 @@
+"""Counts and times of one version of a model."""
+
+import time
+
+import pytest
+
+from service.api.answers import Timings
+from service.errors import MissingField
+from service.scheduling.work_item import Ran
+from service.telemetry.model_statistics import Spent, Statistics
+
+
+def test_runs_are_counted_once_however_many_images_they_held() -> None:
+    statistics = Statistics()
+    for size, seconds, images in [(4, 0.02, 4), (1, 0.01, 1), (1, 0.03, 1), (4, 0.04, 4), (8, 0.08, 7)]:
+        for _ in range(images):  # of the last run one caller had left
+            statistics.ran(Ran({}, 0.0, seconds, size))
+    runs = statistics.runs()
+    assert {size: spent.count for size, spent in runs.items()} == {1: 2, 4: 2, 8: 1}
+    assert {size: spent.seconds for size, spent in runs.items()} == pytest.approx({1: 0.04, 4: 0.06, 8: 0.07})
+
+
+def test_an_images_stages_are_tritons_parts() -> None:
+    statistics = Statistics()
+    for _ in range(2):
+        statistics.answered(Timings(decode=1, preprocess=2, queue=4, infer=8, postprocess=16, encode=32))
+    statistics.handled("compute_input", 0.1)
+    spent = {part: (each.count, round(each.seconds, 9)) for part, each in statistics.parts.items()}
+    assert spent == {
+        "queue": (2, 0.008), "compute_input": (2, 0.106), "compute_infer": (2, 0.016), "compute_output": (2, 0.096),
+    }  # fmt: skip
+
+
+def test_a_request_succeeds_or_fails() -> None:
+    statistics = Statistics()
+    with statistics.request(time.perf_counter() - 5):
+        pass
+    with pytest.raises(MissingField), statistics.request(time.perf_counter()):
+        raise MissingField(["image"])
+    assert (statistics.success.count, statistics.fail.count) == (1, 1)
+    assert statistics.success.seconds >= 5
+    assert statistics.last == pytest.approx(time.time(), abs=600)
+    assert Statistics().last == 0
+    assert Statistics().success == Spent()

@@ -1,0 +1,154 @@
+"""The real thing: `python -m service`, which is `bentoml serve`, in a process of its own, asked over a socket."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import onnxruntime
+import pytest
+
+from service.repository.startup_message import SAMPLE
+from tests import tiny
+from tests.service.http.test_routes import HALVES
+from tests.service.image_files import form, grey, jpeg
+from tests.serving import answers, end, free_port
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STRIATE_", "BENTOML_"))}
+    return {**inherited, **variables}
+
+
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "service", "--port", str(port)]
+
+
+@contextmanager
+def served(
+    log: Path, *, within: Sequence[str] = (), **variables: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """A running service, every front end of it ready; its standard output and error go to `log`. within: a command
+    before its own."""
+    port = free_port()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*within, *command(port)],
+            cwd=ROOT,
+            env=environment(**variables),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
+            wait_until_ready(http, process, log, front_ends=int(variables.get("STRIATE_FRONT_ENDS", "1")))
+            yield http, process
+    finally:
+        end(process)
+
+
+def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
+    """Of several front ends any may answer, and none that has not begun to listen: each says in the log that it is."""
+    for _ in range(1200):
+        assert process.poll() is None, log.read_text()
+        try:
+            all_are = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
+            if all_are and http.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    package = tiny.brightness(folder)
+    (package.folder / SAMPLE).write_bytes(grey(204))
+    tiny.blobs(folder)
+    tiny.tissue(folder).weights.write_bytes(b"")
+    return folder
+
+
+def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with served(log, STRIATE_MODELS=str(models)) as (http, process):
+        first = http.post("/predict", files=form(grey(204)))
+        assert first.json()["classes"][0]["label"] == "bright"
+        assert http.post("/cam", files=form(jpeg(HALVES))).headers["Content-Type"] == "image/png"
+        assert http.post("/segment", files=form(grey(0))).headers["X-Striate-Count"] == "0"
+        for path in ("/livez", "/healthz", "/readyz"):
+            assert http.get(path).json()["status"] in {"alive", "ready"}  # ours, not BentoML's
+        assert http.get("/docs.json").json()["info"]["title"] == "Striate"
+        assert http.get("/").json()["service"] == "striate"
+        unknown = http.get("/schema.json")  # BentoML has such a route; this service does not
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "no_such_route")
+        metrics = http.get("/metrics").text
+        assert 'striate_requests_total{route="/predict",status="200"} 1.0' in metrics
+        assert "bentoml_" not in metrics
+        chunked = http.post("/predict", content=iter([grey(204)]), headers={"Content-Type": "image/png"})
+        assert chunked.json()["classes"] == first.json()["classes"]
+        printed = log.read_text()
+        curl = next(line for line in printed.splitlines() if line.strip().startswith("curl"))
+        answer = subprocess.run(curl.split(), cwd=ROOT, capture_output=True, check=True).stdout
+        assert b'"label":"bright"' in answer
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) == 0
+    printed = log.read_text()
+    assert "brightness 1.0 (classification) serves on CPUExecutionProvider" in printed
+    assert "tissue 1.0 was refused: model.onnx has been changed" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, tmp_path: Path) -> None:
+    with served(tmp_path / "log", STRIATE_MODELS=str(models), STRIATE_TIMEOUT_S="240") as (http, process):
+        url = str(http.base_url)
+
+        def slowly() -> Iterator[bytes]:
+            data = grey(204)
+            yield data[:20]
+            while "striate_in_flight_requests 2.0" not in httpx.get(f"{url}/metrics", timeout=60).text:
+                time.sleep(0.05)  # the service has not seen it yet
+            process.terminate()
+            while answers(f"{url}/livez"):
+                time.sleep(0.05)  # nor the signal
+            yield data[20:]
+
+        answer = http.post("/predict", content=slowly(), headers={"Content-Type": "image/png"})
+        assert answer.json()["classes"][0]["label"] == "bright"
+        assert process.wait(timeout=120) == 0
+
+
+WRONG_STARTS = {
+    "a typo": ({"STRIATE_DEVCE": "cpu"}, "striate: STRIATE_DEVCE is no setting"),
+    "out of bounds": ({"STRIATE_QUEUE_LENGTH": "0"}, "striate: STRIATE_QUEUE_LENGTH=0"),
+    "no such folder": ({"STRIATE_MODELS": "/nowhere"}, "striate: STRIATE_MODELS=/nowhere: there is no such folder"),
+    "no GPU": ({"STRIATE_DEVICE": "cuda"}, "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_STARTS)
+def test_a_wrong_start_ends_with_its_reason(models: Path, case: str) -> None:
+    variables, says = WRONG_STARTS[case]
+    if case == "no GPU" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    ended = subprocess.run(
+        command(free_port()),
+        cwd=ROOT,
+        env=environment(**{"STRIATE_MODELS": str(models), **variables}),
+        capture_output=True,
+        timeout=240,
+    )
+    assert ended.returncode == 1
+    assert says in ended.stderr.decode()
+    assert "Traceback" not in ended.stderr.decode()
