@@ -12,14 +12,14 @@ from starlette.routing import Route
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
 from service.errors import CannotServe, InvalidOption, RolloutsNotWritable, UnknownModel
 from service.http.model_listing import entry, names, versions
-from service.http.request import bounded
+from service.http.request import read_body
 from service.http.responses import json_response
 from service.lifecycle import Runtime
-from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
 from service.repository.rollouts import Rollout
 from service.repository.state import Repository, differs
-from service.scheduling.deadline import Deadline
+from service.scheduling.memory_budget import Reservation
+from service.scheduling.work import Deadline
 
 Asked = TypeVar("Asked", bound=BaseModel)
 _MOST_BYTES = 2**16
@@ -157,8 +157,7 @@ def _name(request: Request) -> str:
 
 async def _body(request: Request, kind: type[Asked]) -> Asked:
     """JSON, or nothing at all. Raises InvalidOption, TooManyBytes."""
-    with MemoryBudget(_MOST_BYTES).share() as share:
-        body = await bounded(request, _MOST_BYTES, share)
+    body = await read_body(request, _MOST_BYTES, Reservation())
     try:
         return kind.model_validate_json(body or b"{}")
     except ValidationError as error:

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,8 +13,8 @@ from models.errors import PackageError, StriateError
 from models.image import Array
 from service.errors import NotReady, QueueFull
 from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Work
+from service.scheduling.work_item import InferenceResult
 
 T = TypeVar("T")
 Open = Callable[[], Batcher]
@@ -26,7 +27,7 @@ class ModelCache:
     def __init__(self, limit_bytes: float = math.inf) -> None:
         self.limit_bytes = limit_bytes
         self.on_change: OnChange = lambda: None
-        self._loaded: dict[CachedNetwork, None] = {}  # least recently used first
+        self._loaded: set[CachedNetwork] = set()
         self._turn = asyncio.Lock()
         # One thread for all of them: what one has freed the next takes again, and a thread apart would keep it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
@@ -41,10 +42,6 @@ class ModelCache:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def touch(self, queue: "CachedNetwork") -> None:
-        """It is the most recently used now."""
-        self._loaded[queue] = self._loaded.pop(queue)
-
     async def load(self, queue: "CachedNetwork") -> None:
         """Loads its network when there is room. Raises what opening it raises; PackageError where it can never fit."""
         if queue.nbytes > self.limit_bytes:
@@ -53,9 +50,9 @@ class ModelCache:
             )
         async with self._turn:
             while self.used_bytes + queue.nbytes > self.limit_bytes:
-                await self._unload(min(self._loaded, key=lambda loaded: loaded.depth > 0))  # idle ones first
+                await self._unload(min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.used)))  # idle first
             await queue.open()
-            self._loaded[queue] = None
+            self._loaded.add(queue)
         self.on_change()
 
     async def forget(self, queue: "CachedNetwork") -> None:
@@ -63,7 +60,7 @@ class ModelCache:
             await self._unload(queue)
 
     async def _unload(self, queue: "CachedNetwork") -> None:
-        self._loaded.pop(queue, None)
+        self._loaded.discard(queue)
         await queue.shut()
         self.on_change()
 
@@ -75,6 +72,7 @@ class CachedNetwork:
         """opened: proves the package anew and warms its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
         self._budget, self._opened, self._length = budget, opened, length
+        self.used = time.monotonic()  # when it last was asked for
         self._batcher: Batcher | None = None
         self._asked = self._running = 0
         self._quiet: asyncio.Future[None] | None = None
@@ -89,26 +87,18 @@ class CachedNetwork:
     def loaded(self) -> bool:
         return self._batcher is not None
 
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit; the first who asks waits for the network. Raises NotReady where it is not what it was."""
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs as Batcher.submit does; the first caller loads the network. Raises NotReady if it has changed since."""
         self._asked += 1
         try:
             while (batcher := self._batcher) is None:
-                if self._asked > self._length and not admitted:
+                if self._asked > self._length and not work.has_place:
                     raise QueueFull(self._length)
-                await self._wait(deadline)
-            self._budget.touch(self)
+                await self._wait(work.deadline)
+            self.used = time.monotonic()
             self._running += 1
             try:
-                return await batcher.submit(tensor, outputs, deadline=deadline, priority=priority, admitted=admitted)
+                return await batcher.submit(tensor, outputs, work)
             finally:
                 self._running -= 1
                 if not self._running and self._quiet and not self._quiet.done():
@@ -116,11 +106,17 @@ class CachedNetwork:
         finally:
             self._asked -= 1
 
-    def at_hand(self) -> Batcher | None:
-        """As Queue.at_hand; it counts as used."""
-        if self._batcher:
-            self._budget.touch(self)
-        return self._batcher
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs as Batcher.run_inline does. Returns None too while the network is not loaded."""
+        self.used = time.monotonic()
+        batcher = self._batcher
+        return batcher.run_inline(tensor, outputs, work) if batcher else None
+
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs as Batcher.run_brief does. Returns None too while the network is not loaded."""
+        self.used = time.monotonic()
+        batcher = self._batcher
+        return batcher.run_brief(tensor, outputs, work) if batcher else None
 
     async def open(self) -> None:
         self._batcher = await self._budget.in_thread(self._opened)

@@ -1,26 +1,23 @@
 """Which models serve, and who answers a request: one state of the repository, which is replaced whole."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal, Protocol
 
-from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
 from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
 from service.repository.rollouts import Rollout, Rollouts
-from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.scheduler import Network
 from service.telemetry.model_statistics import Counted, Statistics
 
 Task = Literal["classification", "segmentation"]
 
 
-class Queue(Protocol):
-    """What is in front of a network: a batcher in this process, or the way to one in the engine process."""
+class ModelBatcher(Network, Protocol):
+    """The batcher in front of a version's network, in this process or in the engine process."""
 
     @property
     def depth(self) -> int: ...
@@ -28,20 +25,6 @@ class Queue(Protocol):
     @property
     def loaded(self) -> bool:
         """Whether the network is in memory; if not, the next who asks waits until it is."""
-
-    def at_hand(self) -> Batcher | None:
-        """The batcher, where it is in this process and its network in memory: who is alone may run it at once."""
-
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit."""
 
     def close(self) -> None: ...
 
@@ -80,7 +63,7 @@ class ServedModel:
 
     package: Package
     provider: str
-    batcher: Queue
+    batcher: ModelBatcher
     nbytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
     use: Use = field(default_factory=Use)

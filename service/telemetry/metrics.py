@@ -149,8 +149,8 @@ class ModelMetrics:
 
     def ran(self, ran: InferenceResult) -> None:
         """An image, or a tile of one, came back from the network."""
-        if ran.released is not None:
-            self._released(ran.released).inc()
+        if ran.close_reason is not None:
+            self._released(ran.close_reason).inc()
             self._batch_size.observe(ran.batch_size)
 
     def predicted(self, label: str, probability: float) -> None:

@@ -3,45 +3,23 @@
 import os
 import re
 import time
-import traceback
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.package import Package
 from service.errors import CallerGone, Internal, NotReady, QueueFull
 from service.http.errors import STATUS, response
 from service.telemetry.log import Level, log
 from service.telemetry.metrics import Metrics
+from service.telemetry.request_context import RequestContext, log_bug
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
 Outcome = Literal["answered", "refused", "turned_away", "failed", "left"]
 PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """What is known of a request while it is answered; handlers fill in the model and the images, for the audit log."""
-
-    request_id: str
-    started: float = field(default_factory=time.perf_counter)
-    trace_id: str | None = None
-    model: str | None = None
-    model_version: str | None = None
-    model_sha256: str | None = None
-    images: tuple[bytes | memoryview, ...] = ()
-    key: str | None = None
-    status: int = 0
-    error: str | None = None
-
-    def asks(self, package: Package) -> None:
-        """It is this model's."""
-        self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256
 
 
 def request_id(scope: Scope) -> str:
@@ -133,9 +111,3 @@ def noting(send: Send, exchange: RequestContext) -> Send:
         await send(message)
 
     return noted
-
-
-def log_bug(error: Exception, exchange: RequestContext) -> None:
-    """Where it happened and of what kind it is; not its message, which may quote what an image held."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.write("error", "bug", request_id=exchange.request_id, kind=type(error).__name__, at=frames[-8:])

@@ -16,7 +16,7 @@ from service.errors import NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository import loader
 from service.repository.state import Repository
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline
 from service.settings import Settings
 from tests.service.engine.in_process_engine import (
     asked,

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from service.http.middleware.access_log import RequestContext
 from service.http.middleware.auditing import AuditMiddleware
 from service.manage.__main__ import main
 from service.security import audit_log
 from service.security.api_keys import new_key
 from service.security.audit_log import NOTHING, AuditLog, Broken, Last, verify
 from service.settings import InvalidSettings
+from service.telemetry.request_context import RequestContext
 from tests.conftest import Client
 from tests.service.image_files import form, grey
 
