@@ -18,8 +18,7 @@ from service.lifecycle import Runtime
 from service.repository import rollouts
 from service.repository.rollouts import Rollout
 from service.repository.state import Repository, differs
-from service.scheduling.memory_budget import Reservation
-from service.scheduling.work import Deadline
+from service.scheduling.work import Deadline, Reservation
 
 Asked = TypeVar("Asked", bound=BaseModel)
 _MOST_BYTES = 2**16

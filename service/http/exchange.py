@@ -9,8 +9,7 @@ from starlette.types import Receive
 from service.errors import CallerGone, DeadlinePassed
 from service.http.request import read_body
 from service.lifecycle import Runtime
-from service.scheduling.memory_budget import Reservation
-from service.scheduling.work import Deadline, Priority, Work
+from service.scheduling.work import Deadline, Priority, Reservation, Work
 from service.telemetry.request_context import RequestContext
 
 _WATCH_AFTER_S = 0.02  # most answers are sooner than a task that watches for the caller's leaving would pay

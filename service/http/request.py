@@ -19,7 +19,7 @@ from service.errors import (
     UrlNotFetched,
 )
 from service.http.multipart import Part, form_parts, text
-from service.scheduling.memory_budget import Reservation
+from service.scheduling.work import Reservation
 
 Options = TypeVar("Options", bound=WireModel)
 _SINGLE_FILE = ("image/", "application/octet-stream", "application/json", "application/x-npy")

@@ -1,25 +1,39 @@
 """Pipeline: an image's way from its bytes to its answer; knows no HTTP."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+import numpy as np
+
+from models.flips import mirrored, orientations
 from models.image import Array, Image
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning, Timings, WireModel
-from service.pipeline.passes import Passes
-from service.pipeline.prepare import PreparedImage
+from service.inference import InferenceFailed
+from service.pipeline.prepare import (
+    PreparedImage,
+    check_finite,
+    pixel_passes,
+    prepare_image,
+    prepare_pixels,
+    prepared_tensor,
+)
+from service.pipeline.tiles import probability_maps
 from service.repository.state import ServedModel
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.work import Work
+from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 from service.tasks.classification import top_class
 from service.tasks.task import Document, Encoded, Outputs, Task
-from service.telemetry.metrics import Metrics
+from service.telemetry.metrics import Metrics, ModelMetrics
 
-OnPrediction = Callable[[bytes | Array, ServedModel, Array], None]
+Sent = bytes | Image | Array  # a file, an image in memory, or a prepared tensor (C, H, W) float32
+OnPrediction = Callable[[Sent, ServedModel, Array], None]
 Options = TypeVar("Options", bound=WireModel)
 F = TypeVar("F")
 R = TypeVar("R")
@@ -27,13 +41,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[R]):
-    """The result for one image, and what every answer says of it."""
+    """The result for one image, and what every answer says of it. findings: the task's own, before encoding."""
 
     value: R
     model: ServedModel
     input: InputInfo
     warnings: tuple[InputWarning, ...]
     timings: Timings
+    findings: object = None
 
 
 class Pipeline:
@@ -49,48 +64,126 @@ class Pipeline:
         self.scheduler.close()
 
     async def answer(
-        self, task: Task[Options, F], source: bytes, model: ServedModel, options: Options, work: Work
+        self, task: Task[Options, F], source: Sent, model: ServedModel, options: Options, work: Work
     ) -> Result[Encoded]:
         """Answers a task's question about an image, in the form that the options ask for."""
         spec, metrics = model.spec, self._metrics.of(model.spec.name)
         with work.reservation:
-            passes = Passes(self.scheduler, model, metrics, task.outputs(options, spec), work)
-            prepared, outputs = await passes.infer(source, tile_px=self._tile_px)
+            inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
+            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
-            outputs = await task.complete(outputs, prepared.tensor, options, spec, passes.each)
+            if task.extra_passes:
+                outputs = await task.extra_passes(outputs, prepared.tensor, options, spec, inference.each)
             step = partial(_finish, task, outputs, prepared.image, options, spec, work, time.perf_counter())
-            encoded = await self.scheduler.compute(step, work, pixels=task.pixels(options, prepared.image))
+            pixels = task.pixels(options, prepared.image)
+            findings, encoded = await self.scheduler.compute(step, work, pixels=pixels)
             if top := task.top_class(outputs, spec):
                 metrics.predicted(*top)
-            return self._result(encoded, prepared, model, work)
+            return self._result(encoded, prepared, model, work, findings)
 
-    async def infer(
-        self, source: bytes | Array, model: ServedModel, names: Sequence[str], work: Work
-    ) -> Result[Outputs]:
-        """Returns the network's own outputs, without their batch axis, for a file or a prepared tensor (C, H, W)."""
+    async def infer(self, source: Sent, model: ServedModel, names: Sequence[str], work: Work) -> Result[Outputs]:
+        """Returns the network's own outputs, without their batch axis."""
         spec, metrics = model.spec, self._metrics.of(model.spec.name)
         with work.reservation:
-            passes = Passes(self.scheduler, model, metrics, names, work)
-            prepared, outputs = await passes.infer(source, tile_px=self._tile_px)
+            inference = Inference(self.scheduler, model, metrics, names, work)
+            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
             if spec.task == "classification":
                 metrics.predicted(*top_class(outputs[spec.name_of("probabilities")], spec))
             return self._result(outputs, prepared, model, work)
 
-    def _report(self, source: bytes | Array, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
+    def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
         """Counts the input, and tells the shadow."""
         self._metrics.of(model.spec.name).took(prepared.image, prepared.warnings, prepared.deviations)
         if self.on_prediction:
             self.on_prediction(source, model, outputs[model.spec.name_of("probabilities")])
 
-    def _result(self, value: R, prepared: PreparedImage, model: ServedModel, work: Work) -> Result[R]:
+    def _result(
+        self, value: R, prepared: PreparedImage, model: ServedModel, work: Work, findings: object = None
+    ) -> Result[R]:
         """Counts the image as answered."""
         timings = work.timings()
         stage = self._metrics.of(model.spec.name).stage
         for name, seconds in work.seconds.items():
             stage(name).observe(seconds)
         model.statistics.answered(timings)
-        return Result(value, model, prepared.input, prepared.warnings, timings)
+        return Result(value, model, prepared.input, prepared.warnings, timings, findings)
+
+
+class Inference:
+    """One image's passes through its network: counted, checked, and averaged over the package's flips."""
+
+    def __init__(
+        self, scheduler: Scheduler, model: ServedModel, metrics: ModelMetrics, outputs: Sequence[str], work: Work
+    ) -> None:
+        """outputs: those to run beside the probabilities."""
+        self._scheduler, self._model, self._metrics, self._work = scheduler, model, metrics, work
+        self._probabilities = model.spec.name_of("probabilities")
+        self._names = tuple(dict.fromkeys((self._probabilities, *outputs)))
+
+    async def start(self, source: Sent, *, tile_px: int) -> tuple[PreparedImage, Outputs]:
+        """Prepares an image and runs it: in one pass, or tile by tile."""
+        spec, work = self._model.spec, self._work
+        if isinstance(source, bytes):
+            step, pixels = partial(prepare_image, source, spec, work), pixel_passes(source, spec)
+        elif isinstance(source, Image):
+            step, pixels = partial(prepare_pixels, source, spec, work), math.inf
+        else:
+            step, pixels = partial(prepared_tensor, source, spec, work), 0
+        if spec.input.size is None:
+            self._prepared = await self._scheduler.prepare(step, work, pixels=pixels)
+            tensor = self._prepared.tensor
+            maps = await probability_maps(tensor, spec, self.run, self._scheduler, work, tile_px=tile_px)
+            return self._prepared, {self._probabilities: maps}
+        try:
+            self._prepared, result = await self._scheduler.prepare_and_run(
+                step, self._model.batcher, self._names, work, pixels=pixels
+            )
+        except InferenceFailed:
+            self._metrics.failed_runs.inc()
+            raise
+        return self._prepared, await self._average(self._record(result), self._prepared.tensor, work)
+
+    async def run(self, tensor: Array, work: Work) -> Outputs:
+        """Runs a tile, or a changed input, of the image that has been prepared."""
+        return await self._average(await self._once(tensor, self._names, work), tensor, work)
+
+    async def each(self, inputs: Sequence[Callable[[], Array]], *, most: int) -> list[Outputs]:
+        """Runs changed inputs, behind interactive requests. See task.Passes."""
+        work = self._work.part()
+        return await self._scheduler.fan_out(lambda make: self.run(make(), work), inputs, most=most)
+
+    async def _average(self, outputs: Outputs, tensor: Array, work: Work) -> Outputs:
+        """Averages the probabilities over the package's flips, a pass each; other outputs are the first pass's.
+
+        A tile's flip is the flipped image's tile: both begin at multiples of the network's stride.
+        """
+        _, *flips = orientations(self._model.spec.flips)
+        if not flips:
+            return outputs
+        name, work = self._probabilities, work.again()
+        total = outputs[name]
+        for axes in flips:
+            part = (await self._once(mirrored(tensor, axes), (name,), work))[name]
+            total = total + (mirrored(part, axes) if part.ndim == 3 else part)
+        return {**outputs, name: total / np.float32(1 + len(flips))}
+
+    async def _once(self, tensor: Array, names: tuple[str, ...], work: Work) -> Outputs:
+        try:
+            return self._record(await self._scheduler.run(self._model.batcher, tensor[None], names, work))
+        except InferenceFailed:
+            self._metrics.failed_runs.inc()
+            raise
+
+    def _record(self, result: InferenceResult) -> Outputs:
+        """Counts a pass and checks its outputs. Raises ValuesTooLarge."""
+        self._work.add("queue", result.queue_s, ago=result.infer_s)
+        self._work.add("infer", result.infer_s)
+        self._metrics.ran(result)
+        self._model.statistics.ran(result)
+        for output in result.outputs.values():
+            check_finite(output, self._prepared.image)
+        return {name: output[0] for name, output in result.outputs.items()}
 
 
 def _finish(
@@ -101,7 +194,7 @@ def _finish(
     spec: ModelSpec,
     work: Work,
     started: float,
-) -> Encoded:
+) -> tuple[F, Encoded]:
     """Interprets and encodes in one thread: each change of thread takes as long as a small map does.
 
     started: by time.perf_counter(); waiting for a thread counts as post-processing.
@@ -115,4 +208,4 @@ def _finish(
     else:
         work.add("encode", ended - interpreted)
     work.add("postprocess", interpreted - started, ago=ended - interpreted)
-    return encoded
+    return findings, encoded

@@ -1,14 +1,14 @@
 """Preparation: an image's bytes -> the network's input tensor, and what every answer says of the image."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import prod
 
 import numpy as np
 
-from models.decode import decode, probe
+from models.decode import Probe, decode, probe
 from models.decode.signal import decode_signal
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array, Image
@@ -43,29 +43,21 @@ class PreparedImage:
 def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
     """A file's bytes -> PreparedImage. Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull."""
     with work.stage("decode"):
-        image = _decode_signal(data, spec) if spec.input.kind == "signal" else _decode(data, spec, work)
-        if min(image.height, image.width) < spec.input.smallest_image:
-            raise ImageTooSmall(width=image.width, height=image.height, minimum=spec.input.smallest_image)
-        info = InputInfo(
-            width=image.width,
-            height=image.height,
-            channels=image.channels,
-            dtype=_dtype_name(image.pixels.dtype),
-            format=image.format,
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
+        if spec.input.kind == "signal":
+            image = _decode_signal(data, spec)
+        else:
+            _reserve(probe(data), spec, work, body_bytes=len(data))
+            image = decode(data, max_pixels=work.max_pixels)
+        digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
-        return preprocess(image, info, spec)
+        return preprocess(image, spec, sha256=digest)
 
 
-def _decode(data: bytes, spec: ModelSpec, work: Work) -> Image:
-    """Decodes an image whose memory has been reserved by its header."""
-    header = probe(data)
-    pixels = header.width * header.height
-    if pixels > work.max_pixels:
-        raise TooManyPixels(width=header.width, height=header.height, limit=work.max_pixels)
-    work.reservation.reserve_image(pixels, spec, body_bytes=len(data))
-    return decode(data, max_pixels=work.max_pixels)
+def prepare_pixels(image: Image, spec: ModelSpec, work: Work) -> PreparedImage:
+    """An image in memory -> PreparedImage. Raises as prepare_image does."""
+    _reserve(Probe(image.width, image.height), spec, work, body_bytes=image.pixels.nbytes)
+    with work.stage("preprocess"):
+        return preprocess(image, spec, sha256="")
 
 
 def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage:
@@ -83,12 +75,20 @@ def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     """
     size = spec.input.size
     if size is None or len(data) > _BRIEF_BYTES:
-        return float("inf")
-    pixels = prod(size)
+        return math.inf
+    pixels = math.prod(size)
     if spec.input.kind == "image":
         header = probe(data)  # a small file may hold a large image
         pixels = max(pixels, header.width * header.height)
     return _PASSES * pixels
+
+
+def _reserve(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
+    """Reserves the image's memory by its header, before a pixel is decoded."""
+    pixels = header.width * header.height
+    if pixels > work.max_pixels:
+        raise TooManyPixels(width=header.width, height=header.height, limit=work.max_pixels)
+    work.reservation.reserve_image(pixels, spec, body_bytes=body_bytes)
 
 
 def _decode_signal(data: bytes, spec: ModelSpec) -> Image:
@@ -96,11 +96,21 @@ def _decode_signal(data: bytes, spec: ModelSpec) -> Image:
     return decode_signal(data, channels=spec.input.channels, length=length, letters=spec.input.letters)
 
 
-def preprocess(image: Image, info: InputInfo, spec: ModelSpec) -> PreparedImage:
-    """Applies the package's steps and checks the result. Raises NotFinite, ValuesTooLarge."""
+def preprocess(image: Image, spec: ModelSpec, *, sha256: str) -> PreparedImage:
+    """Applies the package's steps and checks the result. Raises ImageTooSmall, NotFinite, ValuesTooLarge."""
+    if min(image.height, image.width) < spec.input.smallest_image:
+        raise ImageTooSmall(width=image.width, height=image.height, minimum=spec.input.smallest_image)
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused next
         tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
     check_finite(tensor, image)
+    info = InputInfo(
+        width=image.width,
+        height=image.height,
+        channels=image.channels,
+        dtype=_dtype_name(image.pixels.dtype),
+        format=image.format,
+        sha256=sha256,
+    )
     figures = figures_of(tensor, spec)
     return PreparedImage(image, info, tensor, input_warnings(image, figures, spec), deviations(figures, spec))
 

@@ -8,10 +8,10 @@ import numpy as np
 from models.errors import StriateError
 from models.image import Array
 from models.spec import ModelSpec
-from service.pipeline.pipeline import Pipeline
+from service.pipeline.pipeline import Pipeline, Sent
 from service.repository.state import ServedModel
-from service.scheduling.memory_budget import MemoryBudget, Reservation
-from service.scheduling.work import Deadline, Priority, Work
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Deadline, Priority, Reservation, Work
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
@@ -29,7 +29,7 @@ class ShadowRunner:
         self._shadow_of = shadow_of
         self._behind: set[asyncio.Task[None]] = set()
 
-    def on_prediction(self, sent: bytes | Array, model: ServedModel, probabilities: Array) -> None:
+    def on_prediction(self, sent: Sent, model: ServedModel, probabilities: Array) -> None:
         """An image, or a prepared tensor, and what the network of `model` gave for it."""
         shadow = self._shadow_of(model)
         if shadow is None:
@@ -46,7 +46,7 @@ class ShadowRunner:
             running.cancel()
         self._pipeline.close()
 
-    async def _compare(self, sent: bytes | Array, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
+    async def _compare(self, sent: Sent, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
         counts = shadow.statistics.comparison
         deadline = Deadline.after(self._settings.timeout_s)
         with shadow.use:

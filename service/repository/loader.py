@@ -15,7 +15,7 @@ def keeper(settings: Settings, opener: Callable[[Package], Session] | None = Non
     """A keeper that has looked at nothing yet. opener: ONNX Runtime on the settings' device by default."""
     loading = LoadOptions(
         settings.models,
-        open_session=opener or partial(_open_session, settings),
+        open_session=opener or partial(open_package, settings),
         open_batcher=partial(Batcher, length=settings.queue_length, bound_s=settings.batch_bound_s),
         length=settings.queue_length,
         wanted=settings.wanted,
@@ -29,7 +29,7 @@ def gpu(settings: Settings) -> Gpu:
     return Gpu(settings.gpu_engine, settings.gpu_memory_bytes, settings.engine_cache)
 
 
-def _open_session(settings: Settings, package: Package) -> Session:
+def open_package(settings: Settings, package: Package) -> Session:
     return open_session(
         package.network(),
         device=settings.device,

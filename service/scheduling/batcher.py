@@ -152,6 +152,10 @@ class Batcher:
             self._inline_ended.wait_for(lambda: not self._inline)
         self._lanes.shutdown(wait=True)
 
+    async def leave(self) -> None:
+        """Closes without holding up the event loop."""
+        await asyncio.to_thread(self.close)
+
     def _drained_in(self, elements: int) -> float:
         """Returns the seconds until the queue is expected to be empty."""
         with self._lock:
@@ -174,8 +178,9 @@ class Batcher:
     def _launch(self, reason_if_all: BatchCloseReason, *items: WorkItem) -> None:
         """Queues new items and puts every idle lane to work. reason_if_all: why a batch takes all items that wait."""
         with self._lock:
-            self._items += len(items)
-            self._queue.add(items)
+            if items:
+                self._items += len(items)
+                self._queue.add(items)
             while self._idle and self._items and not self._closed:
                 batch, reason = self._gather()
                 if not batch:

@@ -27,73 +27,28 @@ class MemoryBudget:
     def of(cls, settings: Settings) -> "MemoryBudget":
         return cls((settings.image_bytes or memory_bytes() // 2) // settings.front_ends)
 
+    def body(self, nbytes: int) -> int:
+        """Returns what a body of this size takes. Raises TooManyBytes if it can never fit."""
+        if nbytes > self.total_bytes:
+            raise TooManyBytes(self.total_bytes)
+        return nbytes
+
+    def image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> int:
+        """Returns what an image of so many pixels takes. body_bytes: what it came in, which stays beside it.
+
+        Raises ImageTooLarge if it can never fit.
+        """
+        need = needed_bytes(pixels, spec)
+        if need + body_bytes > self.total_bytes:
+            raise ImageTooLarge(pixels, need=need + body_bytes, limit=self.total_bytes)
+        return need
+
     def change(self, nbytes: int) -> None:
         """Reserves so many bytes more, or gives them back where negative. Raises MemoryFull."""
         with self._lock:
             if nbytes > 0 and self.reserved_bytes + nbytes > self.total_bytes:
                 raise MemoryFull
             self.reserved_bytes += nbytes
-
-
-class Reservation:
-    """What one body or image takes of a MemoryBudget: nothing, while it is small.
-
-    It is given back by the last of its holders: the request's own block, and each thread that is at work on the image,
-    which goes on for a while after its caller has gone.
-    """
-
-    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer")
-
-    def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
-        """budget: None reserves nothing. outer: what must outlive this, as a body does its images."""
-        self._budget, self._outer = budget, outer
-        self._bytes, self._holders = 0, 1
-        self._lock = threading.Lock()
-        if outer:
-            outer.retain()
-
-    def __enter__(self) -> "Reservation":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def retain(self) -> None:
-        """Adds a holder, who calls release()."""
-        with self._lock:
-            self._holders += 1
-
-    def release(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            if self._holders:
-                return
-        if self._bytes and self._budget:
-            self._budget.change(-self._bytes)
-        if self._outer:
-            self._outer.release()
-
-    def reserve_body(self, nbytes: int) -> None:
-        """Reserves room for a body of this size so far. Raises TooManyBytes if it can never fit, MemoryFull for now."""
-        if nbytes > SMALL_BYTES and self._budget:
-            if nbytes > self._budget.total_bytes:
-                raise TooManyBytes(self._budget.total_bytes)
-            self._grow(nbytes, self._budget)
-
-    def reserve_image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> None:
-        """Reserves room for an image of so many pixels. body_bytes: what it came in, which stays beside it.
-
-        Raises ImageTooLarge if it can never fit, MemoryFull for now.
-        """
-        need = needed_bytes(pixels, spec)
-        if need and self._budget:
-            if need + body_bytes > self._budget.total_bytes:
-                raise ImageTooLarge(pixels, need=need + body_bytes, limit=self._budget.total_bytes)
-            self._grow(need, self._budget)
-
-    def _grow(self, need: int, budget: MemoryBudget) -> None:
-        budget.change(need - self._bytes)
-        self._bytes = need
 
 
 def needed_bytes(pixels: int, spec: ModelSpec) -> int:

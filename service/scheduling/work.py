@@ -1,15 +1,17 @@
 """Work: what goes with an image through every room, from the request to the network and back."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
+from models.spec import ModelSpec
 from service.api.answers import Stage, Timings
 from service.errors import DeadlinePassed
-from service.scheduling.memory_budget import Reservation
+from service.scheduling.memory_budget import SMALL_BYTES, SMALL_PIXELS, MemoryBudget
 
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
@@ -50,6 +52,59 @@ class Deadline:
                 yield
         except TimeoutError:
             raise DeadlinePassed(self.timeout_s) from None
+
+
+class Reservation:
+    """What one body or image takes of a MemoryBudget: nothing, while it is small.
+
+    It is given back by the last of its holders: the request's own block, and each thread that is at work on the image,
+    which goes on for a while after its caller has gone.
+    """
+
+    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer")
+
+    def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
+        """budget: None reserves nothing. outer: what must outlive this, as a body does its images."""
+        self._budget, self._outer = budget, outer
+        self._bytes, self._holders = 0, 1
+        self._lock = threading.Lock()
+        if outer:
+            outer.retain()
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def retain(self) -> None:
+        """Adds a holder, who calls release()."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+        if self._bytes and self._budget:
+            self._budget.change(-self._bytes)
+        if self._outer:
+            self._outer.release()
+
+    def reserve_body(self, nbytes: int) -> None:
+        """Reserves room for a body of this size so far. Raises TooManyBytes if it can never fit, MemoryFull for now."""
+        if nbytes > SMALL_BYTES and self._budget:
+            self._grow(self._budget.body(nbytes), self._budget)
+
+    def reserve_image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> None:
+        """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
+        if pixels > SMALL_PIXELS and self._budget:
+            self._grow(self._budget.image(pixels, spec, body_bytes=body_bytes), self._budget)
+
+    def _grow(self, need: int, budget: MemoryBudget) -> None:
+        budget.change(need - self._bytes)
+        self._bytes = need
 
 
 @dataclass(slots=True, eq=False)

@@ -18,6 +18,8 @@ from service.tasks.occlusion import occlusion_map
 from service.tasks.task import Kind, Outputs, Passes, Picture, Task
 
 OCCLUSION: Literal["occlusion"] = "occlusion"
+_MOST_PASSES = 32  # covered images that wait or run together: a GPU's batch
+_PICTURE_PASSES = 32  # about what a picture takes against the map's numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,18 @@ class Evidence:
     method: str
 
 
+async def _occluded(outputs: Outputs, tensor: Array, options: CamOptions, spec: ModelSpec, passes: Passes) -> Outputs:
+    """Adds the occlusion map, if it is asked for."""
+    if method_of(options.method, spec) != OCCLUSION:
+        return outputs
+    name, index = spec.name_of("probabilities"), _index(outputs, options, spec)
+
+    async def probabilities(inputs: list[Callable[[], Array]]) -> list[float]:
+        return [float(each[name][index]) for each in await passes(inputs, most=_MOST_PASSES)]
+
+    return {**outputs, OCCLUSION: await occlusion_map(tensor, probabilities, before=float(outputs[name][index]))}
+
+
 class ClassActivation(Task[CamOptions, Evidence]):
     """Where the network saw a class."""
 
@@ -53,26 +67,13 @@ class ClassActivation(Task[CamOptions, Evidence]):
     options = CamOptions
     media_types = ("image/png", "application/x-npy")
     errors = (NoMap, NoPicture, UnknownLabel, UnknownMethod)
+    extra_passes = staticmethod(_occluded)
 
     def outputs(self, options: CamOptions, spec: ModelSpec) -> tuple[str, ...]:
         index_of(options.label, spec)
         check_format(options.format, spec)
         method = method_of(options.method, spec)
         return () if method == OCCLUSION or spec.cam is None else (spec.cam.methods[method][0],)
-
-    async def complete(
-        self, outputs: Outputs, tensor: Array, options: CamOptions, spec: ModelSpec, passes: Passes
-    ) -> Outputs:
-        if method_of(options.method, spec) != OCCLUSION:
-            return outputs
-        name = spec.name_of("probabilities")
-        index = _index(outputs, options, spec)
-        before = float(outputs[name][index])
-
-        async def probabilities(inputs: list[Callable[[], Array]]) -> list[float]:
-            return [float(each[name][index]) for each in await passes(inputs, most=_MOST_PASSES)]
-
-        return {**outputs, OCCLUSION: await occlusion_map(tensor, probabilities, before=before)}
 
     def warm_up_options(self, spec: ModelSpec) -> tuple[CamOptions, ...]:
         return (CamOptions(format="raw" if spec.input.kind == "signal" else "overlay"),) if spec.cam else ()
@@ -91,10 +92,6 @@ class ClassActivation(Task[CamOptions, Evidence]):
         probability = f"{findings.probability:.6g}"
         facts = {"Label": findings.label, "Probability": probability, "Method": findings.method}
         return Picture(body, media_type, facts)
-
-
-_MOST_PASSES = 32  # covered images that wait or run together: a GPU's batch
-_PICTURE_PASSES = 32  # about what a picture takes against the map's numbers
 
 
 def index_of(label: str | None, spec: ModelSpec) -> int | None:

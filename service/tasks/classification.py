@@ -26,6 +26,9 @@ class Classification(Task[PredictOptions, Classified]):
     schemas = (Prediction, Predictions)
     most_images = None
 
+    def outputs(self, options: PredictOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
     def pixels(self, options: PredictOptions, image: Image) -> float:
         return 0
 

@@ -34,6 +34,9 @@ class Segmentation(Task[SegmentOptions, Mask]):
     def warm_up_options(self, spec: ModelSpec) -> tuple[SegmentOptions, ...]:
         return (SegmentOptions(), SegmentOptions(format="measurements"))
 
+    def outputs(self, options: SegmentOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
     def pixels(self, options: SegmentOptions, image: Image) -> float:
         return math.inf
 
@@ -44,18 +47,24 @@ class Segmentation(Task[SegmentOptions, Mask]):
         return FORMATS[options.format](findings, image, options)
 
 
+def label_image(mask: Mask) -> Array:
+    """Returns (H, W): object numbers of a model that separates objects, int32; else the class's value, uint8."""
+    return mask.objects if mask.spec.objects else class_values(mask.spec).take(mask.classes)
+
+
 def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    """A model that separates objects numbers them; any other gives the class's value, which a header explains.
+    """Encodes the label image; a header explains a class's value.
 
     8 bits of grey even where there is one class: some readers give 255 for a 1-bit PNG's 1, some a palette's colours.
     """
+    values = label_image(mask)
     if mask.spec.objects is None:
-        values = class_values(mask.spec)
-        named = {str(value): known.label for value, known in zip(values[1:], mask.spec.classes)}
-        return _picture(mask, png(values.take(mask.classes)), {"Values": json.dumps(named)})
+        labels = [described.label for described in mask.spec.classes]
+        names = {str(value): label for value, label in zip(class_values(mask.spec)[1:], labels)}
+        return _picture(mask, png(values), {"Values": json.dumps(names)})
     if mask.count > np.iinfo(np.uint16).max:
         raise TooManyObjects(mask.count)
-    return _picture(mask, png(mask.objects.astype(np.uint8 if mask.count <= 255 else np.uint16)))
+    return _picture(mask, png(values.astype(np.uint8 if mask.count <= 255 else np.uint16)))
 
 
 def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:

@@ -47,11 +47,18 @@ class Passes(Protocol):
         """Runs each input, (C, H, W) float32, made when its turn comes; at most `most` of them wait or run together."""
 
 
+class ExtraPasses(Protocol):
+    """Adds outputs that need further passes of the network, such as an occlusion map."""
+
+    async def __call__(self, outputs: Outputs, tensor: Array, options: Any, spec: ModelSpec, passes: Passes) -> Outputs:
+        """Returns the outputs and the further ones. tensor (C, H, W) float32: the network's input."""
+
+
 class Task(Protocol[Options, Findings]):
     """One kind of question about an image. Its route is /`name`, which answers what `outputs` and `interpret` raise.
 
     kind: of the models that can answer it. schemas, media_types: of its answers. errors: those of its own.
-    most_images: of one request; None leaves it to STRIATE_MAX_IMAGES.
+    most_images: of one request; None leaves it to STRIATE_MAX_IMAGES. extra_passes: where an answer needs them.
     """
 
     name: ClassVar[str]
@@ -63,15 +70,11 @@ class Task(Protocol[Options, Findings]):
     errors: ClassVar[tuple[type[StriateError], ...]] = ()
     most_images: ClassVar[int | None] = 1
 
+    extra_passes: ClassVar[ExtraPasses | None] = None
+
+    @abstractmethod
     def outputs(self, options: Options, spec: ModelSpec) -> tuple[str, ...]:
         """Returns the names of the outputs to run beside the probabilities. Raises what the options get wrong."""
-        return ()
-
-    async def complete(
-        self, outputs: Outputs, tensor: Array, options: Options, spec: ModelSpec, passes: Passes
-    ) -> Outputs:
-        """Returns the outputs with those that need further passes. tensor (C, H, W): the network's input."""
-        return outputs
 
     @abstractmethod
     def pixels(self, options: Options, image: Image) -> float:

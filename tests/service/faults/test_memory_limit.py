@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from service.errors import ImageTooLarge, MemoryFull
-from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, Reservation, memory_bytes, needed_bytes
+from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, memory_bytes, needed_bytes
+from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.test_processes import children, until

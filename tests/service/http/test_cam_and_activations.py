@@ -9,7 +9,6 @@ import imagecodecs
 import numpy as np
 import pytest
 from onnx import helper
-from service.pipeline.occlusion import STEPS, windows
 
 from models.image import Array
 from models.package import Package, write
@@ -17,6 +16,7 @@ from service.encode.png import png
 from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
 from service.inference.onnxruntime import CPU, load
+from service.tasks.occlusion import STEPS, windows
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import asked, engine, front_end
