@@ -78,7 +78,7 @@ class Operating:
         name = _name(request)
 
         def edit(plan: Plan, now: Repository) -> Plan:
-            known = [version.version for version in versions(now, name) if version.state != "refused"]
+            known = [version.version for version in versions(now, name) if version.state != "invalid"]
             return rollouts.rolled_back(name, plan, serving=_serving(now, name), known=known)
 
         return await self._change(request, edit)
