@@ -1,6 +1,6 @@
-/** Files and folders that are dropped on the page. */
+/** Files and folders dropped on the page. */
 
-/** While `view` is shown, what is dropped anywhere goes to `take`; `mark` is shown to be where it goes. */
+/** Passes drops anywhere on the page to `take` while `view` is shown, and highlights `mark`. */
 export function onDrop({ view, mark }, take) {
   const over = (event, is) => {
     if (view.hidden) return;
@@ -15,7 +15,7 @@ export function onDrop({ view, mark }, take) {
   });
 }
 
-/** What was dropped, folders read to their end -> [{file, path}]; hidden files are left out. */
+/** All dropped files, folders included -> [{file, path}]; skips hidden files. */
 export async function droppedFiles(transfer) {
   const plain = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);

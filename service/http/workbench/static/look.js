@@ -1,4 +1,4 @@
-/** One image: it is brought, shown, asked about, and every answer stands beside it. */
+/** The view of one image: opens it, shows it, sends it to the model and shows the results. */
 import { callsCard } from "./calls.js";
 import { byId, el } from "./dom.js";
 import { padCard, readsDigits } from "./pad.js";
@@ -9,10 +9,10 @@ import { Viewer, together } from "./viewer.js";
 import { aboutCard, predict, whatCard } from "./what.js";
 import { Where } from "./where.js";
 
-const PASSING = new Set([0, 401, 403, 429, 500, 503, 504]); // what may go well the next time
+const PASSING = new Set([0, 401, 403, 429, 500, 503, 504]); // statuses for which a retry may succeed
 
 export class Look {
-  /** models: those that serve, from GET /models. */
+  /** models: the ready ones, from GET /models. */
   constructor(models) {
     this.models = models;
     this.viewer = new Viewer(byId("view"));
@@ -33,13 +33,13 @@ export class Look {
     return this.models.find((model) => model.name === byId("model").value);
   }
 
-  /** Takes a file and shows it at once; then the model is asked. */
+  /** Shows a file at once, then sends it to the model. */
   async open(file) {
     this.file = file;
     this.#stop();
     byId("empty").hidden = true;
     byId("about").textContent = file.name;
-    const picture = this.model?.input.kind === "signal" ? { hidden: "A signal: its classes stand beside." } : await readPicture(file);
+    const picture = this.model?.input.kind === "signal" ? { hidden: "This is a signal; only its classes are shown." } : await readPicture(file);
     if (this.file !== file) return;
     this.picture = picture;
     this.viewer.empty();
@@ -49,7 +49,7 @@ export class Look {
     await this.run();
   }
 
-  /** Takes a drawing that grows under the pen -> /predict's answer. What was answered before stays until it is there. */
+  /** Sends a drawing while it grows -> /predict's answer. The former result stays until then. */
   async draw(file) {
     this.file = file;
     this.asking?.abort();
@@ -62,7 +62,7 @@ export class Look {
     return this.#ask({ pixelSizeUm: null });
   }
 
-  /** Asks the chosen model about the image. */
+  /** Sends the image to the selected model. */
   async run({ pixelSizeUm = null } = {}) {
     if (!this.file || !this.model) return;
     this.#stop();
@@ -124,17 +124,17 @@ export class Look {
 
   #results(...cards) {
     byId("results").replaceChildren(...cards.filter(Boolean));
-    byId("state").textContent = `${this.model.name} has answered about ${this.file.name}.`;
+    byId("state").textContent = `Result of ${this.model.name} for ${this.file.name} is shown.`;
   }
 
   #problem(error) {
     const may = PASSING.has(error.status);
     const again = may ? el("button", { type: "button", onclick: () => this.run() }, "Try again") : null;
-    const wait = error.retryAfter ? ` The service asks to wait ${error.retryAfter} s.` : "";
+    const wait = error.retryAfter && !/\d s\.$/.test(error.message) ? ` Try again in ${error.retryAfter} s.` : "";
     byId("problem").replaceChildren(el("div", { class: "problem" }, el("p", {}, error.message + wait), again));
   }
 
-  /** What was asked before is no longer wanted, and what it showed goes. */
+  /** Cancels the request in progress and clears its results. */
   #stop() {
     this.asking?.abort();
     byId("problem").replaceChildren();
@@ -172,7 +172,7 @@ export class Look {
     byId("draw").replaceChildren(...(readsDigits(this.model) ? [padCard((file) => this.draw(file))] : []));
   }
 
-  /** What is black and what is white, in thousandths of the range that the picture has. */
+  /** Connects the sliders for black and white, in thousandths of the picture's range. */
   #offerWindow() {
     const change = () => {
       const { least, most } = this.picture;

@@ -1,4 +1,4 @@
-/** The page: its views, the ways in which an image comes, and the models that it may be shown to. */
+/** The page: views, image input and models. */
 import { askJson } from "./api.js";
 import { showCards } from "./cards.js";
 import { byId, el } from "./dom.js";
@@ -20,7 +20,7 @@ async function start() {
     bring(look);
     offerSamples(look, ready);
     whenShown("models", () => showCards(byId("models"), models));
-    if (!ready.length) tell("No model serves. The view Models says why.");
+    if (!ready.length) tell("No model is ready. The Models page gives the reasons.");
   } catch (error) {
     tell(error.message, start);
   }
@@ -52,7 +52,7 @@ function bring(look) {
   const input = byId("file");
   input.onchange = () => {
     take(input.files);
-    input.value = ""; // the same file may be chosen again
+    input.value = ""; // allows choosing the same file again
   };
   onDrop({ view: byId("look"), mark: byId("stage") }, (transfer) => take(transfer.files));
   addEventListener("paste", (event) => {

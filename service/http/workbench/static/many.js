@@ -1,4 +1,4 @@
-/** Many images: each is asked about by itself, so many at a time, and the failures are named. */
+/** The view of many images: one request per image, a few at a time, with a list of failures. */
 import { askJson } from "./api.js";
 import { byId, choice, csv, el, number, percent, save } from "./dom.js";
 import { chosenFiles, droppedFiles, onDrop } from "./files.js";
@@ -6,8 +6,8 @@ import { thumbnail } from "./thumbnail.js";
 
 const MOST = 500;
 const AT_ONCE = 4;
-const BUSY = new Set([0, 429, 503]); // the service is full, is not ready, or cannot be reached just now
-const PATIENCE_S = 60; // an image is given up when for so long no other was answered either
+const BUSY = new Set([0, 429, 503]); // the service is full, not ready or unreachable
+const PATIENCE_S = 60; // an image fails after this long without any answer from the service
 
 export class Many {
   constructor(root, models) {
@@ -24,7 +24,7 @@ export class Many {
       const field = el("input", { class: "away", type: "file", id, multiple: true, webkitdirectory: folder });
       field.addEventListener("change", () => {
         this.run(chosenFiles(field.files));
-        field.value = ""; // the same may be chosen again
+        field.value = ""; // allows choosing the same files again
       });
       return el("label", { class: folder ? "button" : "button primary" }, text, field);
     };
@@ -45,7 +45,7 @@ export class Many {
     onDrop({ view: root, mark: root }, async (transfer) => this.run(await droppedFiles(transfer)));
   }
 
-  /** items: [{file, path}]; asks about the first of them, and stops what was under way. */
+  /** items: [{file, path}]. Cancels a run in progress and sends the first MOST of them. */
   async run(items) {
     if (!items.length) return;
     const model = this.models.find((known) => known.name === byId("many-model").value);
@@ -54,7 +54,7 @@ export class Many {
     this.all = Math.min(items.length, MOST);
     this.left = items.length - this.all;
     this.results = [];
-    this.heard = performance.now(); // when the service last said anything about an image
+    this.heard = performance.now(); // when the service last answered an image
     for (const node of [this.grid, this.failed, this.summary, this.waits]) node.replaceChildren();
     this.progress.hidden = this.tools.hidden = this.stopping.hidden = false;
     this.progress.max = this.all;
@@ -90,7 +90,7 @@ export class Many {
     ])];
   }
 
-  /** What the service says about an image, or {error}. While it is busy it is asked again when it says. */
+  /** The service's result for an image, or {error}; retries while the service is busy. */
   async #answered(file, model, signal) {
     for (;;) {
       try {
@@ -108,10 +108,10 @@ export class Many {
     }
   }
 
-  /** The sentence is shown as long as any image waits. */
+  /** Shows the sentence while any image waits. */
   async #pause(wait_s, sentence) {
-    const shown = el("p", { class: "notice" }, `${sentence} Asking again in ${wait_s} s.`);
-    this.waits.replaceChildren(shown); // one of them is enough
+    const shown = el("p", { class: "notice" }, `${sentence} Retrying in ${wait_s} s.`);
+    this.waits.replaceChildren(shown); // one notice is enough
     await new Promise((done) => setTimeout(done, 1000 * wait_s));
     shown.remove();
   }
@@ -126,8 +126,8 @@ export class Many {
   #fail({ path, error }) {
     const list = this.failed.querySelector("ul") ?? el("ul", { class: "failures" });
     if (!this.failed.firstChild) {
-      const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Not answered" }, list);
-      this.failed.append(el("h3", {}, "Not answered"), box);
+      const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Failed images" }, list);
+      this.failed.append(el("h3", {}, "Failed"), box);
     }
     list.append(el("li", {}, el("strong", {}, path), ` ${error}`));
   }
@@ -143,9 +143,9 @@ export class Many {
 
   #tell(how = "") {
     const bad = this.results.filter(({ error }) => error).length;
-    const left = this.left ? ` ${number(this.left)} more were left out: ${MOST} at a time.` : "";
+    const left = this.left ? ` ${number(this.left)} more were skipped: the limit is ${MOST}.` : "";
     this.progress.value = this.results.length;
-    this.said.textContent = `${how}${this.results.length} of ${this.all} done${bad ? `, ${bad} not answered` : ""}.${left}`;
+    this.said.textContent = `${how}${this.results.length} of ${this.all} done${bad ? `, ${bad} failed` : ""}.${left}`;
   }
 }
 
@@ -157,17 +157,17 @@ async function asked(file, model, signal) {
   const common = { warnings: answer.warnings, sha256: answer.input.sha256 };
   if (segments) return { ...common, label: "objects", value: answer.count, sentence: some(answer.count, "object") };
   const [{ label, name, probability, decided }] = answer.classes;
-  return { ...common, label, name, value: probability, decided, sentence: `${name}, ${percent(probability)}${decided ? "" : ", not decided"}` };
+  return { ...common, label, name, value: probability, decided, sentence: `${name}, ${percent(probability)}${decided ? "" : ", below threshold"}` };
 }
 
 const some = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : "s"}`;
 
-/** How many images each class has, or how many objects all have. */
+/** The number of images per class, or of objects in all images. */
 function summed(results) {
   if (results[0]?.label === "objects") return `${some(results.reduce((sum, { value }) => sum + value, 0), "object")} in ${some(results.length, "image")}`;
   const counts = new Map();
   for (const { name, decided } of results) {
-    const group = decided ? name : "not decided";
+    const group = decided ? name : "below threshold";
     counts.set(group, (counts.get(group) ?? 0) + 1);
   }
   return [...counts].sort((a, b) => b[1] - a[1]).map(([group, count]) => `${group} ${number(count)}`).join(" · ");

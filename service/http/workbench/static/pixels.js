@@ -1,4 +1,4 @@
-/** Which pixels: the mask over the image, its objects, and what they measure. */
+/** The segmentation card: the mask over the image, its objects and their measurements. */
 import { ask, askJson } from "./api.js";
 import { parts } from "./colour.js";
 import { choice, csv, el, number, percent, save, section, slider } from "./dom.js";
@@ -11,7 +11,7 @@ const FORMATS = [
   ["colours", "Colours", "png"], ["masks", "Masks", "npy"], ["probabilities", "Probabilities", "npy"], ["measurements", "Measurements", "json"],
 ];
 
-/** {measured, mask}: /segment's measurements, and where what is. */
+/** {measured, mask}: /segment's measurements and its mask. */
 export async function segment(bench, pixelSizeUm) {
   const fields = { model: bench.model.name, pixel_size_um: pixelSizeUm, format: "measurements" };
   const asked = askJson("/segment", { image: bench.file, fields, signal: bench.signal });
@@ -96,7 +96,7 @@ export class Pixels {
     }
   }
 
-  /** Each value's colour, as 32 bits: the mean of its classes' that are switched on; 0 where none is. */
+  /** Each value's colour as 32 bits: the mean colour of its visible classes, or 0. */
   #tint() {
     const tint = new Uint32Array(65536);
     const colourOf = new Map(this.bench.model.classes.map(({ label, colour }) => [label, parts(colour)]));
@@ -124,8 +124,8 @@ export class Pixels {
   }
 
   #pixelSize(known, onmeasure) {
-    const input = el("input", { id: "pixel-size", type: "number", min: "0", step: "any", inputmode: "decimal", placeholder: "not known", value: known === null ? "" : String(known) });
+    const input = el("input", { id: "pixel-size", type: "number", min: "0", step: "any", inputmode: "decimal", placeholder: "unknown", value: known === null ? "" : String(known) });
     input.addEventListener("change", () => onmeasure(input.value));
-    return el("div", { class: "field" }, el("label", { for: "pixel-size" }, "Pixel, µm"), input);
+    return el("div", { class: "field" }, el("label", { for: "pixel-size" }, "Pixel size, µm"), input);
   }
 }

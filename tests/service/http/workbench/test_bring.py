@@ -86,7 +86,7 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("case", DAMAGED)
 def test_a_damaged_tiff_is_not_shown_and_the_service_says_what_is_wrong(page: Page, case: str) -> None:
     bring(page, "bad.tif", DAMAGED[case](tiff(NOISE, compression="lzw")))
-    expect(page.locator("#about")).to_contain_text("It is not shown: ")
+    expect(page.locator("#about")).to_contain_text("Not displayed: ")
     expect(page.get_by_role("alert")).to_contain_text("TIFF")
 
 

@@ -51,7 +51,7 @@ def states(page: Page) -> Iterator[str]:
     yield "segmented"
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"Dear diary"})
     expect(page.locator(".problem")).to_be_visible()
-    yield "refused"
+    yield "invalid"
     page.get_by_role("link", name="Many images").click()
     page.set_input_files("#many-files", {"name": "a.png", "mimeType": "image/png", "buffer": b"Dear diary"})
     expect(page.locator(".failures li")).to_be_visible()
