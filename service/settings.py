@@ -15,7 +15,7 @@ PREFIX = "STRIATE_"
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-class BadSettings(StriateError):
+class InvalidSettings(StriateError):
     """A setting that is misspelt or out of bounds; the process does not start."""
 
     code = "bad_settings"
@@ -179,17 +179,17 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Returns the settings. Raises BadSettings, which names the variable, its value and what is allowed."""
+    """Returns the settings. Raises InvalidSettings, which names the variable, its value and what is allowed."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
-        raise BadSettings(f"{', '.join(unknown)} is not a setting; the settings are {', '.join(sorted(known))}.")
+        raise InvalidSettings(f"{', '.join(unknown)} is not a setting; the settings are {', '.join(sorted(known))}.")
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        raise BadSettings(f"{variable}={first['input']!s:.200}: {first['msg']}.") from error
+        raise InvalidSettings(f"{variable}={first['input']!s:.200}: {first['msg']}.") from error
 
 
 def hand_down(*, engine_socket: Path) -> None:
@@ -200,16 +200,16 @@ def hand_down(*, engine_socket: Path) -> None:
 
 
 def check_models_folder(settings: Settings) -> None:
-    """Raises BadSettings if the model folder is missing; not in load_settings, because a build has no folder yet."""
+    """Raises InvalidSettings if the model folder is missing; not in load_settings, since a build has none."""
     if not settings.models.is_dir():
-        raise BadSettings(f"{PREFIX}MODELS={settings.models}: no such folder (relative to {Path.cwd()}).")
+        raise InvalidSettings(f"{PREFIX}MODELS={settings.models}: no such folder (relative to {Path.cwd()}).")
 
 
 def check_host(settings: Settings, host: str) -> None:
-    """Raises BadSettings if the service would listen beyond this machine without keys or an explicit permission."""
+    """Raises InvalidSettings if the service would listen beyond this machine without keys or an explicit permission."""
     if settings.keys or settings.without_keys == "anywhere" or host == "localhost" or ip_address(host).is_loopback:
         return
-    raise BadSettings(
+    raise InvalidSettings(
         f"host {host} is reachable from the network and there are no API keys. Listen on 127.0.0.1, or name a key file "
         f"in {PREFIX}KEYS, or set {PREFIX}WITHOUT_KEYS=anywhere if a proxy or firewall controls access."
     )

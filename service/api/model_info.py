@@ -6,11 +6,11 @@ from pydantic import Field, RootModel
 
 from models.flips import Flip
 from models.spec import Version
-from service.api.answers import Wire
-from service.repository.rollouts import Canary
+from service.api.answers import WireModel
+from service.repository.rollouts import CanaryRollout
 
 
-class InputFacts(Wire):
+class InputFacts(WireModel):
     """The network's input. A signal has height 1 and its samples as width. letters: a sequence's, one channel each."""
 
     kind: Literal["image", "signal"]
@@ -22,7 +22,7 @@ class InputFacts(Wire):
     pixel_size_um: float | None
 
 
-class LayerFacts(Wire):
+class LayerFacts(WireModel):
     """A layer of /activations: the shape of its maps, and their geometry in pixels of the network's input.
 
     Pixel i of a map is centred on input pixel origin_px + i * stride_px; receptive_field_px is centred there.
@@ -37,7 +37,7 @@ class LayerFacts(Wire):
     stride_px: float
 
 
-class ClassFacts(Wire):
+class ClassFacts(WireModel):
     label: str
     name: str
     colour: str
@@ -46,14 +46,14 @@ class ClassFacts(Wire):
     parent: str | None
 
 
-class NodeFacts(Wire):
+class NodeFacts(WireModel):
     label: str
     name: str
     ontology: str
     parent: str | None
 
 
-class FigureFacts(Wire):
+class FigureFacts(WireModel):
     metric: str
     value: float
     low: float
@@ -65,7 +65,7 @@ class FigureFacts(Wire):
 Role = Literal["serves", "canary", "shadow"]
 
 
-class ComparisonInfo(Wire):
+class ComparisonInfo(WireModel):
     """A shadow's results. differed: images with another decision. left_out: images skipped because it was behind."""
 
     compared: int
@@ -74,7 +74,7 @@ class ComparisonInfo(Wire):
     left_out: int
 
 
-class VersionInfo(Wire):
+class VersionInfo(WireModel):
     """One version. "unloaded": its next request loads it. "inactive": verified, not in use. "invalid": see reason.
 
     percent: its share of the model's requests.
@@ -90,7 +90,7 @@ class VersionInfo(Wire):
     comparison: ComparisonInfo | None = None
 
 
-class ModelInfo(Wire):
+class ModelInfo(WireModel):
     """One model, described by the version that serves. "unloaded" and "invalid" models serve nothing; "invalid" ones
     have a reason."""
 
@@ -124,15 +124,15 @@ class ModelInfo(Wire):
     versions: tuple[VersionInfo, ...] = ()
 
 
-class Models(Wire):
+class Models(WireModel):
     models: tuple[ModelInfo, ...]
 
 
-class IndexAsked(Wire):
+class IndexRequest(WireModel):
     ready: bool = False
 
 
-class IndexEntry(Wire):
+class IndexEntry(WireModel):
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
@@ -143,31 +143,31 @@ class Index(RootModel[list[IndexEntry]]):
     """/v2/repository/index, in Triton's format."""
 
 
-class LoadParameters(Wire):
+class LoadParameters(WireModel):
     version: Version | None = Field(
         None, description="The version to serve from now on; without it, the former choice stays."
     )
 
 
-class LoadAsked(Wire):
+class LoadRequest(WireModel):
     parameters: LoadParameters = LoadParameters()
 
 
-class UnloadParameters(Wire):
+class UnloadParameters(WireModel):
     unload_dependents: bool = Field(False, description="Accepted and ignored: no model depends on another.")
 
 
-class UnloadAsked(Wire):
+class UnloadRequest(WireModel):
     parameters: UnloadParameters = UnloadParameters()
 
 
-class Nothing(Wire):
+class Nothing(WireModel):
     """An empty body."""
 
 
-class RolloutAsked(Wire):
+class RolloutRequest(WireModel):
     """The complete rollout of a model; whatever is not named ends."""
 
     pinned: Version | None = Field(None, description="The version that serves; null: the newest verified version.")
-    canary: Canary | None = None
+    canary: CanaryRollout | None = None
     shadow: Version | None = Field(None, description="A version whose results are compared, never returned.")
