@@ -16,7 +16,7 @@ export async function ask(path, { image = null, fields = {}, signal } = {}) {
     const used = key;
     const answer = await send(path, { image, fields, signal });
     if (answer.ok) return answer;
-    const refusal = await refused(answer);
+    const refusal = await toRefusal(answer);
     const barred = refusal.status === 401 || refusal.code === "scope_missing";
     if (!barred || (used === key && !(await askForKey(refusal.message)))) throw refusal;
   }
@@ -49,23 +49,23 @@ async function send(path, { image, fields, signal }) {
   }
 }
 
-async function refused(answer) {
+async function toRefusal(answer) {
   const retryAfter = Number(answer.headers.get("Retry-After")) || 0;
-  const said = await answer.json().catch(() => ({ error: `The service answered with status ${answer.status}.`, code: "unknown" }));
-  return new Refusal(said.error, { code: said.code, status: answer.status, retryAfter });
+  const problem = await answer.json().catch(() => ({ error: `The service answered with status ${answer.status}.`, code: "unknown" }));
+  return new Refusal(problem.error, { code: problem.code, status: answer.status, retryAfter });
 }
 
-let asking = null; // one dialog for all requests that wait for a key
+let prompt = null; // one dialog for all requests that wait for a key
 
 function askForKey(why) {
-  asking ??= new Promise((resolve) => {
+  prompt ??= new Promise((resolve) => {
     const dialog = byId("key");
     const field = byId("key-value");
     byId("key-why").textContent = why;
     field.value = "";
     dialog.returnValue = "";
     dialog.addEventListener("close", () => {
-      asking = null;
+      prompt = null;
       const given = dialog.returnValue === "use" ? field.value.trim() : "";
       field.value = "";
       if (given) key = given;
@@ -73,5 +73,5 @@ function askForKey(why) {
     }, { once: true });
     dialog.showModal();
   });
-  return asking;
+  return prompt;
 }

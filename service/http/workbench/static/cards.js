@@ -8,8 +8,8 @@ export async function showCards(root, models) {
   const { model_stats: stats } = await askJson("/v2/models/stats").catch(() => ({ model_stats: [] }));
   for (const { model, live, limits, plots } of cards) {
     for (const file of model.files.filter((name) => /\.png$/.test(name) && !name.startsWith("sample"))) showPlot(plots, model, file);
-    tellLive(live, stats.find((known) => known.name === model.name && known.version === model.version));
-    if (model.files.includes("README.md")) tellLimits(limits, model);
+    showStatistics(live, stats.find((known) => known.name === model.name && known.version === model.version));
+    if (model.files.includes("README.md")) showLimits(limits, model);
   }
 }
 
@@ -72,7 +72,7 @@ function interval({ value, low, high }) {
   return el("span", { class: "interval", "aria-hidden": "true" }, range, dot);
 }
 
-function tellLive(node, stats) {
+function showStatistics(node, stats) {
   if (!stats) return;
   const { success, fail, compute_infer: infer } = stats.inference_stats;
   const mean = success.count ? `, mean ${number(success.ns / success.count / 1e6)} ms (${number(infer.ns / Math.max(1, infer.count) / 1e6)} ms in the network)` : "";
@@ -91,7 +91,7 @@ async function showPlot(node, model, file) {
 }
 
 /** The README's section on limits, as plain text. */
-async function tellLimits(node, model) {
+async function showLimits(node, model) {
   const path = `/models/${encodeURIComponent(model.name)}/files/README.md`;
   const text = await ask(path).then((answer) => answer.text(), () => "");
   const found = text.match(/^## Limits\s+([\s\S]*?)(?=^## |$(?![\s\S]))/m);

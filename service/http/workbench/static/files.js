@@ -23,7 +23,7 @@ export async function droppedFiles(transfer) {
   const found = [];
   for (let entry; (entry = entries.shift()); ) {
     if (isHidden(entry)) continue;
-    if (entry.isFile) found.push({ file: await asked(entry, "file"), path: entry.fullPath.slice(1) });
+    if (entry.isFile) found.push({ file: await read(entry, "file"), path: entry.fullPath.slice(1) });
     else entries.unshift(...(await below(entry)));
   }
   return found;
@@ -34,11 +34,11 @@ export const chosenFiles = (files) =>
 
 const isHidden = ({ name }) => name.startsWith(".");
 
-const asked = (from, method) => new Promise((done, failed) => from[method](done, failed));
+const read = (from, method) => new Promise((done, failed) => from[method](done, failed));
 
 async function below(folder) {
   const reader = folder.createReader();
   const found = [];
-  for (let some; (some = await asked(reader, "readEntries")).length; ) found.push(...some); // at most 100 at a time
+  for (let some; (some = await read(reader, "readEntries")).length; ) found.push(...some); // at most 100 at a time
   return found.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
 }

@@ -3,8 +3,8 @@ import { askJson } from "./api.js";
 import { showCards } from "./cards.js";
 import { byId, el } from "./dom.js";
 import { onDrop } from "./files.js";
-import { Look } from "./look.js";
-import { Many } from "./many.js";
+import { SingleImage } from "./single_image.js";
+import { ManyImages } from "./many_images.js";
 import { offerSamples } from "./samples.js";
 
 const VIEWS = ["look", "many", "models"];
@@ -15,18 +15,18 @@ async function start() {
   try {
     const { models } = await askJson("/models");
     const ready = models.filter((model) => model.status === "ready");
-    const look = new Look(ready);
-    new Many(byId("many"), ready);
+    const look = new SingleImage(ready);
+    new ManyImages(byId("many"), ready);
     bring(look);
     offerSamples(look, ready);
     whenShown("models", () => showCards(byId("models"), models));
-    if (!ready.length) tell("No model is ready. The Models page gives the reasons.");
+    if (!ready.length) showProblem("No model is ready. The Models page gives the reasons.");
   } catch (error) {
-    tell(error.message, start);
+    showProblem(error.message, start);
   }
 }
 
-function tell(sentence, again = null) {
+function showProblem(sentence, again = null) {
   const button = again && el("button", { type: "button", onclick: () => (byId("problem").replaceChildren(), again()) }, "Try again");
   byId("problem").replaceChildren(el("div", { class: "problem" }, el("p", {}, sentence), button));
 }

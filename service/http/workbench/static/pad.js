@@ -15,15 +15,15 @@ export function padCard(onimage) {
   const strokes = [];
   let drawing = null;
   const read = el("output", { class: "digit", "aria-label": "Recognised digit" });
-  const told = el("p", { class: "quiet small" });
-  const tell = oneAtATime(async () => {
+  const note = el("p", { class: "quiet small" });
+  const classify = oneAtATime(async () => {
     if (!strokes.length) return;
     const start = performance.now();
     const answer = await onimage(await digit(strokes));
     if (!answer) return;
     const [{ name, probability }] = answer.classes;
     read.value = name;
-    told.textContent = `${percent(probability)}. Answered in ${number(Math.round(performance.measure("drawn", { start }).duration))} ms.`;
+    note.textContent = `${percent(probability)}. Answered in ${number(Math.round(performance.measure("drawn", { start }).duration))} ms.`;
   });
   const at = (event) => [(event.offsetX / canvas.clientWidth) * 240, (event.offsetY / canvas.clientHeight) * 240];
   const paint = () => draw(canvas.getContext("2d"), strokes, { width: 20, place: (point) => point, side: 240 });
@@ -31,24 +31,24 @@ export function padCard(onimage) {
     canvas.setPointerCapture(event.pointerId);
     strokes.push((drawing = [at(event)]));
     paint();
-    tell();
+    classify();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!drawing) return;
     drawing.push(at(event));
     paint();
-    tell();
+    classify();
   });
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (drawing = null));
   const wipe = () => {
     strokes.length = 0;
-    read.value = told.textContent = "";
+    read.value = note.textContent = "";
     paint();
   };
   const keep = async () => strokes.length && save("digit.png", await digit(strokes));
   paint();
   const buttons = el("div", { class: "row" }, el("button", { type: "button", onclick: wipe }, "Clear"), el("button", { type: "button", onclick: keep }, "Save"));
-  return section("Draw a digit", null, el("div", { class: "drawing" }, canvas, el("div", {}, buttons, read, told)));
+  return section("Draw a digit", null, el("div", { class: "drawing" }, canvas, el("div", {}, buttons, read, note)));
 }
 
 /** Runs `act`; calls during a run are merged into one further run. */

@@ -110,11 +110,11 @@ function sum(part, { row, samples }) {
 
 /** From OME-XML, ImageJ's description, or pixels a centimetre; null where it is not known. */
 function pixelSize(tags, one) {
-  const said = one(270, "");
-  const ome = said.match(/PhysicalSizeX="([\d.eE+-]+)"/);
-  if (ome && !/PhysicalSizeXUnit="(?!µm|um)/.test(said)) return Number(ome[1]);
+  const description = one(270, "");
+  const ome = description.match(/PhysicalSizeX="([\d.eE+-]+)"/);
+  if (ome && !/PhysicalSizeXUnit="(?!µm|um)/.test(description)) return Number(ome[1]);
   const resolution = one(282, 0);
   if (!resolution) return null;
-  if (said.startsWith("ImageJ") && /unit=(micron|um|µm|\\u00B5m)/.test(said)) return 1 / resolution;
+  if (description.startsWith("ImageJ") && /unit=(micron|um|µm|\\u00B5m)/.test(description)) return 1 / resolution;
   return one(296, 2) === 3 ? 1e4 / resolution : null;
 }

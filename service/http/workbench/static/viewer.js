@@ -26,7 +26,7 @@ export class Viewer extends EventTarget {
     new ResizeObserver(() => this.fitted && this.fit()).observe(root);
   }
 
-  /** The canvas of a name; the first asked for is the lowest. */
+  /** Returns the canvas of a name, created above the others on first use. */
   layer(name) {
     if (!this.layers.has(name)) {
       const canvas = el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });

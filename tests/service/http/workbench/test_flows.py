@@ -1,4 +1,4 @@
-"""What a person does on the page, in a real Chromium against the real service."""
+"""User flows on the page, in a real Chromium against the real service."""
 
 import csv
 import io

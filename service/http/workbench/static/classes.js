@@ -8,7 +8,7 @@ const STAGES = ["decode", "preprocess", "queue", "infer", "postprocess", "encode
 export const predict = ({ model, file, signal }) =>
   askJson("/predict", { image: file, fields: { model: model.name, top_k: model.classes.length }, signal });
 
-export function whatCard(answer, model) {
+export function classesCard(answer, model) {
   const decided = answer.classes.filter((found) => found.decided);
   const verdict = decided.length ? decided.map((found) => found.name).join(", ") : "No class reaches its threshold";
   const shown = answer.nodes.length ? [tree(answer, model)] : [bars(answer.classes)];

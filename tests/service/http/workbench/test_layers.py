@@ -1,4 +1,4 @@
-"""How the network sees: its stages, what a unit looks at, and a digit answered while it is drawn."""
+"""The layers card, and classification of a digit while it is drawn."""
 
 import math
 import re

@@ -9,12 +9,12 @@ const AT_ONCE = 4;
 const BUSY = new Set([0, 429, 503]); // the service is full, not ready or unreachable
 const PATIENCE_S = 60; // an image fails after this long without any answer from the service
 
-export class Many {
+export class ManyImages {
   constructor(root, models) {
     this.models = models.filter((model) => model.input.kind === "image");
     this.results = [];
     this.progress = el("progress", { value: 0, max: 1, "aria-label": "Images answered", hidden: true });
-    this.said = el("p", { class: "quiet", role: "status" });
+    this.status = el("p", { class: "quiet", role: "status" });
     this.waits = el("div", { role: "status" });
     this.summary = el("p", { class: "tally" });
     this.grid = el("ul", { class: "grid" });
@@ -35,7 +35,7 @@ export class Many {
         el("div", { class: "row" },
           choice("Model", this.models.map((model) => [model.name, model.name]), { id: "many-model", onchange: () => null }),
           input("many-files", "Choose images", false), input("many-folder", "Choose a folder", true), this.stopping)),
-      this.progress, this.said, this.waits, this.summary, this.failed,
+      this.progress, this.status, this.waits, this.summary, this.failed,
       this.tools = el("div", { class: "row", hidden: true },
         choice("Sort by", [["order", "order sent"], ["name", "name"], ["label", "class"], ["value", "probability or count, largest first"]],
           { id: "many-sort", onchange: (by) => this.sort(by) }),
@@ -54,15 +54,15 @@ export class Many {
     this.all = Math.min(items.length, MOST);
     this.left = items.length - this.all;
     this.results = [];
-    this.heard = performance.now(); // when the service last answered an image
+    this.lastAnswer = performance.now(); // when the service last answered an image
     for (const node of [this.grid, this.failed, this.summary, this.waits]) node.replaceChildren();
     this.progress.hidden = this.tools.hidden = this.stopping.hidden = false;
     this.progress.max = this.all;
-    this.#tell();
+    this.#showProgress();
     const queue = items.slice(0, MOST).entries();
     const work = async () => {
       for (const [order, item] of queue) {
-        const found = await this.#answered(item.file, model, signal);
+        const found = await this.#retried(item.file, model, signal);
         if (signal.aborted) return;
         this.#add({ order, ...item, model, ...found });
       }
@@ -91,17 +91,17 @@ export class Many {
   }
 
   /** The service's result for an image, or {error}; retries while the service is busy. */
-  async #answered(file, model, signal) {
+  async #retried(file, model, signal) {
     for (;;) {
       try {
-        const found = await asked(file, model, signal);
-        this.heard = performance.now();
+        const found = await result(file, model, signal);
+        this.lastAnswer = performance.now();
         return found;
       } catch (error) {
         const busy = BUSY.has(error.status);
-        if (!busy) this.heard = performance.now();
+        if (!busy) this.lastAnswer = performance.now();
         const wait_s = error.retryAfter || 2;
-        const silent_s = (performance.now() - this.heard) / 1000;
+        const silent_s = (performance.now() - this.lastAnswer) / 1000;
         if (signal.aborted || !busy || silent_s + wait_s > PATIENCE_S) return { error: error.message };
         await this.#pause(wait_s, error.message);
       }
@@ -120,7 +120,7 @@ export class Many {
     this.results.push(result);
     if (result.error) this.#fail(result);
     else this.grid.append((result.node = tile(result)));
-    this.#tell();
+    this.#showProgress();
   }
 
   #fail({ path, error }) {
@@ -138,19 +138,19 @@ export class Many {
     this.waits.replaceChildren();
     this.sort(byId("many-sort").value);
     this.summary.textContent = summed(this.results.filter(({ error }) => !error));
-    this.#tell(how);
+    this.#showProgress(how);
   }
 
-  #tell(how = "") {
+  #showProgress(how = "") {
     const bad = this.results.filter(({ error }) => error).length;
     const left = this.left ? ` ${number(this.left)} more were skipped: the limit is ${MOST}.` : "";
     this.progress.value = this.results.length;
-    this.said.textContent = `${how}${this.results.length} of ${this.all} done${bad ? `, ${bad} failed` : ""}.${left}`;
+    this.status.textContent = `${how}${this.results.length} of ${this.all} done${bad ? `, ${bad} failed` : ""}.${left}`;
   }
 }
 
 /** {label, value, decided, sentence, warnings, sha256}. */
-async function asked(file, model, signal) {
+async function result(file, model, signal) {
   const segments = model.task === "segmentation";
   const fields = segments ? { model: model.name, format: "measurements" } : { model: model.name, top_k: 1 };
   const answer = await askJson(segments ? "/segment" : "/predict", { image: file, fields, signal });

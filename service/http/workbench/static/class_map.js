@@ -1,14 +1,14 @@
 /** The activation map card: one class map over the image, or two to compare. */
 import { ask } from "./api.js";
 import { COLOUR_MAPS, paintScale } from "./colour.js";
-import { classMap, fade, layOut, swipe, valueOf } from "./compare.js";
+import { classMap, fade, layOut, swipe, valueOf } from "./map_display.js";
 import { choice, el, number, percent, save, section, slider } from "./dom.js";
 
 const FORMATS = [["overlay", "Overlay", "png"], ["heatmap", "Heat map", "png"], ["raw", "Values (.npy)", "npy"]];
 const METHODS = { cam: "CAM", gradcam: "Grad-CAM", hirescam: "HiResCAM", occlusion: "Occlusion (slow)" };
 const AHEAD = 3; // classes whose maps are prefetched
 
-export class Where {
+export class ClassMapCard {
   /** bench: the current image and model. answer: from /predict. before: the card before, whose display settings stay. onchange: called when the display changes. */
   constructor(bench, answer, { before, onchange }) {
     Object.assign(this, { bench, answer, onchange });
@@ -53,12 +53,12 @@ export class Where {
 
   async show() {
     const { state, bench } = this;
-    const asked = (this.asked = {});
+    const request = (this.request = {});
     const other = { model: state.otherModel, label: state.otherLabel, method: this.#methodOf(state.otherModel) };
     const late = setTimeout(() => (this.note.textContent = "Computing the map …"), 150);
     try {
       const maps = await Promise.all([classMap(bench, this.fields), state.mode === "one" ? null : classMap(bench, other)]);
-      if (asked !== this.asked || bench.signal.aborted) return;
+      if (request !== this.request || bench.signal.aborted) return;
       [this.first, this.other] = maps;
       layOut(bench, { ...state, first: this.first, other: this.other });
       paintScale(this.scale, state.colourMap);
@@ -69,7 +69,7 @@ export class Where {
       this.onchange();
       this.#ahead();
     } catch (error) {
-      if (asked === this.asked && !bench.signal.aborted) this.note.textContent = error.message;
+      if (request === this.request && !bench.signal.aborted) this.note.textContent = error.message;
     } finally {
       clearTimeout(late);
     }

@@ -3,7 +3,7 @@ import { el } from "./dom.js";
 
 const GAP = 1; // px between the service's maps
 
-export class Maps {
+export class FeatureMaps {
   /** onunit: called with the {column, row} of the selected unit. */
   constructor(onunit) {
     Object.assign(this, { onunit, unit: null });

@@ -1,4 +1,4 @@
-"""The page where the service wants a key, has had enough of it, or is gone."""
+"""The page when the service needs a key, limits its rate, or has stopped."""
 
 import re
 import signal

@@ -1,12 +1,12 @@
 /** The network card: each stage's feature maps for this image, the first filters, and a unit's receptive field. */
 import { ask, fact } from "./api.js";
 import { el, number, section } from "./dom.js";
-import { Maps } from "./maps.js";
+import { FeatureMaps } from "./feature_maps.js";
 
 const FEW = 16; // maps of each stage in the overview
 const MANY = 64; // maps of the selected stage: the service's maximum
 
-export class See {
+export class LayersCard {
   constructor(model) {
     Object.assign(this, { model, first: 0, layer: null, onchange: () => {} });
     const filters = model.has_filters && { name: "filters", words: ["of the first layer"], lasting: true, ask: () => this.#filters(), open: () => this.filters() };
@@ -17,7 +17,7 @@ export class See {
       open: () => this.open(layer, 0),
     }));
     this.stages = [filters, ...stages].filter(Boolean).map((stage) => ({ ...stage, ...box(stage) }));
-    this.maps = new Maps((unit) => this.#unit(unit));
+    this.maps = new FeatureMaps((unit) => this.#unit(unit));
     this.turns = el("div", { class: "row", hidden: true });
     this.note = el("p", { class: "quiet small", role: "status" });
     this.card = section("Inside the network", "The feature maps of each stage for this image. Select a stage to enlarge it.",
@@ -49,7 +49,7 @@ export class See {
   async open(layer, first) {
     if (layer !== this.layer) this.#leave(layer.name);
     Object.assign(this, { layer, first });
-    await this.#told(async () => {
+    await this.#withErrors(async () => {
       const answer = await this.#maps(this.call.fields);
       const picture = await createImageBitmap(await answer.blob());
       const last = Math.min(first + MANY, layer.channels);
@@ -65,7 +65,7 @@ export class See {
   async filters() {
     this.#leave("filters");
     this.turns.hidden = true;
-    await this.#told(async () => {
+    await this.#withErrors(async () => {
       const answer = await this.#filters();
       const [count, , height, width] = JSON.parse(fact(answer, "Shape"));
       const picture = await createImageBitmap(await answer.blob());
@@ -83,7 +83,7 @@ export class See {
       stage.canvas.getContext("2d").drawImage(picture, 0, 0);
       stage.done = stage.lasting;
     });
-    return Promise.all([this.#told(() => Promise.all(small)), this.layer && this.open(this.layer, this.first)]);
+    return Promise.all([this.#withErrors(() => Promise.all(small)), this.layer && this.open(this.layer, this.first)]);
   }
 
   #maps(fields) {
@@ -102,7 +102,7 @@ export class See {
     this.bench.viewer.clear("picked");
   }
 
-  async #told(act) {
+  async #withErrors(act) {
     const { signal } = this.bench;
     try {
       await act();

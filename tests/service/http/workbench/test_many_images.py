@@ -1,4 +1,4 @@
-"""Many images: five hundred of them, and a service that has more to do than it can."""
+"""The view of many images: five hundred images, and an overloaded service."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from tests.service.test_main import ROOT, served
 pytestmark = [pytest.mark.browser, needs_chromium]
 SAMPLES = ROOT / "models/starter"
 XRAY = SAMPLES / "pneumonia/1.0.0/sample.png"
-SENTENCE = re.sub(r"\d+", r"\\d+", re.escape(str(QueueFull(1))))  # whatever numbers it has
+SENTENCE = re.sub(r"\d+", r"\\d+", re.escape(str(QueueFull(1))))  # with any numbers
 DAMAGED = {7: b"Dear diary", 250: b"", 499: XRAY.read_bytes()[:9000]}
 OBJECT_URLS = """() => {
     let open = 0;
@@ -49,7 +49,7 @@ SORTED_IN = """() => {
 
 
 def five_hundred(folder: Path) -> Path:
-    """Real digits, drawn by people, three of them damaged."""
+    """Writes real handwritten digits, three of them damaged."""
     folder.mkdir()
     digits = load_digits()
     for i, (picture, label) in enumerate(zip(digits.images[:500], digits.target)):
@@ -88,7 +88,7 @@ def test_five_hundred_images_are_answered_sorted_and_given_back(browser: Browser
 
         tiles = page.locator(".grid li")
         page.wait_for_function(f"() => ({PAINTED})() > 10")
-        assert page.evaluate(PAINTED) < 200  # the others when they come near
+        assert page.evaluate(PAINTED) < 200  # the others are painted when they come near
         last = tiles.last.locator("canvas")
         last.scroll_into_view_if_needed()
         page.wait_for_function(
@@ -151,17 +151,17 @@ def test_many_images_are_asked_about_by_the_keyboard(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that lets one image at a time wait or run."""
-    log = tmp_path_factory.mktemp("narrow") / "log"
+def small_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with a queue of one image."""
+    log = tmp_path_factory.mktemp("small_queue") / "log"
     variables = {"STRIATE_MODELS": str(SAMPLES), "STRIATE_DEVICE": "cpu", "STRIATE_QUEUE_LENGTH": "1"}
     with served(log, **variables) as (http, _):
         yield str(http.base_url).rstrip("/")
 
 
 @contextmanager
-def crowd(url: str) -> Iterator[None]:
-    """Others who ask the same service without a pause."""
+def background_load(url: str) -> Iterator[None]:
+    """Sends requests from other callers without a pause."""
     enough = threading.Event()
 
     def ask() -> None:
@@ -180,11 +180,11 @@ def crowd(url: str) -> Iterator[None]:
             thread.join()
 
 
-def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, narrow: str) -> None:
-    with opened(browser, narrow) as page:
+def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, small_queue: str) -> None:
+    with opened(browser, small_queue) as page:
         page.select_option("#model", "pneumonia")
         alert = page.get_by_role("alert")
-        with crowd(narrow):
+        with background_load(small_queue):
             for _ in range(50):
                 with page.expect_response(lambda answer: answer.url.endswith("/predict")) as answered:
                     page.set_input_files("#file", XRAY)
@@ -198,8 +198,8 @@ def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, narrow: s
         expect(alert).to_be_empty()
 
 
-def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser, narrow: str) -> None:
-    with opened(browser, narrow) as page:
+def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser, small_queue: str) -> None:
+    with opened(browser, small_queue) as page:
         page.get_by_role("link", name="Many images").click()
         page.select_option("#many-model", "pneumonia")
         refused: list[Response] = []

@@ -4,7 +4,7 @@ import { parts } from "./colour.js";
 import { choice, csv, el, number, percent, save, section, slider } from "./dom.js";
 import { fetchMask, paintAreas, paintObject } from "./mask.js";
 import { ObjectTable, histogram } from "./objects.js";
-import { warnings } from "./what.js";
+import { warnings } from "./classes.js";
 
 const FORMATS = [
   ["labels", "Labels", "png"], ["overlay", "Overlay", "png"], ["binary", "Black and white", "png"],
@@ -14,14 +14,14 @@ const FORMATS = [
 /** {measured, mask}: /segment's measurements and its mask. */
 export async function segment(bench, pixelSizeUm) {
   const fields = { model: bench.model.name, pixel_size_um: pixelSizeUm, format: "measurements" };
-  const asked = askJson("/segment", { image: bench.file, fields, signal: bench.signal });
-  const [measured, mask] = await Promise.all([asked, fetchMask(bench, asked)]);
+  const request = askJson("/segment", { image: bench.file, fields, signal: bench.signal });
+  const [measured, mask] = await Promise.all([request, fetchMask(bench, request)]);
   return { measured, mask };
 }
 
-export class Pixels {
-  constructor(bench, { measured, mask }, { asked, onmeasure }) {
-    Object.assign(this, { bench, measured, mask, asked, hidden: new Set(), opacity: 0.45 });
+export class SegmentationCard {
+  constructor(bench, { measured, mask }, { pixelSizeUm, onmeasure }) {
+    Object.assign(this, { bench, measured, mask, pixelSizeUm, hidden: new Set(), opacity: 0.45 });
     this.byObject = bench.model.separates_objects;
     this.objects = new Map(measured.objects.map((object) => [object.id, object]));
     this.table = new ObjectTable(measured, (object) => this.pick(object));
@@ -81,13 +81,13 @@ export class Pixels {
   }
 
   get call() {
-    const fields = { model: this.bench.model.name, format: "measurements", pixel_size_um: this.asked };
+    const fields = { model: this.bench.model.name, format: "measurements", pixel_size_um: this.pixelSizeUm };
     return { title: "These measurements", path: "/segment", fields };
   }
 
   async save(format, ending) {
     try {
-      const fields = { model: this.bench.model.name, format, pixel_size_um: this.asked };
+      const fields = { model: this.bench.model.name, format, pixel_size_um: this.pixelSizeUm };
       const answer = await ask("/segment", { image: this.bench.file, fields });
       save(`${this.bench.model.name}-${format}.${ending}`, await answer.blob());
       this.note.textContent = "";
