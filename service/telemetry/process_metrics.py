@@ -27,9 +27,9 @@ class Process(Collector):
     def collect(self) -> Iterator[Metric]:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         facts = {
-            "process_resident_memory_bytes": ("Memory of the process, shared parts with it.", _resident_bytes()),
+            "process_resident_memory_bytes": ("Resident memory, including shared pages.", _resident_bytes()),
             "process_open_fds": ("Open files and connections.", _open_files()),
-            "process_max_fds": ("Open files and connections that it may have.", limit),
+            "process_max_fds": ("Limit on open files and connections.", limit),
         }
         for name, (about, value) in facts.items():
             if value is not None:
@@ -77,9 +77,9 @@ class Gpus(Collector):
     def collect(self) -> Iterator[Metric]:
         nvml = self._nvml
         info = family("gpu_info", "1 for each GPU.", "gpu name driver")
-        used = family("gpu_memory_used_bytes", "Memory in use, by whomever.", "gpu")
-        total = family("gpu_memory_total_bytes", "Memory of the GPU.", "gpu")
-        busy = family("gpu_utilization_ratio", "Share of the last moments in which any kernel ran.", "gpu")
+        used = family("gpu_memory_used_bytes", "GPU memory in use by all processes.", "gpu")
+        total = family("gpu_memory_total_bytes", "Total GPU memory.", "gpu")
+        busy = family("gpu_utilization_ratio", "Share of recent time in which a kernel was running.", "gpu")
         for n, gpu in enumerate(self._handles):
             with suppress(nvml.NVMLError):  # one that has fallen off the bus, or does not tell this
                 info.add_metric([str(n), nvml.nvmlDeviceGetName(gpu), self._driver], 1)

@@ -1,4 +1,4 @@
-"""The workbench: the page at `/`, the files it loads, and what it shows of the models' packages."""
+"""The workbench: the page at `/`, its static files, and the public files of packages."""
 
 import gzip
 import hashlib
@@ -37,7 +37,7 @@ class _File:
 
 
 class Workbench:
-    """The page's files are read, compressed and digested once; a browser keeps them and asks whether they changed."""
+    """Serves the page. Its files are read, compressed and hashed once; browsers cache and revalidate them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -53,18 +53,18 @@ class Workbench:
         return self._answer("index.html", request)
 
     async def file(self, request: Request) -> Response:
-        """A file of the page."""
+        """Returns a static file of the page."""
         return self._answer(request.path_params["file"], request)
 
     async def packaged(self, request: Request) -> Response:
-        """A file of a model's package: its README, a sample, a plot."""
+        """Returns a public file of a package: its README, a sample image or a plot."""
         name = request.path_params["file"]
         package = self._runtime.repository.get(request.path_params["name"]).package
         if name not in package.readable:
             raise UnknownFile(name, known=package.readable)
         try:
             return packaged(name, await run_in_threadpool(package.file, name))
-        except PackageError as error:  # its folder has been replaced on disk
+        except PackageError as error:  # its folder was replaced on disk
             raise NotReady(str(error)) from error
 
     def _answer(self, name: str, request: Request) -> Response:
@@ -85,7 +85,7 @@ class Workbench:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person's browser asks; programs, which say */* or nothing, get JSON."""
+    """Returns whether a browser sent the request; other clients, with */* or no Accept header, get JSON."""
     return "text/html" in request.headers.get("accept", "")
 
 

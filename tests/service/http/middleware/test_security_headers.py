@@ -105,5 +105,5 @@ async def test_a_browser_is_told_beforehand_what_its_page_may_not_send(serving: 
 
 @pytest.mark.parametrize("origin", ["*", "viewer.example.org", "https://viewer.example.org/", "https://*.example.org"])
 def test_what_is_no_origin_is_refused(origin: str) -> None:
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         Settings(cors_origins=(origin,))
