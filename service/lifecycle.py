@@ -169,9 +169,9 @@ class Runtime:
                 differed=compared.differed,
             )
         for spare in now.spare:
-            yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "spare")
+            yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "inactive")
         for refused in now.refused:
-            yield ModelFacts(refused.name, refused.version, "refused")
+            yield ModelFacts(refused.name, refused.version, "invalid")
 
 
 def _end(following: asyncio.Task[None]) -> None:

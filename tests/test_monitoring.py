@@ -78,7 +78,7 @@ def exposed() -> dict[str, set[str]]:
     """The service's sample names, each with the labels it may have."""
     metrics = Metrics()
     facts = ModelFacts("digits", "1", "ready", serves=True)
-    metrics.models = lambda: [facts, replace(facts, state="refused", serves=False)]
+    metrics.models = lambda: [facts, replace(facts, state="invalid", serves=False)]
     metrics.registry.register(Process("service"))
     metrics.registry.register(Gpus(Driver()))
     names: dict[str, set[str]] = {}

@@ -17,7 +17,7 @@ ROWS: Rows = {
             "State of every version",
             {"": f"max by (model, version, state) (striate_model_state{MODEL}) == 1"},
             kind="table",
-            help="spare: sound, and not needed. unloaded: loaded again when it is asked for.",
+            help="inactive: verified, not in use. unloaded: its next request loads it. invalid: GET /models says why.",
         ),
         Panel(
             "Loaded weights",

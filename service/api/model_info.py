@@ -75,13 +75,13 @@ class ComparisonInfo(WireModel):
 
 
 class VersionInfo(WireModel):
-    """One version. state "unloaded": it is loaded when it is asked for; "spare": it is sound, and not asked to serve.
+    """One version. "unloaded": its next request loads it. "inactive": verified, not in use. "invalid": see reason.
 
-    percent: of the model's requests, which it answers.
+    percent: its share of the model's requests.
     """
 
     version: str
-    state: Literal["ready", "unloaded", "spare", "refused"]
+    state: Literal["ready", "unloaded", "inactive", "invalid"]
     role: Role | None = None
     percent: float = 0.0
     reason: str = ""
@@ -91,12 +91,12 @@ class VersionInfo(WireModel):
 
 
 class ModelInfo(WireModel):
-    """One model as the version that serves it is. status "refused" comes with the reason, and serves nothing, as does
-    "unloaded"."""
+    """One model, described by the version that serves. "unloaded" and "invalid" models serve nothing; "invalid" ones
+    have a reason."""
 
     name: str
     version: str
-    status: Literal["ready", "unloaded", "refused"]
+    status: Literal["ready", "unloaded", "invalid"]
     reason: str | None = None
     sha256: str | None = None
     task: Literal["classification", "segmentation"] | None = None

@@ -78,7 +78,7 @@ class AdminRoutes:
         name = _name(request)
 
         def edit(plan: Rollout, now: Repository) -> Rollout:
-            known = [version.version for version in versions(now, name) if version.state != "refused"]
+            known = [version.version for version in versions(now, name) if version.state != "invalid"]
             return rollouts.rolled_back(name, plan, serving=_serving(now, name), known=known)
 
         return await self._change(request, edit)

@@ -18,7 +18,7 @@ def names(repository: Repository) -> tuple[str, ...]:
 
 
 def inventory(repository: Repository) -> Models:
-    """The models that serve, those that were unloaded, and every package that was refused."""
+    """The models that serve, those that were unloaded, and every invalid package."""
     served = [entry(repository, name) for name in repository.served]
     unloaded = {spare.package.spec.name for spare in repository.spare} - set(repository.served)
     refused = [refused_info(refused) for refused in repository.refused]
@@ -33,21 +33,21 @@ def entry(repository: Repository, name: str) -> ModelInfo:
     if name in repository.served:
         return model_info(repository.served[name]).model_copy(update={"versions": known})
     latest = known[0]
-    status = "unloaded" if any(version.state == "spare" for version in known) else "refused"
+    status = "unloaded" if any(version.state == "inactive" for version in known) else "invalid"
     facts = {"name": name, "version": latest.version, "status": status, "reason": latest.reason or None}
     return ModelInfo.model_validate({**facts, "versions": known})
 
 
 def versions(repository: Repository, name: str) -> tuple[VersionInfo, ...]:
-    """Newest first. A version that serves and whose replacement was refused stands there twice."""
+    """Newest first. A version that serves and whose replacement is invalid is listed twice."""
     found = [_running(repository, model) for model in repository.every() if model.spec.name == name]
     for spare in repository.spare:
         if spare.package.spec.name == name:
             version, sha256 = spare.package.spec.version, spare.package.sha256
-            found.append(VersionInfo(version=version, state="spare", sha256=sha256))
+            found.append(VersionInfo(version=version, state="inactive", sha256=sha256))
     for refused in repository.refused:
         if refused.name == name:
-            found.append(VersionInfo(version=refused.version, state="refused", reason=refused.reason))
+            found.append(VersionInfo(version=refused.version, state="invalid", reason=refused.reason))
     order = newest_first({Path(name, version.version) for version in found})
     return tuple(sorted(found, key=lambda version: order.index(Path(name, version.version))))
 

@@ -162,7 +162,7 @@ def _layer_facts(tap: TapSpec) -> LayerFacts:
 
 
 def refused_info(refused: InvalidPackage) -> ModelInfo:
-    return ModelInfo(name=refused.name, version=refused.version, status="refused", reason=refused.reason)
+    return ModelInfo(name=refused.name, version=refused.version, status="invalid", reason=refused.reason)
 
 
 def _input_facts(model: ServedModel) -> InputFacts:

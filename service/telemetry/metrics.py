@@ -27,7 +27,7 @@ ADDED = frozenset(
     {"striate_in_flight_requests", "striate_queue_depth"}
 )  # the gauges of which processes have each a part
 
-State = Literal["ready", "unloaded", "spare", "refused"]  # as GET /models has it
+State = Literal["ready", "unloaded", "inactive", "invalid"]  # as GET /models has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class _Models(Collector):
 
     def collect(self) -> Iterator[Metric]:
         known = tuple(self._metrics.models())
-        refused = [facts for facts in known if facts.state == "refused"]
+        refused = [facts for facts in known if facts.state == "invalid"]
         serving = [facts for facts in known if facts.serves]
         yield single("ready", "1 where /readyz says 200.", self._metrics.is_ready())
         yield single("models_refused", "Packages that were refused.", len(refused))

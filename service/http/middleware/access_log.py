@@ -19,7 +19,7 @@ from service.telemetry.metrics import Metrics
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
-Outcome = Literal["answered", "refused", "turned_away", "failed", "left"]
+Outcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
 PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
 
@@ -109,10 +109,10 @@ def told(exchange: RequestContext, route: str, seconds: float) -> dict[str, obje
 def outcome(status: int) -> Outcome:
     """What became of a request, in a word."""
     if status == STATUS[CallerGone]:
-        return "left"
+        return "client_closed"
     if status in (STATUS[QueueFull], STATUS[NotReady]):
-        return "turned_away"
-    return "failed" if status >= 500 else "refused" if status >= 400 else "answered"
+        return "rejected"
+    return "failed" if status >= 500 else "invalid" if status >= 400 else "answered"
 
 
 def count_error(metrics: Metrics, code: str) -> None:

@@ -82,7 +82,7 @@ async def test_a_model_beyond_the_budget_is_refused(serving: Client, tmp_path: P
     tiny.brightness(tmp_path)
     async with serving(models=tmp_path, loaded_bytes=10) as http:
         (model,) = (await http.get("/models")).json()["models"]
-    assert model["status"] == "refused"
+    assert model["status"] == "invalid"
     assert "STRIATE_LOADED_BYTES allows 10 in all" in model["reason"]
 
 

@@ -85,17 +85,17 @@ async def test_a_bad_package_is_refused_and_the_old_version_goes_on(serving: Cli
         (tmp_path / "elsewhere/brightness/2.0").rename(tmp_path / "models/brightness/2.0")
 
         async def refused() -> bool:
-            return (await states(http)).get("2.0") == ("refused", None)
+            return (await states(http)).get("2.0") == ("invalid", None)
 
         await until(refused)
         assert await ask(http, 200) == ("1.0", "bright")
         assert (await http.get("/readyz")).status_code == 200
         known = (await http.get("/models")).json()["models"]
-        (reason,) = [model["reason"] for model in known if model["status"] == "refused"]
+        (reason,) = [model["reason"] for model in known if model["status"] == "invalid"]
         assert "model.onnx has been changed" in reason
         version(tmp_path / "models", "2.0")  # mended
         await switched(http, "2.0")
-        assert await states(http) == {"2.0": ("ready", "serves"), "1.0": ("spare", None)}
+        assert await states(http) == {"2.0": ("ready", "serves"), "1.0": ("inactive", None)}
 
 
 async def test_a_version_whose_own_folder_turns_bad_goes_on(serving: Client, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_version_whose_own_folder_turns_bad_goes_on(serving: Client, tmp
         newest.weights.write_bytes(b"")
 
         async def refused() -> bool:
-            return any(model["status"] == "refused" for model in (await http.get("/models")).json()["models"])
+            return any(model["status"] == "invalid" for model in (await http.get("/models")).json()["models"])
 
         await until(refused)
         assert await ask(http, 200) == ("2.0", "dark")

@@ -33,7 +33,7 @@ async def test_a_request_leaves_one_line_of_fields_that_we_name(
         "level": "info", "event": "request", "request_id": "mine", "route": "/predict", "model": "brightness",
         "version": "1.0", "status": 200, "outcome": "answered", "code": None,
     }  # fmt: skip
-    assert (bad["request_id"], bad["outcome"], bad["code"]) == ("wrong", "refused", "not_an_image")
+    assert (bad["request_id"], bad["outcome"], bad["code"]) == ("wrong", "invalid", "not_an_image")
     assert "Mustermann" not in err
 
 
@@ -41,11 +41,11 @@ async def test_a_request_leaves_one_line_of_fields_that_we_name(
     ("status", "what"),
     [
         (200, "answered"),
-        (404, "refused"),
-        (415, "refused"),
-        (429, "turned_away"),
-        (503, "turned_away"),
-        (499, "left"),
+        (404, "invalid"),
+        (415, "invalid"),
+        (429, "rejected"),
+        (503, "rejected"),
+        (499, "client_closed"),
         (500, "failed"),
         (504, "failed"),
     ],
