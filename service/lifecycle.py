@@ -30,10 +30,10 @@ OnReady = Callable[[Repository], None]
 class Runtime:
     """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
 
-    def __init__(self, settings: Settings, *, on_ready: OnReady, trail: AuditLog | None = None) -> None:
-        """trail: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
+    def __init__(self, settings: Settings, *, on_ready: OnReady, audit_log: AuditLog | None = None) -> None:
+        """audit_log: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
         self.settings = settings
-        self._trail = trail
+        self._audit_log = audit_log
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
         self.tallies = ClusterStatistics(self._counts)
@@ -65,7 +65,7 @@ class Runtime:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
         if not self.repository.served:
             raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
-        if self._trail and not self._trail.is_written():
+        if self._audit_log and not self._audit_log.is_writable():
             raise NotReady("The audit log cannot be written, so answers are withheld.")
 
     async def run(self, opener: Callable[[Package], Session] | None = None) -> None:

@@ -8,7 +8,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import MalformedRequest
-from service.http.middleware.security_headers import SECURITY
+from service.http.middleware.security_headers import SECURITY_HEADERS
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 15.0  # from the connection, or from a request's first byte, to the end of its headers
@@ -83,7 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
             error = MalformedRequest(msg)
             body = orjson.dumps({"error": str(error), "code": error.code})
             about = [
-                *SECURITY, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
+                *SECURITY_HEADERS, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
                 (b"connection", b"close"), (b"x-striate-error", error.code.encode()),
             ]  # fmt: skip
             head = b"".join(name + b": " + value + b"\r\n" for name, value in about)

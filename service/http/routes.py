@@ -23,8 +23,8 @@ from service.http import responses
 from service.http.admin import AdminRoutes
 from service.http.disconnect import DisconnectWatch
 from service.http.errors import answerable, handle, response
-from service.http.middleware import around, observers, open_audit_log
-from service.http.middleware.access_log import RequestContext, count_error, log_bug
+from service.http.middleware import middleware_stack, observers, open_audit_log
+from service.http.middleware.access_log import RequestContext, count_error, log_exception
 from service.http.model_listing import entry, inventory
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
@@ -230,7 +230,7 @@ class Routes:
             raise result
         error = answerable(result) or Internal()
         if isinstance(error, Internal):
-            log_bug(result, exchange)
+            log_exception(result, exchange)
         count_error(self._runtime.metrics, error.code)
         return responses.failure(error)
 
@@ -247,8 +247,8 @@ def create_app(
     open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
     process: its name in the metrics.
     """
-    trail = open_audit_log(settings)
-    runtime = Runtime(settings, on_ready=on_ready, trail=trail)
+    audit_log = open_audit_log(settings)
+    runtime = Runtime(settings, on_ready=on_ready, audit_log=audit_log)
     runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
     together = Path(settings.engine_socket).parent if settings.engine_socket else None
@@ -270,11 +270,11 @@ def create_app(
 
     routes = Routes(runtime).table()
     paths = [route.path for route in routes]
-    counted = observers(settings, runtime.metrics, routes=paths, at_end=ends.callback)
+    counted = observers(settings, runtime.metrics, routes=paths, on_shutdown=ends.callback)
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=around(settings, observers=counted, trail=trail),
+        middleware=middleware_stack(settings, observers=counted, audit_log=audit_log),
         exception_handlers={StriateError: handle, MemoryError: handle, HTTPException: routing_error(paths)},
     )
 
@@ -282,7 +282,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log_bug(error, RequestContext("models"))
+        log_exception(error, RequestContext("models"))
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

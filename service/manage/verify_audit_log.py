@@ -10,7 +10,9 @@ from service.security.audit_log import BrokenChain, ChainLink, verify
 def options(parser: argparse.ArgumentParser) -> None:
     command = parser.add_subparsers(required=True, metavar="verify").add_parser("verify", help="checks the hash chain")
     command.add_argument("path", type=Path, help="the file of STRIATE_AUDIT; rotated files beside it are read too")
-    command.add_argument("--first", type=int, default=1, help="number of the first line, if older files were moved away")
+    command.add_argument(
+        "--first", type=int, default=1, help="number of the first line, if older files were moved away"
+    )
     command.add_argument("--anchor", type=_anchor, help="NUMBER:SHA256 of a line, as printed by an earlier check")
 
 

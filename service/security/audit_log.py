@@ -154,7 +154,9 @@ def _check_line(line: bytes, last: ChainLink, *, first: int, file: Path) -> Chai
     if not line.endswith(b"\n"):
         raise BrokenChain(f"{file}: line {number} is truncated")
     if stored != number:
-        raise BrokenChain(f"{file}: expected line {number}, found line {stored}: lines were removed, added or reordered")
+        raise BrokenChain(
+            f"{file}: expected line {number}, found line {stored}: lines were removed, added or reordered"
+        )
     if previous != last.sha256 and not (last is GENESIS and first > 1):
         raise BrokenChain(f"{file}: line {number} does not match the digest of the line before it, which was changed")
     return ChainLink(number, sha256(line[:-1]).hexdigest())

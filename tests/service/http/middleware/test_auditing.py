@@ -109,10 +109,10 @@ async def fail(_: Request) -> Response:
     raise LookupError
 
 
-async def converse(path: str, log: AuditLog) -> tuple[list[dict], RequestContext]:
+async def exchange_messages(path: str, log: AuditLog) -> tuple[list[dict], RequestContext]:
     """Returns the ASGI messages that the audited application sends for a POST."""
     routes = [Route("/streamed", stream, methods=["POST"]), Route("/buggy", fail, methods=["POST"])]
-    app = AuditMiddleware(Starlette(routes=routes).router, log=log)
+    app = AuditMiddleware(Starlette(routes=routes).router, audit_log=log)
     scope = {"type": "http", "method": "POST", "path": path, "headers": [], "exchange": RequestContext("1")}
     sent: list[dict] = []
 
@@ -131,7 +131,7 @@ async def converse(path: str, log: AuditLog) -> tuple[list[dict], RequestContext
 async def test_a_streamed_response_is_logged_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "audit.jsonl"
     log = AuditLog(path, file_bytes=FILE_BYTES)
-    sent, _ = await converse("/streamed", log)
+    sent, _ = await exchange_messages("/streamed", log)
     assert b"".join(message.get("body", b"") for message in sent) == b"abc"
     assert json.loads(lines_of(path)[0])["output"] == sha256(b"abc").hexdigest()
 
@@ -139,7 +139,7 @@ async def test_a_streamed_response_is_logged_before_its_end(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(audit_log, "write_all", full)
-    sent, _ = await converse("/streamed", log)
+    sent, _ = await exchange_messages("/streamed", log)
     assert [message.get("more_body") for message in sent[1:]] == [True] * 3  # the server notices the missing end
     assert verify(path).number == 1
 
@@ -148,6 +148,6 @@ async def test_a_streamed_response_is_logged_before_its_end(tmp_path: Path, monk
 async def test_an_unhandled_exception_is_logged(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     with pytest.raises(LookupError):
-        await converse("/buggy", AuditLog(path, file_bytes=FILE_BYTES))
+        await exchange_messages("/buggy", AuditLog(path, file_bytes=FILE_BYTES))
     assert json.loads(lines_of(path)[0])["status"] == 500
     assert verify(path) != GENESIS
