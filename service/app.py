@@ -22,7 +22,7 @@ from service.repository.loader import gpu
 from service.repository.startup_message import lines
 from service.repository.state import Repository
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
-from service.telemetry.export import ALONE
+from service.telemetry.background_tasks import SERVICE_PROCESS
 from service.telemetry.log import log
 
 
@@ -30,7 +30,7 @@ def _application() -> tuple[Settings, Starlette]:
     try:
         settings = load_settings()
         # A front end that takes another's place takes its name, and goes on with its counts.
-        process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else ALONE
+        process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else SERVICE_PROCESS
         return settings, create_app(settings, on_ready=_ready, process=process)
     except StriateError as error:
         sys.exit(f"striate: {error}")

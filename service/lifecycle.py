@@ -20,9 +20,9 @@ from service.repository.reconciler import Reconciler
 from service.repository.state import Repository, ServedModel, drain
 from service.security.audit_log import AuditLog
 from service.settings import Settings
+from service.telemetry.cluster_statistics import ClusterStatistics, Counts
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics, ModelFacts
-from service.telemetry.tallies import ClusterStatistics, Counts
 
 OnReady = Callable[[Repository], None]
 
@@ -36,7 +36,7 @@ class Runtime:
         self._audit_log = audit_log
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
-        self.tallies = ClusterStatistics(self._counts)
+        self.cluster_statistics = ClusterStatistics(self._counts)
         self._shadows = ShadowRunner(settings, self._shadow_of)
         self.pipeline = Pipeline(settings, self.metrics, on_prediction=self._shadows.on_prediction)
         self._repository: Repository | None = None
@@ -55,7 +55,7 @@ class Runtime:
 
     async def told(self) -> Repository:
         """The repository with what all front ends together have counted. Raises NotReady."""
-        counts = await run_in_threadpool(self.tallies.together)
+        counts = await run_in_threadpool(self.cluster_statistics.total)
         return self.repository.with_statistics(counts)
 
     def check_ready(self) -> None:

@@ -41,7 +41,7 @@ from service.scheduling.work_item import Priority
 from service.settings import Settings
 from service.tasks.activations import filters
 from service.tasks.classification import Classified
-from service.telemetry.export import ALONE, exporting
+from service.telemetry.background_tasks import SERVICE_PROCESS, background_telemetry
 from service.telemetry.metrics import CONTENT_TYPE
 
 VERSION = "0.1.0"
@@ -240,7 +240,7 @@ def create_app(
     *,
     open_session: Callable[[Package], Session] | None = None,
     on_ready: Callable[[Repository], None] = lambda _: None,
-    process: str = ALONE,
+    process: str = SERVICE_PROCESS,
 ) -> Starlette:
     """The whole service as an ASGI application; it loads its models when its lifespan begins.
 
@@ -259,8 +259,10 @@ def create_app(
         running = asyncio.create_task(runtime.run(open_session))
         running.add_done_callback(_log_failure)
         try:
-            tallies = runtime.tallies
-            async with exporting(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
+            statistics = runtime.cluster_statistics
+            async with background_telemetry(
+                settings, runtime.metrics, process=process, folder=together, cluster_statistics=statistics
+            ):
                 yield
         finally:
             running.cancel()

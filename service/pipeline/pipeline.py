@@ -177,7 +177,7 @@ class Pipeline:
 
         shared_by: images that share the pixels of one.
         """
-        metrics = self._metrics.of(model.spec.name)
+        metrics = self._metrics.for_model(model.spec.name)
         watch = Stopwatch(metrics)
         if not isinstance(data, bytes):
             share.take(prod(data.shape[1:]), model.spec, body_bytes=data.nbytes)
@@ -190,7 +190,7 @@ class Pipeline:
                     alone = priority is Priority.INTERACTIVE and self._preparing == 1
                     run = self._runner(model, outputs, deadline) if alone else not_yet
                     ready = await self._made_ready(data, model, watch, share, limit=limit, run=run)
-        metrics.took(ready.image, ready.warnings, ready.deviates)
+        metrics.observe_input(ready.image, ready.warnings, ready.deviates)
         return ready
 
     async def _made_ready(
@@ -208,7 +208,7 @@ class Pipeline:
                     share.take(error.pixels, model.spec, body_bytes=len(data))
                 allowed = min(limit, error.pixels)
             except InferenceFailed:
-                self._metrics.of(model.spec.name).failed_runs.inc()
+                self._metrics.for_model(model.spec.name).failed_runs.inc()
                 raise
 
     def _runner(self, model: ServedModel, outputs: Sequence[str], deadline: Deadline) -> Runner:
@@ -240,7 +240,7 @@ class Pipeline:
         admitted: bool = False,
     ) -> dict[str, Array]:
         """tensor (C, H, W) -> each output without its batch axis."""
-        metrics = self._metrics.of(ready.model.spec.name)
+        metrics = self._metrics.for_model(ready.model.spec.name)
         ran = ready.ran if tensor is ready.tensor else None
         try:
             ran = ran or await ready.model.batcher.submit(
@@ -249,9 +249,9 @@ class Pipeline:
         except InferenceFailed:
             metrics.failed_runs.inc()
             raise
-        ready.watch.ran(ran)
-        metrics.ran(ran)
-        ready.model.statistics.ran(ran)
+        ready.watch.add_run(ran)
+        metrics.observe_run(ran)
+        ready.model.statistics.add_run(ran)
         check_finite(ran.outputs["probabilities"], ready.image)
         return {name: output[0] for name, output in ran.outputs.items()}
 
@@ -318,4 +318,4 @@ class Pipeline:
             work.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
 
     def _count(self, model: ServedModel, label: str, probability: float) -> None:
-        self._metrics.of(model.spec.name).predicted(label, probability)
+        self._metrics.for_model(model.spec.name).observe_prediction(label, probability)

@@ -57,7 +57,7 @@ class PreparedImage:
 
     def result(self, value: T) -> Result[T]:
         timings = self.watch.finish()
-        self.model.statistics.answered(timings)
+        self.model.statistics.add_image(timings)
         return Result(value, self.model, self.input, self.warnings, timings)
 
 

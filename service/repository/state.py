@@ -14,7 +14,7 @@ from service.repository.rollouts import Rollout, Rollouts
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import InferenceResult, Priority
-from service.telemetry.model_statistics import Counted, Statistics
+from service.telemetry.model_statistics import CountedRequest, Statistics
 
 Task = Literal["classification", "segmentation"]
 
@@ -89,12 +89,12 @@ class ServedModel:
     def spec(self) -> ModelSpec:
         return self.package.spec
 
-    def request(self, started: float) -> Counted:
+    def request(self, started: float) -> CountedRequest:
         """with model.request(perf_counter() at its arrival): counts it, and keeps this version until the block ends."""
         return _Begun(self, started)
 
 
-class _Begun(Counted):
+class _Begun(CountedRequest):
     __slots__ = ("_use",)
 
     def __init__(self, model: ServedModel, started: float) -> None:

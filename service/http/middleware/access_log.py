@@ -86,7 +86,7 @@ class AccessLogMiddleware:
         if context.error:
             count_error(self._metrics, context.error)
         level: Level = "debug" if route in PROBES else "info"
-        if log.wants(level):
+        if log.is_enabled(level):
             log.write(level, "request", **log_fields(context, route, seconds))
 
 

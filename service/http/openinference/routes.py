@@ -98,7 +98,7 @@ class OpenInferenceRoutes:
                 body = await bounded(request, self._runtime.settings.max_upload_bytes, share)
                 read = time.perf_counter()
                 asked = await self._asked(body, request, model, share)
-                model.statistics.handled("compute_input", time.perf_counter() - read)
+                model.statistics.add_overhead("compute_input", time.perf_counter() - read)
                 exchange.images = tuple(
                     each if isinstance(each, bytes) else each.data.cast("B") for each in asked.images
                 )
@@ -108,7 +108,7 @@ class OpenInferenceRoutes:
                 ran = time.perf_counter()
                 write = partial(answer, asked, results, accept_encoding=request.headers.get("accept-encoding", ""))
                 response = await _done(size_of(results), write)
-                model.statistics.handled("compute_output", time.perf_counter() - ran)
+                model.statistics.add_overhead("compute_output", time.perf_counter() - ran)
                 return response
 
     def _served(self, request: Request, *, caller: str = "") -> ServedModel:
