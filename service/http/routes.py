@@ -24,7 +24,7 @@ from service.http.admin import AdminRoutes
 from service.http.disconnect import DisconnectWatch
 from service.http.errors import answerable, handle, response
 from service.http.middleware import middleware_stack, observers, open_audit_log
-from service.http.middleware.access_log import RequestContext, count_error, log_exception
+from service.http.middleware.access_log import RequestContext, count_error, log_bug
 from service.http.model_listing import entry, inventory
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
@@ -230,7 +230,7 @@ class Routes:
             raise result
         error = answerable(result) or Internal()
         if isinstance(error, Internal):
-            log_exception(result, exchange)
+            log_bug(result, exchange)
         count_error(self._runtime.metrics, error.code)
         return responses.failure(error)
 
@@ -284,7 +284,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log_exception(error, RequestContext("models"))
+        log_bug(error, RequestContext("models"))
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

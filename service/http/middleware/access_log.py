@@ -72,7 +72,7 @@ class AccessLogMiddleware:
             try:
                 await self._app(scope, receive, recording_send(send, context))
             except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
-                log_exception(error, context)
+                log_bug(error, context)
                 if not context.status:
                     await response(Internal())(scope, receive, recording_send(send, context))
         self._finish(scope, context)
@@ -133,7 +133,7 @@ def recording_send(send: Send, context: RequestContext) -> Send:
     return send_recorded
 
 
-def log_exception(error: Exception, context: RequestContext) -> None:
+def log_bug(error: Exception, context: RequestContext) -> None:
     """Logs the type and location of an exception, but not its message, which may quote image contents."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.write("error", "unhandled exception", request_id=context.request_id, kind=type(error).__name__, at=frames[-8:])
+    log.write("error", "bug", request_id=context.request_id, kind=type(error).__name__, at=frames[-8:])
