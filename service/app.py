@@ -18,8 +18,8 @@ from service.engine.supervisor import keep_engine
 from service.http import connection
 from service.http.routes import create_app
 from service.inference import check_device
-from service.repository.loader import gpu
-from service.repository.startup_message import lines
+from service.repository.loader import gpu_options
+from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
 from service.telemetry.background_tasks import SERVICE_PROCESS
@@ -50,7 +50,7 @@ def _ready(repository: Repository) -> None:
 def _announce(repository: Repository) -> None:
     """Says on standard output what serves where, and how to ask it."""
     url = BentoMLContainer.remote_runner_mapping.get().get("striate", "http://127.0.0.1:3000")
-    sys.stdout.write("".join(f"{line}\n" for line in lines(repository, url=url)))
+    sys.stdout.write("".join(f"{line}\n" for line in startup_lines(repository, url=url)))
     sys.stdout.flush()
 
 
@@ -107,7 +107,7 @@ class Striate:
         try:
             check_host(SETTINGS, _host())
             check_models_folder(SETTINGS)
-            check_device(SETTINGS.device, gpu(SETTINGS))
+            check_device(SETTINGS.device, gpu_options(SETTINGS))
         except StriateError as error:
             sys.exit(f"striate: {error}")
         if SETTINGS.front_ends > 1:

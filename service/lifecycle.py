@@ -76,7 +76,7 @@ class Runtime:
         settings = self.settings
         log.configure(settings.log_level)
         if not settings.engine_socket:
-            self._keeper = loader.keeper(settings, opener, publish=self._serve)
+            self._keeper = loader.create_reconciler(settings, opener, publish=self._serve)
             await self._keeper.run()
         following = asyncio.create_task(
             follow(
@@ -93,8 +93,8 @@ class Runtime:
     async def settled(self, revision: int) -> Repository:
         """The first state that follows plans of this revision, or of a later one. Raises NotReady."""
         if self._keeper:
-            self._keeper.look()
-        while self.repository.plans.revision < revision:
+            self._keeper.wake()
+        while self.repository.rollouts.revision < revision:
             await self._changed.wait()
         return self.repository
 
@@ -120,8 +120,8 @@ class Runtime:
 
     async def _serve(self, now: Repository) -> None:
         former = self._repository or Repository()
-        known = {model.package.sha256 for model in former.every()}
-        new = [model for model in now.every() if model.package.sha256 not in known]
+        known = {model.package.sha256 for model in former.all_models()}
+        new = [model for model in now.all_models() if model.package.sha256 not in known]
         await warm_up(new, self.settings)
         self._repository = now
         self._changed.set()
@@ -141,7 +141,7 @@ class Runtime:
 
     def _counts(self) -> Counts | None:
         now = self._repository
-        return {model.package.sha256: model.statistics for model in now.every()} if now else None
+        return {model.package.sha256: model.statistics for model in now.all_models()} if now else None
 
     def _is_ready(self) -> bool:
         try:
@@ -153,7 +153,7 @@ class Runtime:
     def _facts(self) -> Iterator[ModelFacts]:
         """What the metrics tell of every version; of none while there is no repository."""
         now = self._repository or Repository()
-        for model in now.every():
+        for model in now.all_models():
             compared = model.statistics.comparison
             yield ModelFacts(
                 model.spec.name,
@@ -168,9 +168,9 @@ class Runtime:
                 compared=compared.compared,
                 differed=compared.differed,
             )
-        for spare in now.spare:
+        for spare in now.inactive:
             yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "inactive")
-        for refused in now.refused:
+        for refused in now.invalid:
             yield ModelFacts(refused.name, refused.version, "invalid")
 
 

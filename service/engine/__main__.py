@@ -41,8 +41,8 @@ async def _run(listener: socket.socket, folder: Path, settings: Settings) -> Non
         gc.collect()
         gc.freeze()  # a full collection would hold up every front end, and would walk through all that stays
 
-    keeper = loader.keeper(settings, publish=publish)
-    keeper.budget.on_change = reception.tell_loaded
+    keeper = loader.create_reconciler(settings, publish=publish)
+    keeper.cache.on_change = reception.tell_loaded
     async with (
         background_telemetry(settings, metrics, process=ENGINE_PROCESS, folder=folder),
         asyncio.TaskGroup() as tasks,

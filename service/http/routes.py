@@ -25,7 +25,7 @@ from service.http.disconnect import DisconnectWatch
 from service.http.errors import answerable, handle, response
 from service.http.middleware import middleware_stack, observers, open_audit_log
 from service.http.middleware.access_log import RequestContext, count_error, log_bug
-from service.http.model_listing import entry, inventory
+from service.http.model_listing import list_models, model_entry
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
 from service.http.request import Options, incoming, options_of, require
@@ -110,11 +110,11 @@ class Routes:
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
-        return json_response(inventory(await self._runtime.told()))
+        return json_response(list_models(await self._runtime.told()))
 
     async def model(self, request: Request) -> Response:
         """One model by its name, with all its versions."""
-        return json_response(entry(await self._runtime.told(), request.path_params["name"]))
+        return json_response(model_entry(await self._runtime.told(), request.path_params["name"]))
 
     async def filters(self, request: Request) -> Response:
         """A network's first filters side by side, or their numbers."""

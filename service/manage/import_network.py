@@ -46,7 +46,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
     bench = Path(tempfile.mkdtemp(dir=root, prefix=".import-"))
     try:
         draft = build(given, bench)
-        package, opened = verifier.verified(draft, open_session=partial(session, "auto"))
+        package, opened = verifier.read_verified(draft, open_session=partial(session, "auto"))
         spec = package.spec
         target = root / spec.name / spec.version
         if target.exists() and not given.replace:

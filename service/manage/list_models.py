@@ -17,7 +17,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace, root: Path) -> int:
     """A line a version: name, version, sound or the reason why not, pinned or canary or shadow or former."""
     said = rollouts.read(root)
-    for folder in scan.found(root):
+    for folder in scan.find_versions(root):
         name, version = folder.parent.name, folder.name
         if given.model in ("", name):
             sys.stdout.write("\t".join([name, version, state(folder), *marks(said.of(name), version)]) + "\n")

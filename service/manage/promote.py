@@ -37,10 +37,10 @@ def run(given: argparse.Namespace, root: Path) -> int:
     def edit(plan: Rollout) -> Rollout:
         serves = serving(root, name, plan)
         if not beside:
-            return rollouts.promoted(plan, None if version == "newest" else version, serving=serves)
+            return rollouts.promote(plan, None if version == "newest" else version, serving=serves)
         if version == serves and not given.end:
             raise CannotServe(name, version, "it answers already; pin another version first")
-        others = rollouts.without(plan, version)
+        others = rollouts.detach(plan, version)
         if given.canary is not None:
             return others.model_copy(update={"canary": CanaryRollout(version=version, percent=given.canary)})
         return others.model_copy(update={"shadow": version}) if given.shadow else others
@@ -61,7 +61,7 @@ def serving(root: Path, name: str, plan: Rollout) -> str | None:
 def whole(root: Path, name: str) -> list[str]:
     """The versions of a model whose digests are right, newest first."""
     found = []
-    for folder in scan.newest_first(folder for folder in scan.found(root) if folder.parent.name == name):
+    for folder in scan.newest_first(folder for folder in scan.find_versions(root) if folder.parent.name == name):
         try:
             found.append(read(folder).spec.version)
         except PackageError:

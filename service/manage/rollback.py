@@ -16,7 +16,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
     """Raises CannotServe where there is no earlier version."""
     name, known = given.model, whole(root, given.model)
     changed = rollouts.change(
-        root, name, lambda plan: rollouts.rolled_back(name, plan, serving=serving(root, name, plan), known=known)
+        root, name, lambda plan: rollouts.roll_back(name, plan, serving=serving(root, name, plan), valid=known)
     )
     sys.stdout.write(f"{name} {changed.of(name).pinned} serves from now on\n")
     return 0

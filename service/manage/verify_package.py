@@ -20,7 +20,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, root: Path) -> int:
     """A line a package; 1 where one cannot be proved, or there is none."""
-    every = given.packages or list(scan.found(root))
+    every = given.packages or list(scan.find_versions(root))
     proved = [_proved(folder.resolve(), given.device) for folder in every]
     return 0 if every and all(proved) else 1
 
@@ -33,7 +33,7 @@ def session(device: str, package: Package) -> Session:
 def _proved(folder: Path, device: str) -> bool:
     which = f"{folder.parent.name} {folder.name}"
     try:
-        package, opened = verifier.verified(folder, open_session=partial(session, device))
+        package, opened = verifier.read_verified(folder, open_session=partial(session, device))
     except StriateError as error:
         sys.stdout.write(f"{which}: {error}\n")
         return False

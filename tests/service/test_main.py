@@ -105,8 +105,8 @@ def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 0
     printed = log.read_text()
-    assert "brightness 1.0 (classification) serves on CPUExecutionProvider" in printed
-    assert "tissue 1.0 was refused: model.onnx has been changed" in printed
+    assert "brightness 1.0 (classification) is served by CPUExecutionProvider" in printed
+    assert "tissue 1.0 is invalid and not served: model.onnx has been changed" in printed
     assert "Traceback" not in printed
 
 

@@ -67,7 +67,7 @@ class OpenInferenceRoutes:
     async def model(self, request: Request) -> Response:
         """A model's tensors, as the protocol says it."""
         model = self._served(request)
-        known = self._runtime.repository.answering(model.spec.name)
+        known = self._runtime.repository.live_versions(model.spec.name)
         return json_response(model_metadata(model, versions=tuple(each.spec.version for each in known)))
 
     async def model_ready(self, request: Request) -> Response:
@@ -78,13 +78,13 @@ class OpenInferenceRoutes:
         """What a version has answered since it was loaded, or each version of a model."""
         repository = await self._runtime.told()
         model = _served(repository, request)
-        models = [model] if "version" in request.path_params else repository.answering(model.spec.name)
+        models = [model] if "version" in request.path_params else repository.live_versions(model.spec.name)
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
 
     async def every_stats(self, _: Request) -> Response:
         """What each version of each model has answered since it was loaded."""
         repository = await self._runtime.told()
-        models = [model for name in repository.served for model in repository.answering(name)]
+        models = [model for name in repository.served for model in repository.live_versions(name)]
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
 
     async def infer(self, request: Request) -> Response:

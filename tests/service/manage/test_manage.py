@@ -9,13 +9,13 @@ from service.manage.__main__ import main
 from service.repository import rollouts
 from tests import tiny
 from tests.conftest import Client
-from tests.service.repository.versions import ask, states, switched, until, version
+from tests.service.repository.versions import ask, states, until, wait_for_version, write_version
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in ("1.0", "2.0", "3.0"):
-        version(tmp_path, number)
+        write_version(tmp_path, number)
     monkeypatch.setenv("STRIATE_MODELS", str(tmp_path))
     return tmp_path
 
@@ -61,7 +61,7 @@ def test_verify_proves_and_says_what_fails(models: Path, capsys: pytest.CaptureF
 async def test_a_running_service_follows(models: Path, serving: Client) -> None:
     async with serving(models=models) as http:
         assert main(["promote", "brightness", "1.0"]) == 0
-        await switched(http, "1.0")
+        await wait_for_version(http, "1.0")
         assert await ask(http, 100) == ("1.0", "dark")
         assert main(["promote", "brightness", "2.0", "--shadow"]) == 0
 
@@ -70,7 +70,7 @@ async def test_a_running_service_follows(models: Path, serving: Client) -> None:
 
         await until(shadowed)
         assert main(["rollback", "brightness"]) == 0
-        await switched(http, "3.0")
+        await wait_for_version(http, "3.0")
         assert main(["promote", "brightness", "newest"]) == 0
         assert main(["rollback", "brightness"]) == 0
 
