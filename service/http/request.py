@@ -18,7 +18,7 @@ from service.errors import (
     UnsupportedBody,
     UrlNotFetched,
 )
-from service.http.multipart import Part, form_parts, text
+from service.http.multipart import FormPart, form_parts, text
 from service.pipeline.memory_budget import Reservation
 
 Options = TypeVar("Options", bound=WireModel)
@@ -98,7 +98,7 @@ async def bounded(request: Request, max_bytes: int, share: Reservation) -> bytes
     return b"".join(parts)
 
 
-def _sorted(parts: list[Part]) -> tuple[list[bytes], list[tuple[str, str]]]:
+def _sorted(parts: list[FormPart]) -> tuple[list[bytes], list[tuple[str, str]]]:
     """A form's parts -> its images, and its other fields by name."""
     images = [_image_file(part.name, part.content) for part in parts if part.is_file]
     fields = [(part.name, _text(part.name, text(part.content))) for part in parts if not part.is_file]

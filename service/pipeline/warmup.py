@@ -14,7 +14,7 @@ from models.decode import decode
 from models.errors import StriateError
 from service.api.options import CamOptions, PredictOptions, SegmentOptions
 from service.encode.npy import npy
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.pipeline.explain import class_map
 from service.pipeline.pipeline import Pipeline
 from service.repository.state import ServedModel

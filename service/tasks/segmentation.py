@@ -14,7 +14,7 @@ from models.spec import ModelSpec
 from service.api.options import SegmentOptions
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
-from service.encode.png import png, png_binary, png_indexed
+from service.encode.png_writer import png, png_binary, png_indexed
 from service.errors import TooManyObjects
 from service.tasks.picture import Picture
 
