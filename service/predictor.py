@@ -21,7 +21,7 @@ from service.inference import Device
 from service.pipeline.pipeline import Pipeline, Result, Sent
 from service.repository.loader import open_package
 from service.repository.state import ServedModel
-from service.repository.verifier import verified
+from service.repository.verifier import read_verified
 from service.scheduling.batcher import Batcher
 from service.scheduling.work import Deadline, Work
 from service.settings import Settings
@@ -56,7 +56,7 @@ class Predictor:
         Raises PackageError, DeviceUnavailable, InferenceFailed.
         """
         settings = Settings(device=device)
-        package, session = verified(Path(folder), open_session=partial(open_package, settings))
+        package, session = read_verified(Path(folder), open_session=partial(open_package, settings))
         batcher = Batcher(session, length=settings.queue_length)
         return cls(ServedModel(package, session.provider, batcher), settings)
 

@@ -26,7 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from monitoring.dashboards.__main__ import DASHBOARDS, FOLDER
 from monitoring.dashboards.panels import rendered
 from service.telemetry.metrics import CONTENT_TYPE, Metrics, ModelFacts
-from service.telemetry.process_metrics import Gpus, Process
+from service.telemetry.process_metrics import GpuCollector, ProcessCollector
 from tests import tiny
 from tests.service.engine.test_processes import until
 from tests.service.telemetry.test_process_metrics import Driver
@@ -79,8 +79,8 @@ def exposed() -> dict[str, set[str]]:
     metrics = Metrics()
     facts = ModelFacts("digits", "1", "ready", serves=True)
     metrics.models = lambda: [facts, replace(facts, state="invalid", serves=False)]
-    metrics.registry.register(Process("service"))
-    metrics.registry.register(Gpus(Driver()))
+    metrics.registry.register(ProcessCollector("service"))
+    metrics.registry.register(GpuCollector(Driver()))
     names: dict[str, set[str]] = {}
     for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
         (family,) = metric.describe()

@@ -1,1 +1,1 @@
-"""Arrays -> bytes to send, a file a family."""
+"""Encoders of arrays into bytes to send, one file per format."""

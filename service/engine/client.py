@@ -42,7 +42,7 @@ async def follow(path: Path, *, length: int, wanted: tuple[str, ...], joined: Jo
                 await asyncio.sleep(_AGAIN_S)
                 continue
             repository = _repository(catalogue, link, length=length, wanted=wanted, statistics=statistics)
-            statistics = {model.package.sha256: model.statistics for model in repository.every()}
+            statistics = {model.package.sha256: model.statistics for model in repository.all_models()}
             await joined(repository)
             await link.stale
             if link.lost:
@@ -107,7 +107,7 @@ class RemoteBatcher:
         """Of every version over this connection."""
         self._link.close()
 
-    async def leave(self) -> None:
+    async def aclose(self) -> None:
         self._link.close()
 
     def _room(self, outputs: Sequence[str], shape: Shape) -> int:
@@ -144,9 +144,9 @@ def _repository(
     """statistics: by digest, of versions that go on."""
     now = Repository(
         wanted=wanted,
-        refused=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
-        spare=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
-        plans=catalogue.plans,
+        invalid=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
+        inactive=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
+        rollouts=catalogue.plans,
     )
     for place, known in enumerate(catalogue.known):
         queue = RemoteBatcher(link, place, known.spec, length=length)

@@ -72,7 +72,7 @@ class EngineServer:
             async with asyncio.timeout(_HELLO_S):
                 await _readable(connection)
                 told = self._repository
-                front_end = FrontEnd(_shared(connection), tuple(told.every()), self._present)
+                front_end = FrontEnd(_shared(connection), tuple(told.all_models()), self._present)
                 await loop.sock_sendall(connection, greeting(told))
                 await loop.connect_accepted_socket(lambda: front_end, connection)
         except (OSError, ValueError) as error:  # it ended before it had begun
@@ -88,15 +88,15 @@ class EngineServer:
 def greeting(repository: Repository) -> bytes:
     """The catalogue, its length before it."""
     catalogue = Catalogue(
-        known=tuple(_known(model, repository) for model in repository.every()),
+        known=tuple(_known(model, repository) for model in repository.all_models()),
         refused=tuple(
-            Unfit(name=refused.name, version=refused.version, reason=refused.reason) for refused in repository.refused
+            Unfit(name=refused.name, version=refused.version, reason=refused.reason) for refused in repository.invalid
         ),
         spare=tuple(
             Sound(folder=spare.package.folder, spec=spare.package.spec, sha256=spare.package.sha256)
-            for spare in repository.spare
+            for spare in repository.inactive
         ),
-        plans=repository.plans,
+        plans=repository.rollouts,
     )
     text = catalogue.model_dump_json().encode()
     return LENGTH.pack(len(text)) + text

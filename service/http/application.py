@@ -15,13 +15,13 @@ from models.errors import StriateError
 from models.package import Package
 from service.errors import MethodNotAllowed, NoSuchRoute
 from service.http.errors import handle, response
-from service.http.middleware import around, observers, open_audit_log
+from service.http.middleware import middleware_stack, observers, open_audit_log
 from service.http.routes import VERSION, Routes
 from service.inference import Session
 from service.lifecycle import Runtime
 from service.repository.state import Repository
 from service.settings import Settings
-from service.telemetry.export import ALONE, exporting
+from service.telemetry.background_tasks import SERVICE_PROCESS, background_telemetry
 from service.telemetry.request_context import RequestContext, log_bug
 
 
@@ -30,15 +30,15 @@ def create_app(
     *,
     open_session: Callable[[Package], Session] | None = None,
     on_ready: Callable[[Repository], None] = lambda _: None,
-    process: str = ALONE,
+    process: str = SERVICE_PROCESS,
 ) -> Starlette:
     """Returns the whole service as an ASGI application; it loads its models when its lifespan begins.
 
     open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
     process: its name in the metrics.
     """
-    trail = open_audit_log(settings)
-    runtime = Runtime(settings, on_ready=on_ready, trail=trail)
+    audit_log = open_audit_log(settings)
+    runtime = Runtime(settings, on_ready=on_ready, audit_log=audit_log)
     runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
     together = Path(settings.engine_socket).parent if settings.engine_socket else None
@@ -49,8 +49,10 @@ def create_app(
         running = asyncio.create_task(runtime.run(open_session))
         running.add_done_callback(_log_failure)
         try:
-            tallies = runtime.cluster_statistics
-            async with exporting(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
+            statistics = runtime.cluster_statistics
+            async with background_telemetry(
+                settings, runtime.metrics, process=process, folder=together, cluster_statistics=statistics
+            ):
                 yield
         finally:
             running.cancel()
@@ -60,11 +62,11 @@ def create_app(
 
     routes = Routes(runtime).table()
     paths = [route.path for route in routes]
-    counted = observers(settings, runtime.metrics, routes=paths, at_end=ends.callback)
+    counted = observers(settings, runtime.metrics, routes=paths, on_shutdown=ends.callback)
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=around(settings, observers=counted, trail=trail),
+        middleware=middleware_stack(settings, observers=counted, audit_log=audit_log),
         exception_handlers={StriateError: handle, MemoryError: handle, HTTPException: routing_error(paths)},
     )
 

@@ -18,7 +18,7 @@ from service.errors import (
     UnsupportedBody,
     UrlNotFetched,
 )
-from service.http.multipart import Part, form_parts, text
+from service.http.multipart import FormPart, form_parts, text
 from service.scheduling.work import Reservation
 
 Options = TypeVar("Options", bound=WireModel)
@@ -103,7 +103,7 @@ async def read_body(request: Request, max_bytes: int, reservation: Reservation) 
     return b"".join(parts)
 
 
-def _sorted(parts: list[Part]) -> tuple[list[bytes], list[tuple[str, str]]]:
+def _sorted(parts: list[FormPart]) -> tuple[list[bytes], list[tuple[str, str]]]:
     """A form's parts -> its images, and its other fields by name."""
     images = [_image_file(part.name, part.content) for part in parts if part.is_file]
     fields = [(part.name, _text(part.name, text(part.content))) for part in parts if not part.is_file]

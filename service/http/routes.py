@@ -17,7 +17,7 @@ from service.http.admin import AdminRoutes
 from service.http.errors import answerable
 from service.http.exchange import Exchange
 from service.http.middleware.access_log import count_error
-from service.http.model_listing import entry, inventory
+from service.http.model_listing import list_models, model_entry
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
 from service.http.request import check_media_type, options_of, parse_body, require
@@ -90,11 +90,11 @@ class Routes:
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
-        return json_response(inventory(await self._runtime.with_cluster_statistics()))
+        return json_response(list_models(await self._runtime.with_cluster_statistics()))
 
     async def model(self, request: Request) -> Response:
         """One model by its name, with all its versions."""
-        return json_response(entry(await self._runtime.with_cluster_statistics(), request.path_params["name"]))
+        return json_response(model_entry(await self._runtime.with_cluster_statistics(), request.path_params["name"]))
 
     async def filters(self, request: Request) -> Response:
         """A network's first filters side by side, or their numbers."""

@@ -67,7 +67,7 @@ class Pipeline:
         self, task: Task[Options, F], source: Sent, model: ServedModel, options: Options, work: Work
     ) -> Result[Encoded]:
         """Answers a task's question about an image, in the form that the options ask for."""
-        spec, metrics = model.spec, self._metrics.of(model.spec.name)
+        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
             prepared, outputs = await inference.start(source, tile_px=self._tile_px)
@@ -78,23 +78,23 @@ class Pipeline:
             pixels = task.pixels(options, prepared.image)
             findings, encoded = await self.scheduler.compute(step, work, pixels=pixels)
             if top := task.top_class(outputs, spec):
-                metrics.predicted(*top)
+                metrics.observe_prediction(*top)
             return self._result(encoded, prepared, model, work, findings)
 
     async def infer(self, source: Sent, model: ServedModel, names: Sequence[str], work: Work) -> Result[Outputs]:
         """Returns the network's own outputs, without their batch axis."""
-        spec, metrics = model.spec, self._metrics.of(model.spec.name)
+        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, names, work)
             prepared, outputs = await inference.start(source, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
             if spec.task == "classification":
-                metrics.predicted(*top_class(outputs[spec.name_of("probabilities")], spec))
+                metrics.observe_prediction(*top_class(outputs[spec.name_of("probabilities")], spec))
             return self._result(outputs, prepared, model, work)
 
     def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
         """Counts the input, and tells the shadow."""
-        self._metrics.of(model.spec.name).took(prepared.image, prepared.warnings, prepared.deviations)
+        self._metrics.for_model(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
         if self.on_prediction:
             self.on_prediction(source, model, outputs[model.spec.name_of("probabilities")])
 
@@ -103,10 +103,10 @@ class Pipeline:
     ) -> Result[R]:
         """Counts the image as answered."""
         timings = work.timings()
-        stage = self._metrics.of(model.spec.name).stage
+        stage = self._metrics.for_model(model.spec.name).stage
         for name, seconds in work.seconds.items():
             stage(name).observe(seconds)
-        model.statistics.answered(timings)
+        model.statistics.add_image(timings)
         return Result(value, model, prepared.input, prepared.warnings, timings, findings)
 
 
@@ -179,8 +179,8 @@ class Inference:
         """Counts a pass and checks its outputs. Raises ValuesTooLarge."""
         self._work.add("queue", result.queue_s, ago=result.infer_s)
         self._work.add("infer", result.infer_s)
-        self._metrics.ran(result)
-        self._model.statistics.ran(result)
+        self._metrics.observe_run(result)
+        self._model.statistics.add_run(result)
         for output in result.outputs.values():
             check_finite(output, self._prepared.image)
         return {name: output[0] for name, output in result.outputs.items()}

@@ -13,7 +13,7 @@ import tifffile
 from models.decode import decode
 from models.errors import StriateError
 from service.encode.npy import npy
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.pipeline.pipeline import Pipeline
 from service.repository.state import ServedModel
 from service.scheduling.work import Deadline, Work

@@ -152,7 +152,7 @@ class Batcher:
             self._inline_ended.wait_for(lambda: not self._inline)
         self._lanes.shutdown(wait=True)
 
-    async def leave(self) -> None:
+    async def aclose(self) -> None:
         """Closes without holding up the event loop."""
         await asyncio.to_thread(self.close)
 

@@ -13,7 +13,7 @@ from models.spec import ModelSpec
 from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
-from service.encode.png import png, png_indexed
+from service.encode.png_writer import png, png_indexed
 from service.errors import InvalidOption, UnknownLayer
 from service.tasks.task import Kind, Outputs, Picture, Task
 

@@ -11,7 +11,7 @@ from models.spec import ModelSpec
 from service.api.options import CamOptions
 from service.encode.colour import blend, colormap, displayable, levels, palette
 from service.encode.npy import npy
-from service.encode.png import png, png_indexed
+from service.encode.png_writer import png, png_indexed
 from service.errors import NoMap, NoPicture, UnknownLabel, UnknownMethod
 from service.tasks.classification import most_probable
 from service.tasks.occlusion import occlusion_map

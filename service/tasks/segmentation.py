@@ -13,7 +13,7 @@ from service.api.answers import Measurements
 from service.api.options import SegmentOptions
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
-from service.encode.png import png, png_binary, png_indexed
+from service.encode.png_writer import png, png_binary, png_indexed
 from service.errors import TooLargeForOnePass, TooManyObjects
 from service.tasks.mask import BACKGROUND, Mask, interpret, own_pixels
 from service.tasks.measurement import measurements

@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import DamagedImage, UnsupportedImage
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.errors import UnknownLabel, WrongTask
 from service.predictor import Predictor
 from tests.conftest import Client

@@ -1,4 +1,4 @@
-"""Around every request: its id, its metrics, its log line, and an answer to what nobody foresaw."""
+"""Access log: the id, metrics and log line of every request, and the response to an unhandled exception."""
 
 import os
 import re
@@ -18,26 +18,26 @@ from service.telemetry.request_context import RequestContext, log_bug
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
 Outcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
-PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
+PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # requested every few seconds by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
 
 
 def request_id(scope: Scope) -> str:
-    """The caller's X-Request-ID if it is one that can stand in a header and a log, else a new one."""
+    """Returns the caller's X-Request-ID if it is safe in a header and a log, else a new one."""
     sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return sent if _ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 class AccessLogMiddleware:
-    """ASGI middleware, about all others but Secured. routes: the templates that may become a metric's label."""
+    """ASGI middleware inside SecurityHeadersMiddleware. routes: path templates that may become a metric's label."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = frozenset(routes)
-        self._requests = cache(metrics.requests.labels)  # labels() looks a series up anew each time
+        self._requests = cache(metrics.requests.labels)  # labels() searches for the series on each call
         self._durations = cache(metrics.request_duration.labels)
-        for error in STATUS:  # a counter that begins at 1 has not increased, to Prometheus
+        for error in STATUS:  # Prometheus sees no increase in a counter that begins at 1
             metrics.errors.labels(error.code)
         for reason in REJECTIONS:
             metrics.rejections.labels(reason)
@@ -46,46 +46,45 @@ class AccessLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["exchange"] = exchange = RequestContext(request_id(scope))
+        scope["exchange"] = context = RequestContext(request_id(scope))
         with self._metrics.in_flight.track_inprogress():
             try:
-                await self._app(scope, receive, noting(send, exchange))
-            except Exception as error:  # noqa: BLE001  a bug, which must not take the server's own shape
-                log_bug(error, exchange)
-                if not exchange.status:
-                    await response(Internal())(scope, receive, noting(send, exchange))
-        self._finish(scope, exchange)
+                await self._app(scope, receive, recording_send(send, context))
+            except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
+                log_bug(error, context)
+                if not context.status:
+                    await response(Internal())(scope, receive, recording_send(send, context))
+        self._finish(scope, context)
 
-    def _finish(self, scope: Scope, exchange: RequestContext) -> None:
+    def _finish(self, scope: Scope, context: RequestContext) -> None:
         path = getattr(scope.get("route"), "path", OTHER)
         route = path if path in self._routes else OTHER
-        seconds = time.perf_counter() - exchange.started
-        self._requests(route, str(exchange.status)).inc()
+        seconds = time.perf_counter() - context.started
+        self._requests(route, str(context.status)).inc()
         self._durations(route).observe(seconds)
-        if exchange.error:
-            count_error(self._metrics, exchange.error)
+        if context.error:
+            count_error(self._metrics, context.error)
         level: Level = "debug" if route in PROBES else "info"
-        if log.wants(level):
-            log.write(level, "request", **told(exchange, route, seconds))
+        if log.is_enabled(level):
+            log.write(level, "request", **log_fields(context, route, seconds))
 
 
-def told(exchange: RequestContext, route: str, seconds: float) -> dict[str, object]:
-    """A request's line in the log."""
+def log_fields(context: RequestContext, route: str, seconds: float) -> dict[str, object]:
+    """Returns the fields of a request's log line."""
     fields: dict[str, object] = {
-        "request_id": exchange.request_id,
+        "request_id": context.request_id,
         "route": route,
-        "model": exchange.model,
-        "version": exchange.model_version,
-        "status": exchange.status,
-        "outcome": outcome(exchange.status),
-        "code": exchange.error,
+        "model": context.model,
+        "version": context.model_version,
+        "status": context.status,
+        "outcome": outcome(context.status),
+        "code": context.error,
         "duration_ms": round(1e3 * seconds, 2),
     }
-    return fields if exchange.trace_id is None else {**fields, "trace_id": exchange.trace_id}
+    return fields if context.trace_id is None else {**fields, "trace_id": context.trace_id}
 
 
 def outcome(status: int) -> Outcome:
-    """What became of a request, in a word."""
     if status == STATUS[CallerGone]:
         return "client_closed"
     if status in (STATUS[QueueFull], STATUS[NotReady]):
@@ -99,15 +98,15 @@ def count_error(metrics: Metrics, code: str) -> None:
         metrics.rejections.labels(code).inc()
 
 
-def noting(send: Send, exchange: RequestContext) -> Send:
-    """send, which also puts the request's id in the answer and its status and error code in the exchange."""
+def recording_send(send: Send, context: RequestContext) -> Send:
+    """Wraps `send`: adds the request id to the response, and records its status and error code in the context."""
 
-    async def noted(message: Message) -> None:
+    async def send_recorded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            exchange.status = message["status"]
+            context.status = message["status"]
             headers = dict(message["headers"])
-            exchange.error = headers.get(b"x-striate-error", b"").decode() or None
-            message["headers"] = [*message["headers"], (b"x-request-id", exchange.request_id.encode())]
+            context.error = headers.get(b"x-striate-error", b"").decode() or None
+            message["headers"] = [*message["headers"], (b"x-request-id", context.request_id.encode())]
         await send(message)
 
-    return noted
+    return send_recorded

@@ -63,7 +63,7 @@ class OpenInferenceRoutes:
     async def model(self, request: Request) -> Response:
         """A model's tensors, as the protocol says it."""
         model = self._served(request)
-        known = self._runtime.repository.answering(model.spec.name)
+        known = self._runtime.repository.live_versions(model.spec.name)
         return json_response(model_metadata(model, versions=tuple(each.spec.version for each in known)))
 
     async def model_ready(self, request: Request) -> Response:
@@ -74,13 +74,13 @@ class OpenInferenceRoutes:
         """What a version has answered since it was loaded, or each version of a model."""
         repository = await self._runtime.with_cluster_statistics()
         model = _served(repository, request)
-        models = [model] if "version" in request.path_params else repository.answering(model.spec.name)
+        models = [model] if "version" in request.path_params else repository.live_versions(model.spec.name)
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
 
     async def every_stats(self, _: Request) -> Response:
         """What each version of each model has answered since it was loaded."""
         repository = await self._runtime.with_cluster_statistics()
-        models = [model for name in repository.served for model in repository.answering(name)]
+        models = [model for name in repository.served for model in repository.live_versions(name)]
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
 
     async def infer(self, request: Request) -> Response:
@@ -93,7 +93,7 @@ class OpenInferenceRoutes:
                 body = await exchange.body()
                 started = time.perf_counter()
                 asked = await self._parsed(body, request, model, exchange)
-                model.statistics.handled("compute_input", time.perf_counter() - started)
+                model.statistics.add_overhead("compute_input", time.perf_counter() - started)
                 context.images = tuple(
                     each if isinstance(each, bytes) else each.data.cast("B") for each in asked.images
                 )
@@ -102,7 +102,7 @@ class OpenInferenceRoutes:
                 started = time.perf_counter()
                 write = partial(answer, asked, results, accept_encoding=request.headers.get("accept-encoding", ""))
                 response = await _offload(size_of(results), write)
-                model.statistics.handled("compute_output", time.perf_counter() - started)
+                model.statistics.add_overhead("compute_output", time.perf_counter() - started)
                 return response
 
     def _served(self, request: Request, *, caller: str = "") -> ServedModel:

@@ -29,9 +29,9 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _StaticFile:
     plain: bytes
-    packed: bytes
+    gzipped: bytes
     etag: str
     media_type: str
 
@@ -50,11 +50,11 @@ class Workbench:
         ]
 
     def page(self, request: Request) -> Response:
-        return self._answer("index.html", request)
+        return self._respond("index.html", request)
 
     async def file(self, request: Request) -> Response:
         """Returns a static file of the page."""
-        return self._answer(request.path_params["file"], request)
+        return self._respond(request.path_params["file"], request)
 
     async def packaged(self, request: Request) -> Response:
         """Returns a public file of a package: its README, a sample image or a plot."""
@@ -67,7 +67,7 @@ class Workbench:
         except PackageError as error:  # its folder was replaced on disk
             raise NotReady(str(error)) from error
 
-    def _answer(self, name: str, request: Request) -> Response:
+    def _respond(self, name: str, request: Request) -> Response:
         """Raises UnknownFile."""
         if (file := self._files.get(name)) is None:
             raise UnknownFile(name, known=sorted(self._files))
@@ -80,7 +80,7 @@ class Workbench:
         if file.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+            return Response(file.gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
         return Response(file.plain, headers=headers, media_type=file.media_type)
 
 
@@ -89,7 +89,7 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> _StaticFile:
     plain = path.read_bytes()
     etag = f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
-    return _File(plain, gzip.compress(plain, 9, mtime=0), etag, _TYPES[path.suffix])
+    return _StaticFile(plain, gzip.compress(plain, 9, mtime=0), etag, _TYPES[path.suffix])

@@ -49,8 +49,8 @@ async def engine(
     settings = Settings(models=models, device="cpu", session_threads=1, queue_length=length, loaded_bytes=loaded_bytes)
     async with listening() as (path, listener):
         reception = EngineServer()
-        keeper = loader.keeper(settings, opener, publish=reception.publish)
-        keeper.budget.on_change = reception.tell_loaded
+        keeper = loader.create_reconciler(settings, opener, publish=reception.publish)
+        keeper.cache.on_change = reception.tell_loaded
         serving = asyncio.create_task(reception.serve(listener))
         try:
             yield path, await keeper.refresh()

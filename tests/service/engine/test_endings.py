@@ -153,7 +153,7 @@ async def test_the_next_engine_is_joined_when_one_ends(root: Path) -> None:
         (await take_in(listener, b"\x08")).close()  # it ends while it says what it serves
         reception = EngineServer()
         settings = Settings(models=root, device="cpu", session_threads=1)
-        keeper = loader.keeper(settings, publish=reception.publish)
+        keeper = loader.create_reconciler(settings, publish=reception.publish)
         loaded = await keeper.refresh()
         connection = await take_in(listener, greeting(loaded))
         await until(lambda: len(repositories) == 1)

@@ -62,8 +62,8 @@ async def test_a_front_end_knows_what_the_engine_serves(root: Path, tmp_path: Pa
     tiny.brightness(tmp_path)
     tiny.blobs(tmp_path).weights.write_bytes(b"")
     async with engine(tmp_path) as (path, here), front_end(path) as there:
-        assert there.refused == here.refused
-        assert there.refused[0].name == "blobs"
+        assert there.invalid == here.invalid
+        assert there.invalid[0].name == "blobs"
         assert list(there.served) == ["brightness"]
         assert there.served["brightness"].package == here.served["brightness"].package
         assert there.served["brightness"].provider == "CPUExecutionProvider"

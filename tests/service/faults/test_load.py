@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.http.application import create_app
 from service.settings import Settings
 from tests.conftest import Client

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey, png_claiming, tiff

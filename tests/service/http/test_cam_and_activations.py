@@ -12,7 +12,7 @@ from onnx import helper
 
 from models.image import Array
 from models.package import Package, write
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
 from service.inference.onnxruntime import CPU, load

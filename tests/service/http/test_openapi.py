@@ -12,7 +12,7 @@ import pytest
 from service.errors import CallerGone, MethodNotAllowed, NoSuchRoute
 from service.http.application import create_app
 from service.http.errors import STATUS
-from service.http.middleware.authentication import OPEN, PAGE_FILES
+from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
 from service.http.routes import VERSION
 from service.security.api_keys import new_key
@@ -58,7 +58,7 @@ def test_every_error_has_its_status_and_every_code_its_place() -> None:
 
 
 def test_what_needs_no_key_is_what_the_gate_leaves_open() -> None:
-    is_open = OPEN | {PAGE_FILES + "{file}"}
+    is_open = PUBLIC_PATHS | {PUBLIC_PREFIX + "{file}"}
     assert {path for path, _, operation in OPERATIONS if "key_missing" not in codes(operation)} == is_open
     assert {path for path, _, operation in OPERATIONS if "security" not in operation} == is_open
 

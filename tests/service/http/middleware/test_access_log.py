@@ -1,4 +1,4 @@
-"""The line in the log that each request leaves."""
+"""Tests of the access log: the fields of a line and the outcome."""
 
 import json
 
@@ -16,7 +16,7 @@ def requests(err: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == "request"]
 
 
-async def test_a_request_leaves_one_line_of_fields_that_we_name(
+async def test_a_request_is_logged_in_one_line_of_fixed_fields(
     serving: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving() as http:
@@ -38,7 +38,7 @@ async def test_a_request_leaves_one_line_of_fields_that_we_name(
 
 
 @pytest.mark.parametrize(
-    ("status", "what"),
+    ("status", "expected"),
     [
         (200, "answered"),
         (404, "invalid"),
@@ -50,5 +50,5 @@ async def test_a_request_leaves_one_line_of_fields_that_we_name(
         (504, "failed"),
     ],
 )
-def test_an_outcome_is_a_word(status: int, what: str) -> None:
-    assert outcome(status) == what
+def test_each_status_has_an_outcome(status: int, expected: str) -> None:
+    assert outcome(status) == expected

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.service.http.workbench.browser import SIZES, bring, needs_chromium, opened, take_sample
 from tests.service.test_main import ROOT
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 from playwright.sync_api import Page, expect
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.data import real_data
 from tests.service.http.workbench.browser import (
     LIMIT,

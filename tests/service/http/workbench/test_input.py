@@ -11,7 +11,7 @@ import tifffile
 from playwright.sync_api import Browser, Page, expect
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.data import real_data
 from tests.service.http.workbench.browser import bring, needs_chromium, opened, point_at, take_sample
 from tests.service.image_files import tiff

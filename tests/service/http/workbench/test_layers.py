@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.service.http.workbench.browser import bring, needs_chromium, take_sample
 
 pytestmark = [pytest.mark.browser, needs_chromium]

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 from sklearn.datasets import load_digits
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.errors import QueueFull
 from tests.service.http.workbench.browser import downloaded, needs_chromium, opened, tab_to
 from tests.service.test_main import ROOT, served

@@ -1,4 +1,4 @@
-"""What a version took is given back when another has taken its place."""
+"""Tests of memory: a replaced version gives its memory back."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from service.repository import loader
 from service.repository.state import Repository
 from service.settings import Settings
 from tests import tiny
-from tests.service.repository.versions import INPUT, Watched
+from tests.service.repository.versions import INPUT, SessionTracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 WEIGHTS = 2_000_000  # float32: 8 MB a version
@@ -24,7 +24,7 @@ MOST_GROWTH = 1.08  # a leak of every version would make it 2
 
 
 def heavy(root: Path, number: str) -> Package:
-    """A classifier of one large matrix, of which each version has another."""
+    """Writes a classifier with one large matrix, which differs between versions."""
     columns = WEIGHTS // 64
     matrix = np.random.default_rng(int(float(number) * 10)).normal(0, 1e-3, (64, columns)).astype(np.float32)
     fold = np.zeros((columns, 2), np.float32)
@@ -49,27 +49,27 @@ def pss_bytes() -> int:
     return int(psutil.Process().memory_full_info().pss)
 
 
-async def test_memory_after_20_swaps_is_what_it_was_after_the_first(tmp_path: Path) -> None:
-    sessions, taken = Watched(), []
+async def test_memory_does_not_grow_over_20_swaps(tmp_path: Path) -> None:
+    sessions, used = SessionTracker(), []
 
     async def publish(_: Repository) -> None: ...
 
     settings = Settings(models=tmp_path / "models", device="cpu", session_threads=1)
-    keeper = loader.keeper(settings, sessions, publish=publish)
+    reconciler = loader.create_reconciler(settings, sessions, publish=publish)
     packages = [heavy(tmp_path / "made", f"1.{n}") for n in range(FIRST + SWAPS)]
     (tmp_path / "models/heavy").mkdir(parents=True)
     for n, package in enumerate(packages):
         package.folder.rename(tmp_path / "models/heavy" / package.folder.name)
-        await keeper.refresh()
+        await reconciler.refresh()
         async with asyncio.timeout(120):
-            while keeper.draining:
+            while reconciler.draining:
                 await asyncio.sleep(0.01)
-        assert sessions.count() == 1
-        assert keeper.repository.served["heavy"].spec.version == f"1.{n}"
-        taken.append(pss_bytes())
-    keeper.close()
-    assert len(sessions.alive) == FIRST + SWAPS
-    first, last = median(taken[FIRST : FIRST + 5]), median(taken[-5:])  # one network more or less is 8 MB
-    told = "MiB after each swap: " + " ".join(f"{each / 2**20:.0f}" for each in taken)
-    logging.getLogger(__name__).info(told)  # pytest --log-cli-level=info shows it
-    assert last <= MOST_GROWTH * first, told
+        assert sessions.alive_count() == 1
+        assert reconciler.repository.served["heavy"].spec.version == f"1.{n}"
+        used.append(pss_bytes())
+    reconciler.close()
+    assert len(sessions.sessions) == FIRST + SWAPS
+    first, last = median(used[FIRST : FIRST + 5]), median(used[-5:])  # one network more or less is 8 MB
+    report = "MiB after each swap: " + " ".join(f"{each / 2**20:.0f}" for each in used)
+    logging.getLogger(__name__).info(report)  # pytest --log-cli-level=info shows it
+    assert last <= MOST_GROWTH * first, report

@@ -1,4 +1,4 @@
-"""The real thing: `python -m service` whose folder of models changes again and again while 16 callers ask."""
+"""Tests of `python -m service` while its models change 20 times under 16 concurrent callers."""
 
 import logging
 import threading
@@ -15,19 +15,19 @@ import pytest
 
 from tests.service.engine.test_processes import until
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import LABELS, version
+from tests.service.repository.versions import LABELS, write_version
 from tests.service.test_main import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CALLERS, SWAPS = 16, 20
 MOST_GROWTH = 1.05
-PLAIN = False  # no certificates to read, which would take longer than what is asked
+VERIFY = False  # reading certificates would take longer than the request
 
 
-def one_after_another(http: httpx.Client, stop: threading.Event) -> list[tuple[int, str, str, int]]:
-    """A caller's answers: status, version, label, what was sent."""
+def send_requests(http: httpx.Client, stop: threading.Event) -> list[tuple[int, str, str, int]]:
+    """Sends requests until stopped; returns status, version, label and the sent value of each."""
     answers = []
-    with httpx.Client(base_url=http.base_url, timeout=120, verify=PLAIN) as own:
+    with httpx.Client(base_url=http.base_url, timeout=120, verify=VERIFY) as own:
         while not stop.is_set():
             for value in (100, 200):
                 got = own.post("/predict", files=form(grey(value)))
@@ -42,11 +42,11 @@ def one_after_another(http: httpx.Client, stop: threading.Event) -> list[tuple[i
 
 
 @contextmanager
-def asking(http: httpx.Client, answers: list[tuple[int, str, str, int]]) -> Iterator[None]:
-    """Callers that ask while the block runs."""
+def concurrent_callers(http: httpx.Client, answers: list[tuple[int, str, str, int]]) -> Iterator[None]:
+    """Runs concurrent callers while the block runs."""
     stop = threading.Event()
     with ThreadPoolExecutor(CALLERS) as threads:
-        callers = [threads.submit(one_after_another, http, stop) for _ in range(CALLERS)]
+        callers = [threads.submit(send_requests, http, stop) for _ in range(CALLERS)]
         try:
             yield
         finally:
@@ -55,14 +55,14 @@ def asking(http: httpx.Client, answers: list[tuple[int, str, str, int]]) -> Iter
             answers.extend(caller.result())
 
 
-def everywhere(http: httpx.Client, digest: str) -> bool:
-    """Whether eight new connections, which meet every front end sooner or later, all find this package serving."""
+def is_served_everywhere(http: httpx.Client, digest: str) -> bool:
+    """Returns whether eight new connections, spread over the front ends, all find this package serving."""
     return all(serving(http) == digest for _ in range(8))
 
 
 def serving(http: httpx.Client) -> str:
-    """The digest of the package that answers now."""
-    got = httpx.get(http.base_url.join("/models/brightness"), timeout=120, verify=PLAIN)
+    """Returns the digest of the served package."""
+    got = httpx.get(http.base_url.join("/models/brightness"), timeout=120, verify=VERIFY)
     assert (got.status_code, got.json().get("status")) == (200, "ready"), got.text
     return got.json()["sha256"]
 
@@ -73,24 +73,24 @@ def pss_bytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize("front_ends", [1, 2])
-def test_20_swaps_lose_no_answer_and_leave_no_memory(tmp_path: Path, front_ends: int) -> None:
+def test_20_swaps_lose_no_response_and_no_memory(tmp_path: Path, front_ends: int) -> None:
     models = tmp_path / "models"
-    version(models, "1.0")
+    write_version(models, "1.0")
     answers: list[tuple[int, str, str, int]] = []
     variables = {"STRIATE_MODELS": str(models), "STRIATE_FRONT_ENDS": str(front_ends), "STRIATE_LOG_LEVEL": "info"}
     with served(tmp_path / "log", **variables, STRIATE_DEVICE="cpu") as (http, process):
-        taken = []
+        used = []
         for n in range(1, SWAPS + 1):
-            with asking(http, answers):
-                package = version(models, "1.0", like=("1.0", "2.0")[n % 2])  # the same number, another network
-                until(partial(everywhere, http, package.sha256))
-            taken.append(pss_bytes(process.pid))
+            with concurrent_callers(http, answers):
+                package = write_version(models, "1.0", like=("1.0", "2.0")[n % 2])  # the same number, another network
+                until(partial(is_served_everywhere, http, package.sha256))
+            used.append(pss_bytes(process.pid))
     assert {status for status, *_ in answers} == {200}, [each for each in answers if each[0] != 200][:3]
     known = {(value, LABELS[like][value]) for like in ("1.0", "2.0") for value in (100, 200)}
     assert {(value, label) for _, _, label, value in answers} == known
     assert len(answers) > SWAPS * CALLERS
-    first, last = median(taken[5:10]), median(taken[-5:])
-    told = "MiB after each swap: " + " ".join(f"{each / 2**20:.0f}" for each in taken)
-    logging.getLogger(__name__).info(told)  # pytest --log-cli-level=info shows it
-    assert last <= MOST_GROWTH * first, told
+    first, last = median(used[5:10]), median(used[-5:])
+    report = "MiB after each swap: " + " ".join(f"{each / 2**20:.0f}" for each in used)
+    logging.getLogger(__name__).info(report)  # pytest --log-cli-level=info shows it
+    assert last <= MOST_GROWTH * first, report
     assert "Traceback" not in (tmp_path / "log").read_text()

@@ -1,4 +1,4 @@
-"""What a stranger exports with torch and its usual options serves, and gives what it gives in torch."""
+"""Tests of networks exported by torch: the imported package reproduces torch's outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def exported(network: nn.Module, path: Path, *, channels: int, dynamo: bool) -> 
     torch.onnx.export(network, (image,), path, dynamo=dynamo, verbose=False, **options)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's, of its own exporters
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # raised by torch's exporters
 @pytest.mark.parametrize("dynamo", [True, False])
 @pytest.mark.parametrize(
     ("kind", "channels", "options", "activation", "halo"),
@@ -67,17 +67,25 @@ def exported(network: nn.Module, path: Path, *, channels: int, dynamo: bool) -> 
         (Segmenter, 1, ("--classes", "ground,cell", "--activation", "softmax", "--any-size"), "softmax", 24),
     ],
 )
-def test_it_gives_what_it_gives_in_torch(
+def test_the_import_reproduces_torchs_outputs(
     kind: type[nn.Module], channels: int, options: tuple[str, ...], activation: str, halo: int,
     dynamo: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("STRIATE_MODELS", str(tmp_path))
     torch.manual_seed(0)
     network = kind().eval()
-    exported(network, tmp_path / "theirs.onnx", channels=channels, dynamo=dynamo)
-    given = ["import", str(tmp_path / "theirs.onnx"), "--name", "theirs", "--normalise", "8bit", *options]
+    exported(network, tmp_path / "exported_network.onnx", channels=channels, dynamo=dynamo)
+    given = [
+        "import",
+        str(tmp_path / "exported_network.onnx"),
+        "--name",
+        "exported_network",
+        "--normalise",
+        "8bit",
+        *options,
+    ]
     assert main(given) == 0
-    made = package.read(tmp_path / "theirs/1.0")
+    made = package.read(tmp_path / "exported_network/1.0")
     assert (made.spec.activation, made.spec.halo) == (activation, halo)
     images = torch.rand(2, channels, 64, 64)
     with torch.no_grad():

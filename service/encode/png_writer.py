@@ -1,4 +1,4 @@
-"""A PNG writer for what the service sends: fast rather than small, and exact (ISO/IEC 15948)."""
+"""PNG writer (ISO/IEC 15948): lossless, and fast rather than small."""
 
 import struct
 
@@ -9,38 +9,38 @@ from models.image import Array
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _TRUECOLOUR, _INDEXED = 0, 2, 3  # colour types
-_UP = 2  # the filter type: each row minus the one above; of photographs, maps and masks alike the fastest and smallest
+_UP = 2  # filter type: each row minus the one above; the fastest and smallest for photographs, maps and masks
 
 
 def png(pixels: Array) -> bytes:
-    """(H, W) or (H, W, 3) uint8, or (H, W) uint16 -> PNG bytes.
+    """Encodes (H, W) or (H, W, 3) uint8, or (H, W) uint16.
 
-    The Up filter and isal's level 1 make it some 30 times as fast as Pillow's defaults, which would dominate a request.
+    The Up filter and isal's level 1 are about 30 times as fast as Pillow's defaults, which would dominate a request.
     """
     if pixels.dtype.kind != "u" or pixels.itemsize > 2:
-        raise TypeError(f"a PNG holds uint8 or uint16, not {pixels.dtype}")
+        raise TypeError(f"PNG supports uint8 and uint16, not {pixels.dtype}")
     big_endian = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">"))
-    rows = big_endian.reshape(len(pixels), -1).view(np.uint8)  # (H, bytes a row)
+    rows = big_endian.reshape(len(pixels), -1).view(np.uint8)  # (H, bytes per row)
     colour_type = _GREY if pixels.ndim == 2 else _TRUECOLOUR
     return _file(rows, pixels.shape[1], bits=8 * pixels.itemsize, colour_type=colour_type)
 
 
 def png_indexed(values: Array, palette: Array) -> bytes:
-    """(H, W) uint8 and the colour of each value, (256 at most, 3) uint8 -> PNG bytes, a third of the colours' own.
+    """Encodes (H, W) uint8 with a palette of up to 256 colours, (N, 3) uint8: a third of the size of true colour.
 
-    Most readers give the colours; Pillow gives the values, and the colours after convert("RGB").
+    Most readers return the colours. Pillow returns the values, and the colours after convert("RGB").
     """
     rows = np.ascontiguousarray(values)
     return _file(rows, values.shape[1], bits=8, colour_type=_INDEXED, palette=palette.tobytes())
 
 
 def png_binary(mask: Array) -> bytes:
-    """(H, W) bool -> 1-bit PNG bytes, black and white: to look at. Readers disagree whether its white is 1 or 255."""
+    """Encodes (H, W) bool as 1-bit black and white, for viewing: readers disagree whether white is 1 or 255."""
     return _file(np.packbits(mask, axis=1), mask.shape[1], bits=1, colour_type=_GREY)
 
 
 def _file(rows: Array, width: int, *, bits: int, colour_type: int, palette: bytes = b"") -> bytes:
-    """rows: (H, bytes a row) uint8, contiguous."""
+    """Assembles the file. rows: (H, bytes per row) uint8, contiguous."""
     header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
     colours = _chunk(b"PLTE", palette) if palette else b""
     data = isal_zlib.compress(_filtered(rows), 1)
@@ -48,11 +48,11 @@ def _file(rows: Array, width: int, *, bits: int, colour_type: int, palette: byte
 
 
 def _filtered(rows: Array) -> Array:
-    """(H, bytes a row) uint8 -> (H, 1 + bytes a row) uint8: a row's filter type, then its bytes minus those above."""
+    """Filters (H, bytes per row) into (H, 1 + bytes per row) uint8: the filter type, then the differences."""
     filtered = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as the standard wants
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as the standard requires
     return filtered
 
 
