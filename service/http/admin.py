@@ -10,13 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
-from service.errors import CannotServe, InvalidOption, RolloutsNotWritable, UnknownModel
+from service.errors import InvalidOption
 from service.http.model_listing import entry, names, versions
 from service.http.request import bounded
 from service.http.responses import json_response
 from service.lifecycle import Runtime
 from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
+from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
 from service.repository.rollouts import Rollout
 from service.repository.state import Repository, differs
 from service.scheduling.deadline import Deadline
@@ -107,7 +108,8 @@ class AdminRoutes:
         now = await self._follow(name, edited)
         if problem := unmet(now, name):
             await self._follow(name, lambda _: former[0])
-            raise CannotServe(name, *problem)
+            version, reason = problem
+            raise CannotServe(f"{name} {version} cannot serve: {reason}")
         return json_response(entry(now, name))
 
     async def _follow(self, name: str, edit: Callable[[Rollout], Rollout]) -> Repository:

@@ -5,7 +5,8 @@ from types import TracebackType
 
 from starlette.types import Receive
 
-from service.errors import CallerGone, DeadlinePassed
+from service.errors import DeadlinePassed
+from service.http.errors import CallerGone
 from service.scheduling.deadline import Deadline
 
 _SOON_S = 0.02

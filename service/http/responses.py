@@ -14,7 +14,6 @@ from models.maps import TapSpec
 from models.package import Package
 from service.api.answers import Failure, Measurements, ModelRef, Prediction
 from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
-from service.http.errors import STATUS
 from service.pipeline.explain import Mapped
 from service.pipeline.pipeline import Measured, Segmented
 from service.pipeline.prepare import Result
@@ -60,7 +59,7 @@ def measurements(result: Result[Measured], *, request_id: str) -> Response:
 
 
 def failure(error: StriateError) -> Failure:
-    return Failure(error=str(error), code=error.code, status=STATUS[type(error)])
+    return Failure(error=str(error), code=error.code, status=error.status)
 
 
 def cam_picture(result: Result[Mapped]) -> Response:

@@ -18,11 +18,19 @@ from models.errors import PackageError, StriateError
 from models.package import Package
 from service.api.answers import Failure, Health, Prediction, Predictions
 from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
-from service.errors import Internal, MethodNotAllowed, NoSuchRoute, NotReady, TooManyImages, UnknownLayer
+from service.errors import NotReady, UnknownLayer
 from service.http import responses
 from service.http.admin import AdminRoutes
 from service.http.disconnect import DisconnectWatch
-from service.http.errors import answerable, handle, response
+from service.http.errors import (
+    Internal,
+    MethodNotAllowed,
+    NoSuchRoute,
+    TooManyImages,
+    answerable,
+    handle,
+    response,
+)
 from service.http.middleware import around, observers, open_audit_log
 from service.http.middleware.access_log import RequestContext, count_error, log_bug
 from service.http.model_listing import entry, inventory

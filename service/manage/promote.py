@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from models.errors import PackageError
-from service.errors import CannotServe
 from service.manage.list_models import marks
 from service.repository import rollouts, scan
+from service.repository.errors import CannotServe
 from service.repository.rollouts import CanaryRollout, Rollout
 from service.repository.verifier import read
 
@@ -39,7 +39,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
         if not beside:
             return rollouts.promoted(plan, None if version == "newest" else version, serving=serves)
         if version == serves and not given.end:
-            raise CannotServe(name, version, "it answers already; pin another version first")
+            raise CannotServe(f"{name} {version} already serves; pin another version first")
         others = rollouts.without(plan, version)
         if given.canary is not None:
             return others.model_copy(update={"canary": CanaryRollout(version=version, percent=given.canary)})

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from models.errors import PackageError, StriateError
 from models.package import Package
-from service.errors import InvalidRollouts
 from service.inference import Session
 from service.repository import rollouts, scan
+from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
 from service.repository.rollouts import Rollouts
 from service.repository.scan import Stamp

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from models.closed import Closed
 from models.spec import Name, Version
-from service.errors import CannotServe, InvalidRollouts
+from service.repository.errors import CannotServe, InvalidRollouts
 
 FILE = ".striate.json"
 
@@ -67,7 +67,7 @@ def rolled_back(name: str, plan: Rollout, *, serving: str | None, known: Sequenc
     older = known[known.index(serving) + 1 :] if serving in known else known
     back = plan.former or next(iter(older), None)
     if back is None:
-        raise CannotServe(name, "in an earlier version", "there is none")
+        raise CannotServe(f"{name} has no earlier version to roll back to")
     return promoted(plan, back, serving=serving)
 
 

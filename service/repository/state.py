@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
-from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
+from service.errors import NotReady
+from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.repository.rollouts import Rollout, Rollouts
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline

@@ -11,9 +11,10 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from models.errors import StriateError
 from models.package import Package
-from service.errors import CallerGone, Internal, NotReady, QueueFull
-from service.http.errors import STATUS, response
+from service.errors import NotReady, QueueFull
+from service.http.errors import CallerGone, Internal, members, response
 from service.telemetry.log import Level, log
 from service.telemetry.metrics import Metrics
 
@@ -59,7 +60,7 @@ class AccessLogMiddleware:
         self._routes = frozenset(routes)
         self._requests = cache(metrics.requests.labels)  # labels() looks a series up anew each time
         self._durations = cache(metrics.request_duration.labels)
-        for error in STATUS:  # a counter that begins at 1 has not increased, to Prometheus
+        for error in members(StriateError):  # a counter that begins at 1 has not increased, to Prometheus
             metrics.errors.labels(error.code)
         for reason in REJECTIONS:
             metrics.rejections.labels(reason)
@@ -108,9 +109,9 @@ def told(exchange: RequestContext, route: str, seconds: float) -> dict[str, obje
 
 def outcome(status: int) -> Outcome:
     """What became of a request, in a word."""
-    if status == STATUS[CallerGone]:
+    if status == CallerGone.status:
         return "left"
-    if status in (STATUS[QueueFull], STATUS[NotReady]):
+    if status in (QueueFull.status, NotReady.status):
         return "turned_away"
     return "failed" if status >= 500 else "refused" if status >= 400 else "answered"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import CallerGone, MethodNotAllowed, NoSuchRoute
-from service.http.errors import STATUS
+from models.errors import StriateError
+from service.http.errors import CallerGone, MethodNotAllowed, NoSuchRoute, members
 from service.http.middleware.authentication import OPEN, PAGE_FILES
 from service.http.openapi import document
 from service.http.routes import VERSION, create_app
@@ -49,7 +49,7 @@ def test_every_route_is_there_with_its_methods() -> None:
 
 
 def test_every_error_has_its_status_and_every_code_its_place() -> None:
-    known = {error.code: str(status) for error, status in STATUS.items()}
+    known = {error.code: str(error.status) for error in members(StriateError)}
     told = {code: status for _, _, operation in OPERATIONS for code, status in codes(operation).items()}
     assert told.items() <= known.items()
     elsewhere = {NoSuchRoute.code, MethodNotAllowed.code, CallerGone.code}  # of no operation, or never answered

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from models.package import Package
-from service.errors import NotReady, UnknownModel, WrongTask
+from service.errors import NotReady
 from service.repository import loader
+from service.repository.errors import UnknownModel, WrongTask
 from service.repository.state import Repository
 from service.settings import Settings
 from tests import tiny

@@ -206,7 +206,7 @@ def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser
         page.set_input_files("#many-files", files)
         waits = page.locator("#many .notice")
         expect(waits).to_have_text(
-            re.compile(r"waiting already, which is all that may; send it again later\. Asking again in \d+ s\.$")
+            re.compile(r"The queue is full \(\d+ images?\)\. Retry in \d+ s\. Asking again in \d+ s\.$")
         )
         expect(page.get_by_text("16 of 16 done.", exact=True)).to_be_visible(timeout=120_000)
         expect(waits).to_have_count(0)
