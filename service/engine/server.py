@@ -26,7 +26,6 @@ from service.engine.messages import (
 )
 from service.engine.shared_memory import SharedSegment, copied, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.http.middleware.access_log import RequestContext, log_bug
 from service.inference import InferenceFailed
 from service.repository.state import Repository, ServedModel
 from service.scheduling.deadline import Deadline
@@ -223,7 +222,7 @@ class FrontEnd(asyncio.Protocol):
             self._say(ask, Outcome.UNREADY, str(error))
         else:
             if isinstance(error, Exception):
-                log_bug(error, RequestContext("engine"))
+                log.bug(error, request_id="engine")
             self._say(ask, Outcome.BROKEN, type(error).__name__)
 
     def _say(self, ask: Ask, outcome: Outcome, text: str) -> None:

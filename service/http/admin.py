@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
+from service.api.rollout import Rollout
 from service.errors import InvalidOption
 from service.http.model_listing import entry, names, versions
 from service.http.request import bounded
@@ -18,7 +19,6 @@ from service.lifecycle import Runtime
 from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
 from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
-from service.repository.rollouts import Rollout
 from service.repository.state import Repository, differs
 from service.scheduling.deadline import Deadline
 
@@ -95,7 +95,7 @@ class AdminRoutes:
         return await self._change(request, edit)
 
     async def _change(self, request: Request, edit: Callable[[Rollout, Repository], Rollout]) -> Response:
-        """Raises UnknownModel, CannotServe, PlansNotWritable, BadPlans; DeadlinePassed, and follows it later."""
+        """Raises UnknownModel, RolloutError; DeadlinePassed, while the change is still followed later."""
         name, before = _name(request), self._runtime.repository
         if name not in names(before):
             raise UnknownModel(name, served=before.served)

@@ -32,7 +32,7 @@ from service.http.errors import (
     response,
 )
 from service.http.middleware import around, observers, open_audit_log
-from service.http.middleware.access_log import RequestContext, count_error, log_bug
+from service.http.middleware.access_log import RequestContext, count_error
 from service.http.model_listing import entry, inventory
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
@@ -50,6 +50,7 @@ from service.settings import Settings
 from service.tasks.activations import filters
 from service.tasks.classification import Classified
 from service.telemetry.export import ALONE, exporting
+from service.telemetry.log import log
 from service.telemetry.metrics import CONTENT_TYPE
 
 VERSION = "0.1.0"
@@ -238,7 +239,7 @@ class Routes:
             raise result
         error = answerable(result) or Internal()
         if isinstance(error, Internal):
-            log_bug(result, exchange)
+            log.bug(result, request_id=exchange.request_id)
         count_error(self._runtime.metrics, error.code)
         return responses.failure(error)
 
@@ -290,7 +291,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log_bug(error, RequestContext("models"))
+        log.bug(error, request_id="models")
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

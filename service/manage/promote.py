@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from models.errors import PackageError
+from service.api.rollout import CanaryRollout, Rollout
 from service.manage.list_models import marks
 from service.repository import rollouts, scan
 from service.repository.errors import CannotServe
-from service.repository.rollouts import CanaryRollout, Rollout
 from service.repository.verifier import read
 
 

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from models.errors import PackageError, StriateError
 from models.package import Package
+from service.api.rollout import Rollouts
 from service.inference import Session
 from service.repository import rollouts, scan
 from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
-from service.repository.rollouts import Rollouts
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
 from service.repository.state import (
@@ -102,7 +102,7 @@ class Reconciler:
             self._trouble = str(error)
 
     async def refresh(self) -> Repository:
-        """Looks, loads, publishes, drains. Raises BadPlans, OSError: then everything stays as it is."""
+        """Looks, loads, publishes, drains. Raises InvalidRollouts, OSError: then everything stays as it is."""
         async with self._turn:
             found, said = await self._found(), await self._in_thread(rollouts.read, self._loading.root)
             if (found, said) != self._seen:

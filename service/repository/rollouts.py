@@ -7,43 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from models.closed import Closed
-from models.spec import Name, Version
+from service.api.rollout import Rollout, Rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
 
 FILE = ".striate.json"
-
-
-class CanaryRollout(Closed):
-    """Another version that answers a share of the requests."""
-
-    version: Version
-    percent: Annotated[float, Field(gt=0, le=100)]
-
-
-class Rollout(Closed):
-    """One model. pinned: the version that serves; None takes the newest that proves itself. former: what a rollback
-    goes back to. shadow: a version that runs, is compared, and never answers. unloaded: nothing of it serves."""
-
-    pinned: Version | None = None
-    former: Version | None = None
-    canary: CanaryRollout | None = None
-    shadow: Version | None = None
-    unloaded: bool = False
-
-
-class Rollouts(Closed):
-    """The whole file. revision: one more with each change, so that who made one knows when it has been followed."""
-
-    revision: Annotated[int, Field(ge=0)] = 0
-    models: dict[Name, Rollout] = Field(default_factory=dict)
-
-    def of(self, name: str) -> Rollout:
-        return self.models.get(name, Rollout())
 
 
 def promoted(plan: Rollout, version: str | None, *, serving: str | None) -> Rollout:
@@ -72,7 +42,7 @@ def rolled_back(name: str, plan: Rollout, *, serving: str | None, known: Sequenc
 
 
 def read(root: Path) -> Rollouts:
-    """Raises BadPlans."""
+    """Raises InvalidRollouts."""
     try:
         return Rollouts.model_validate_json((root / FILE).read_bytes())
     except FileNotFoundError:
@@ -85,7 +55,7 @@ def read(root: Path) -> Rollouts:
 
 
 def change(root: Path, name: str, edit: Callable[[Rollout], Rollout]) -> Rollouts:
-    """Replaces one model's plan in one step; who changes another at the same time waits. Raises BadPlans, OSError."""
+    """Replaces one model's rollout; a change of another model waits meanwhile. Raises InvalidRollouts, OSError."""
     with _alone(root):
         plans = read(root)
         models = {**plans.models, name: edit(plans.of(name))}

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
+from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
-from service.repository.rollouts import Rollout, Rollouts
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import InferenceResult, Priority

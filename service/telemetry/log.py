@@ -1,6 +1,7 @@
 """One JSON object a line, of fields that we name: never a pixel, a file name or a tag of an image."""
 
 import sys
+import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
@@ -34,6 +35,12 @@ class Log:
         line = orjson.dumps({"time": time, "level": level, "event": event, **fields}, default=str)
         with suppress(OSError, ValueError):  # nobody reads it any more, or the disk is full: requests go on
             sys.stderr.write(f"{line.decode()}\n")
+
+    def bug(self, error: Exception, *, request_id: str) -> None:
+        """Writes where it happened and of what kind it is; not its message, which may quote what an image held."""
+        frames = traceback.extract_tb(error.__traceback__)[-8:]
+        at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self.write("error", "bug", request_id=request_id, kind=type(error).__name__, at=at)
 
 
 log = Log()

@@ -3,7 +3,6 @@
 import os
 import re
 import time
-import traceback
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
@@ -74,7 +73,7 @@ class AccessLogMiddleware:
             try:
                 await self._app(scope, receive, noting(send, exchange))
             except Exception as error:  # noqa: BLE001  a bug, which must not take the server's own shape
-                log_bug(error, exchange)
+                log.bug(error, request_id=exchange.request_id)
                 if not exchange.status:
                     await response(Internal())(scope, receive, noting(send, exchange))
         self._finish(scope, exchange)
@@ -134,9 +133,3 @@ def noting(send: Send, exchange: RequestContext) -> Send:
         await send(message)
 
     return noted
-
-
-def log_bug(error: Exception, exchange: RequestContext) -> None:
-    """Where it happened and of what kind it is; not its message, which may quote what an image held."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.write("error", "bug", request_id=exchange.request_id, kind=type(error).__name__, at=frames[-8:])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api.rollout import Rollout
 from service.manage.__main__ import main
 from service.repository import rollouts
 from service.repository.errors import InvalidRollouts
@@ -45,7 +46,7 @@ def test_a_version_is_a_canary_or_a_shadow_until_that_ends(models: Path, capsys:
     ):
         assert main(["promote", "brightness", "2.0", *options]) == 0
         assert capsys.readouterr().out == f"brightness 2.0: {said}\n"
-    assert rollouts.read(models).of("brightness") == rollouts.Rollout()
+    assert rollouts.read(models).of("brightness") == Rollout()
 
 
 def test_verify_proves_and_says_what_fails(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
