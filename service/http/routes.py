@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from models.errors import PackageError, StriateError
 from models.package import Package
+from service import __version__
 from service.api.answers import Failure, Health, Prediction, Predictions
 from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
 from service.errors import NotReady, UnknownLayer
@@ -53,8 +54,6 @@ from service.telemetry.export import ALONE, exporting
 from service.telemetry.log import log
 from service.telemetry.metrics import CONTENT_TYPE
 
-VERSION = "0.1.0"
-
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Options]):
@@ -89,7 +88,7 @@ class Routes:
             Route("/models", self.models),
             Route("/models/{name}", self.model),
             Route("/models/{name}/filters", self.filters),
-            *OpenInferenceRoutes(self._runtime, version=VERSION).table(),
+            *OpenInferenceRoutes(self._runtime, version=__version__).table(),
             *AdminRoutes(self._runtime).table(),
             Route("/readyz", self.readyz),
             Route("/livez", self.livez),
@@ -153,7 +152,7 @@ class Routes:
 
     async def docs(self, _: Request) -> Response:
         """This service as an OpenAPI 3.1 document."""
-        return JSONResponse(document(version=VERSION))
+        return JSONResponse(document(version=__version__))
 
     async def index(self, request: Request) -> Response:
         """The workbench page for a browser, else the routes."""
@@ -258,7 +257,7 @@ def create_app(
     """
     trail = open_audit_log(settings)
     runtime = Runtime(settings, on_ready=on_ready, trail=trail)
-    runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
+    runtime.metrics.service_info.labels(__version__, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
     together = Path(settings.engine_socket).parent if settings.engine_socket else None
     ends = ExitStack()

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from models.errors import StriateError
+from service import __version__
 from service.http.errors import CallerGone, MethodNotAllowed, NoSuchRoute, members
 from service.http.middleware.authentication import OPEN, PAGE_FILES
 from service.http.openapi import document
-from service.http.routes import VERSION, create_app
+from service.http.routes import create_app
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.service.test_main import ROOT, environment, served
 
-DOCUMENT = document(version=VERSION)
+DOCUMENT = document(version=__version__)
 OPERATIONS = [
     (path, method, item[method]) for path, item in DOCUMENT["paths"].items() for method in {"get", "post"} & item.keys()
 ]
