@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its tools, and its table, whose every row is carried out in a copy of the repository."""
+"""The tools: make lists its targets, and pre-commit runs what CI runs."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
