@@ -31,7 +31,6 @@ from service.repository.state import Repository, ServedModel
 from service.scheduling.work import Deadline, Priority, Work
 from service.scheduling.work_item import InferenceResult
 from service.telemetry.log import log
-from service.telemetry.request_context import RequestContext, log_bug
 
 _HELLO_S = 10.0
 _NEWS = Reply(0, Outcome.NEWS)
@@ -223,7 +222,7 @@ class FrontEnd(asyncio.Protocol):
             self._say(ask, Outcome.UNREADY, str(error))
         else:
             if isinstance(error, Exception):
-                log_bug(error, RequestContext("engine"))
+                log.bug(error, request_id="engine")
             self._say(ask, Outcome.BROKEN, type(error).__name__)
 
     def _say(self, ask: Ask, outcome: Outcome, text: str) -> None:

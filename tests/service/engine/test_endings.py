@@ -73,7 +73,7 @@ async def test_a_front_end_whose_memory_is_full_takes_no_more(root: Path, gate: 
         gate.shut()
         tasks = [asking(there, 0.1), asking(there, 0.9)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match=r"^2 images are waiting already"):
+        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\."):
             await asking(there, 0.2)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 2

@@ -138,7 +138,7 @@ async def test_the_engine_bounds_all_front_ends_together(root: Path, gate: Gate)
         gate.shut()
         tasks = [asking(one, 0.1), asking(other, 0.9)]
         await until(lambda: here.served["brightness"].batcher.depth == 2)
-        with pytest.raises(QueueFull, match=r"^2 images are waiting already") as full:
+        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\.") as full:
             await asking(one, 0.2)
         assert full.value.retry_after_s >= 1
         tasks.append(asking(other, 0.3, has_place=True))  # a later tile of what was let in

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InvalidRollouts
 from service.manage.__main__ import main
 from service.repository import rollouts
+from service.repository.errors import InvalidRollouts
 from tests import tiny
 from tests.conftest import Client
 from tests.service.repository.versions import ask, states, until, wait_for_version, write_version
@@ -82,8 +82,8 @@ async def test_a_running_service_applies_changes(models: Path, serving: Client) 
         (["promote", "brightness", "9"], "There is no brightness 9 in"),
         (["promote", "brightness", "newest", "--shadow"], "not 'newest'"),
         (["promote", "brightness", "1.0", "--canary", "101"], "at most 100"),
-        (["promote", "brightness", "3.0", "--canary", "5"], "3.0 cannot serve: it answers already"),
-        (["rollback", "resnet"], "there is none"),
+        (["promote", "brightness", "3.0", "--canary", "5"], "3.0 already serves"),
+        (["rollback", "resnet"], "no earlier version to roll back to"),
         (["import", "/nowhere"], "No such file"),
         (["import", __file__], "neither a folder nor a zip"),
     ],

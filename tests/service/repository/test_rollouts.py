@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import CannotServe, InvalidRollouts
 from service.repository import rollouts
+from service.repository.errors import CannotServe, InvalidRollouts
 from service.repository.rollouts import CanaryRollout, Rollout
 
 CANARY = CanaryRollout(version="2.0", percent=5)
