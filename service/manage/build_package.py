@@ -44,7 +44,7 @@ def _ours(files: Files, text: bytes, bench: Path) -> Path:
         raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
     folder = bench / spec.name / spec.version
     folder.mkdir(parents=True)
-    tensors = (spec.weights, spec.test_input, *spec.test_outputs.values())
+    tensors = (spec.weights, spec.test_input, *(output.test_tensor for output in spec.outputs))
     named = {file.source for file in tensors} | ({"README.md", *spec.attachments} & files.names)
     for name in sorted(named):
         (folder / name).write_bytes(files.read(name))
@@ -67,8 +67,7 @@ def _foreign(given: argparse.Namespace, files: Files, said: Described, bench: Pa
         "name": given.name or _slug(said.name),
         "version": given.version or said.version or "1.0",
         "architecture": "imported",
-        "tolerance": said.tolerance,
-        **_task(given, test_output, said.labels),
+        **_task(given, test_output, said.labels, tolerance=said.tolerance),
         "opset": known.opset,
         "activation": given.activation or said.activation or _ending(known),
     }
@@ -80,7 +79,7 @@ def _foreign(given: argparse.Namespace, files: Files, said: Described, bench: Pa
     alone_and_together(
         weights, prepare(test_input[0].transpose(1, 2, 0), channels=channels, size=size, steps=said.steps)
     )
-    return _write(bench, fields, weights, test_input, {"probabilities": test_output})
+    return _write(bench, fields, weights, test_input, {graph.OUTPUT: test_output})
 
 
 def _bare(given: argparse.Namespace, bench: Path) -> Path:
@@ -113,7 +112,7 @@ def _bare(given: argparse.Namespace, bench: Path) -> Path:
         "description": f"Imported from {given.source.name}.",
         "license": "unknown",
         "architecture": "imported",
-        **_task(given, answers["probabilities"], labels),
+        **_task(given, answers[graph.OUTPUT], labels),
         "opset": known.opset,
         "activation": activation,
         **shape,
@@ -134,8 +133,10 @@ def _write(
     return folder
 
 
-def _task(given: argparse.Namespace, answer: Array, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The task by the output's shape, and a class for each of its channels. Raises PackageError."""
+def _task(
+    given: argparse.Namespace, answer: Array, labels: tuple[str, ...], *, tolerance: float = 1e-4
+) -> dict[str, Any]:
+    """The task by the output's shape, a class for each of its channels, and the output. Raises PackageError."""
     if answer.ndim not in (2, 4):
         raise PackageError(f"Its output is {answer.shape}; (N, classes) and (N, classes, H, W) are served.")
     task = "classification" if answer.ndim == 2 else "segmentation"
@@ -145,7 +146,9 @@ def _task(given: argparse.Namespace, answer: Array, labels: tuple[str, ...]) -> 
     if len(chosen) != answer.shape[1]:
         raise PackageError(f"It has {answer.shape[1]} outputs and {len(chosen)} labels: give --classes.")
     classes = [{"label": label, "colour": _COLOURS[n % len(_COLOURS)]} for n, label in enumerate(chosen)]
-    return {"task": task, "classes": classes}
+    axes = "NC" if answer.ndim == 2 else "NCYX"
+    output = {"name": graph.OUTPUT, "role": "probabilities", "axes": axes, "tolerance": tolerance}
+    return {"task": task, "classes": classes, "outputs": [output]}
 
 
 def _takes(

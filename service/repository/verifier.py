@@ -33,8 +33,8 @@ def prove(package: Package, *, open_session: OpenSession) -> Session:
     session = open_session(package)
     test_input, expected = package.test_tensors()
     outputs = session.run(prepared(test_input[0], spec)[None], spec.every_output)
-    for name, wanted in expected.items():
-        _expect_equal(name, outputs[name], wanted, tolerance=spec.tolerance_of(name))
+    for output in spec.outputs:
+        _expect_equal(output.name, outputs[output.name], expected[output.name], tolerance=output.tolerance)
     return session
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from models.image import Array
-from models.maps import TapSpec
+from models.outputs import TapSpec
 from models.spec import ModelSpec
 from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette

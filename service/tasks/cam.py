@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.image import Array, Image
-from models.maps import CamSpec
+from models.outputs import CamSpec
 from models.spec import ModelSpec
 from service.api.options import CamOptions
 from service.encode.colour import blend, colormap, displayable, levels, palette
