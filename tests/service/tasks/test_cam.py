@@ -44,11 +44,10 @@ def test_both_gradient_methods_of_a_pooled_map_are_the_map_over_its_places() -> 
 
 
 def test_a_gradient_map_has_no_cam_and_may_have_hirescam() -> None:
-    also = spec_with(tiny.CAM | GRID | {"method": "gradcam"}, tiny.HIRESCAM | GRID).cam
-    assert also is not None
+    spec = spec_with(tiny.CAM | GRID | {"method": "gradcam"}, tiny.HIRESCAM | GRID)
+    assert spec.cam is not None
     outputs = OUTPUTS | {"hirescam": OUTPUTS["cam"] * 2}
-    assert list(also.methods) == ["gradcam", "hirescam"]
-    spec = SPEC.model_copy(update={"cam": also})
+    assert list(spec.cam.methods) == ["gradcam", "hirescam"]
     assert cam.class_map(outputs, spec, index=1, method="gradcam").values.tolist() == [[0, 2], [4, 6]]
     assert cam.class_map(outputs, spec, index=1, method="hirescam").values.tolist() == [[0, 4], [8, 12]]
 
@@ -60,7 +59,7 @@ def test_the_method_is_the_packages_own_unless_told(method: str | None, expected
 
 def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
     dense = spec_with(tiny.CAM | GRID | {"method": "gradcam"})
-    with pytest.raises(UnknownMethod, match="method=cam; it has 'gradcam', 'occlusion'"):
+    with pytest.raises(UnknownMethod, match="method=cam; it supports 'gradcam', 'occlusion'"):
         cam.method_of("cam", dense)
     plain = spec_with()
     with pytest.raises(NoMap, match="method=occlusion needs none"):
