@@ -17,6 +17,14 @@ from training.data.examples import DataSet, TaskName
 from training.data.split import SplitConfig
 from training.taxonomy import TaxonomyConfig
 
+RENAMED_TASKS = {
+    "classes": "multiclass",
+    "labels": "multilabel",
+    "regions": "semantic",
+    "overlapping": "multilabel_semantic",
+    "objects": "instance",
+}  # before 0.2 -> now
+
 
 class Closed(BaseModel):
     """Frozen; a mistyped field dies here with its name."""
@@ -153,6 +161,13 @@ class Recipe(Closed):
         changed = {"audit": AuditConfig(allow=allow), "split": self.split.model_copy(update=keep)}
         return self.model_copy(update=changed)
 
+    @field_validator("task", mode="before")
+    @classmethod
+    def _names_the_new_word(cls, task: object) -> object:
+        if task in RENAMED_TASKS:
+            raise ValueError(f"task = {task!r} is now called {RENAMED_TASKS[str(task)]!r}")
+        return task
+
     @model_validator(mode="after")
     def _allowed_groups_are_kept(self) -> Self:
         if "shared_groups" in self.audit.allow and self.split.shared_groups == "refuse":
@@ -161,22 +176,25 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _size_suits_task(self) -> Self:
-        if (self.input.size is None) != (self.task not in ("classes", "labels")):
+        if (self.input.size is None) != (self.task not in ("multiclass", "multilabel")):
             raise ValueError("input.size: a classifier needs one; a segmenter takes images of any size and has none")
         return self
 
     @model_validator(mode="after")
     def _options_suit_task(self) -> Self:
         config = self.training
-        if self.taxonomy and self.task != "classes":
-            raise ValueError("taxonomy: a tree stands above classes that exclude one another: task = 'classes'")
-        if config.focal_gamma and (self.task not in ("classes", "labels") or config.label_smoothing):
-            raise ValueError("training.focal_gamma: the focal loss is for classes or labels, without label_smoothing")
+        if self.taxonomy and self.task != "multiclass":
+            raise ValueError("taxonomy: a tree stands above classes that exclude one another: task = 'multiclass'")
+        if config.focal_gamma and (self.task not in ("multiclass", "multilabel") or config.label_smoothing):
+            raise ValueError(
+                "training.focal_gamma: the focal loss is for multiclass and multilabel, without label_smoothing"
+            )
         if config.class_weights == "balanced" and (
-            self.task not in ("classes", "labels", "boundaries") or (self.task == "labels" and config.focal_gamma)
+            self.task not in ("multiclass", "multilabel", "boundaries")
+            or (self.task == "multilabel" and config.focal_gamma)
         ):
             raise ValueError(
-                "training.class_weights: 'balanced' is for classes, boundaries, labels without focal_gamma"
+                "training.class_weights: 'balanced' is for multiclass, boundaries, and multilabel without focal_gamma"
             )
         if not {len(self.input.mean), len(self.input.std)} <= {1, self.input.channels}:
             raise ValueError("input.mean, input.std: one for all channels, or one for each")

@@ -25,7 +25,7 @@ from training.data.split import divide, split_digest
 from training.metrics import Undefined, bootstrap, bootstrap_auroc, bootstrap_share
 from training.mistakes import told
 from training.operating import OperatingPoint, Questions, operating_points, questions
-from training.regions import Regions
+from training.regions import Semantic
 from training.report import Found
 from training.subgroups import by_column, values_of
 from training.subject import Subject, of_checkpoint, of_package
@@ -102,7 +102,7 @@ def detailed(
 
     A label that the split does not define, because all or none of its images have it, is left out.
     """
-    if recipe.task != "labels" and recipe.taxonomy is None:
+    if recipe.task != "multilabel" and recipe.taxonomy is None:
         return []
     groups = np.array([example.group for example in data.examples])
     figures = []
@@ -124,12 +124,12 @@ def decided(
     """Of several labels each one's F1 at its threshold, of several classes of pixels each one's Dice."""
     groups = np.array([example.group for example in data.examples])
     scores: dict[str, Score] = {}
-    if recipe.task == "labels" and len(dataset.classes) > 1:
+    if recipe.task == "multilabel" and len(dataset.classes) > 1:
         there, said = np.stack(data.truths) > 0.5, np.stack(probabilities) >= np.array(decision.thresholds)
         for c, label in enumerate(dataset.classes):
             scores[f"f1[{label}]"] = lambda i, c=c: metrics.f1(said[i, c], there[i, c])  # type: ignore[misc]
     task = TASKS[recipe.task]
-    if isinstance(task, Regions) and len(labels := dataset.classes[task.first :]) > 1:
+    if isinstance(task, Semantic) and len(labels := dataset.classes[task.first :]) > 1:
         dice = task.by_class(metrics.dice, probabilities, data.truths, decision)  # (n, classes)
         scores |= {f"dice[{label}]": mean_of(each) for label, each in zip(labels, dice.T)}
     return [bootstrap(name, of, groups=groups, split=split) for name, of in scores.items()]

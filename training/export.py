@@ -216,7 +216,7 @@ def spec_fields(
         "activation": task.activation,
         "temperature": decision.temperature,
         "flips": about.flips,
-        "objects": objects if recipe.task == "objects" else None,
+        "objects": objects if recipe.task == "instance" else None,
         **{name: getattr(geometry, name) for name in ("receptive_field", "stride", "halo", "reach", "border")},
         "intensity": state["intensity"],
         "evaluation": figures,

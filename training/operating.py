@@ -34,11 +34,11 @@ def questions(
     recipe: Recipe, classes: Sequence[str], probabilities: Sequence[Array], truths: Sequence[Array]
 ) -> Questions:
     """What can be asked with yes or no: each class, but of two the second; each label; each node of the tree."""
-    if recipe.task not in ("classes", "labels"):
+    if recipe.task not in ("multiclass", "multilabel"):
         return {}
     p, truth = np.stack(probabilities), np.stack(truths)
-    present = truth > 0.5 if recipe.task == "labels" else truth[:, None] == np.arange(len(classes))
-    first = 1 if recipe.task == "classes" and len(classes) == 2 else 0
+    present = truth > 0.5 if recipe.task == "multilabel" else truth[:, None] == np.arange(len(classes))
+    first = 1 if recipe.task == "multiclass" and len(classes) == 2 else 0
     found = {label: (p[:, c], present[:, c]) for c, label in enumerate(classes) if c >= first}
     if recipe.taxonomy:
         tree = recipe.taxonomy.of(classes)

@@ -17,7 +17,7 @@ BIASES = tuple(0.5 * n for n in range(-8, 9))
 THRESHOLDS = tuple(round(0.1 * n, 1) for n in range(1, 10))
 
 
-class Regions:
+class Semantic:
     """One class a pixel; truth is (H, W) of class indices, and class 0 is the background."""
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
@@ -56,7 +56,7 @@ class Regions:
         return np.array([[figure(a, b) for a, b in list(zip(said, true))[self.first :]] for said, true in pairs])
 
 
-class Overlapping(Regions):
+class MultilabelSemantic(Semantic):
     """Any of several classes a pixel; truth is (H, W) of bits: bit c is set where class c is."""
 
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
@@ -79,8 +79,8 @@ class Overlapping(Regions):
         return Decision(thresholds=tuple(THRESHOLDS[i] for i in np.argmax(dice, axis=0)))
 
 
-class Boundaries(Regions):
-    """Regions that a thin class 0 tells apart, a membrane say: U-Net's weighted loss, the ISBI 2012 figures.
+class Boundaries(Semantic):
+    """Regions separated by a thin class 0, such as a membrane: U-Net's weighted loss, the ISBI 2012 figures.
 
     The headline stays Dice: V-rand jumps where one pixel joins two cells, until the boundary's bias is chosen.
     """
@@ -118,7 +118,7 @@ class Boundaries(Regions):
 
 
 def packed(layers: Array) -> Array:
-    """(C, H, W) bool -> (H, W) int32 of bits, as Overlapping has them."""
+    """(C, H, W) bool -> (H, W) int32 of bits, as MultilabelSemantic has them."""
     return (layers.astype(np.int32) << np.arange(len(layers))[:, None, None]).sum(axis=0, dtype=np.int32)
 
 

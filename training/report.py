@@ -20,7 +20,7 @@ from training.config import Recipe
 from training.data.prepared import Prepared
 from training.metrics import average_precision, dice, net_benefit
 from training.operating import OperatingPoint, Questions
-from training.regions import Overlapping, packed
+from training.regions import MultilabelSemantic, packed
 from training.subgroups import SMALL, Subgroup
 from training.task import Decision
 from training.tasks import separated
@@ -115,17 +115,19 @@ def plots(
     asked: Questions,
 ) -> dict[str, bytes]:
     """File name -> PNG of each plot that suits the task."""
-    if recipe.task == "classes":
+    if recipe.task == "multiclass":
         p, truth = np.stack(probabilities), np.stack(data.truths)
         sure = _reliability(p.max(axis=1), p.argmax(axis=1) == truth)
         return {"roc.png": _roc(asked), "confusion.png": _confusion(p, truth, classes), "reliability.png": sure}
-    if recipe.task == "labels":
+    if recipe.task == "multilabel":
         p, there = np.stack(probabilities), np.stack(data.truths) > 0.5
         return {"roc.png": _roc(asked), "reliability.png": _reliability(p.ravel(), there.ravel())}
-    if recipe.task == "objects":
+    if recipe.task == "instance":
         return {"worst.png": _worst(data, [separated(p, decision) for p in probabilities], _objects)}
-    if recipe.task == "overlapping":
-        return {"worst.png": _worst(data, [packed(Overlapping().answer(p, decision)) for p in probabilities], _areas)}
+    if recipe.task == "multilabel_semantic":
+        return {
+            "worst.png": _worst(data, [packed(MultilabelSemantic().answer(p, decision)) for p in probabilities], _areas)
+        }
     return {"worst.png": _worst(data, [p.argmax(axis=0) for p in probabilities], _areas)}
 
 

@@ -14,13 +14,13 @@ from models.objects import grow
 from training import losses, metrics
 from training.calibration import best_f1_threshold, fitted_temperature, youden_threshold
 from training.config import TrainingConfig
-from training.regions import Boundaries, Overlapping, Regions
+from training.regions import Boundaries, MultilabelSemantic, Semantic
 from training.task import Decision, Score, Task, mean_of
 
 CROWDED_WEIGHT = 6.0  # of a pixel between two objects, in the loss
 
 
-class Classes:
+class Multiclass:
     """One class an image; truth is its index."""
 
     activation: Literal["softmax", "sigmoid"] = "softmax"
@@ -65,7 +65,7 @@ class Classes:
         return scores
 
 
-class Labels:
+class Multilabel:
     """Any of several labels an image; truth is (C,) of 0 and 1."""
 
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
@@ -104,7 +104,7 @@ class Labels:
         }
 
 
-class Objects:
+class Instance:
     """Separate objects of one class; truth is (H, W) of object numbers, 0 for background."""
 
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
@@ -181,10 +181,10 @@ def _ap(maps: Array, truth: Array, decision: Decision) -> float:
 
 
 TASKS: dict[str, Task] = {
-    "classes": Classes(),
-    "labels": Labels(),
-    "regions": Regions(),
-    "overlapping": Overlapping(),
+    "multiclass": Multiclass(),
+    "multilabel": Multilabel(),
+    "semantic": Semantic(),
+    "multilabel_semantic": MultilabelSemantic(),
     "boundaries": Boundaries(),
-    "objects": Objects(),
+    "instance": Instance(),
 }

@@ -39,17 +39,17 @@ def write(path: Path, pixels: np.ndarray) -> None:
     path.write_bytes(imagecodecs.png_encode(pixels.astype(np.uint8)))
 
 
-def objects(folder: Path) -> dict[str, Any]:
+def instance(folder: Path) -> dict[str, Any]:
     for n in range(20):
         image, masks = drawn(n)
         write(folder / f"{n:02}" / "images" / f"{n:02}.png", image)
         for i, mask in enumerate(masks):
             write(folder / f"{n:02}" / "masks" / f"{i}.png", mask * 255)
     data = {"loader": "data_science_bowl", "path": folder}
-    return {"task": "objects", "data": data, "network": UNET, "augment": AUGMENT, "input": UNSIZED}
+    return {"task": "instance", "data": data, "network": UNET, "augment": AUGMENT, "input": UNSIZED}
 
 
-def regions(folder: Path) -> dict[str, Any]:
+def semantic(folder: Path) -> dict[str, Any]:
     for n in range(20):
         image, masks = drawn(n)
         write(folder / "images" / f"{n}.png", image)
@@ -57,7 +57,7 @@ def regions(folder: Path) -> dict[str, Any]:
     data = {"loader": "mask_pairs", "path": folder}
     data["classes"] = {"background": 0, "disc": 255}
     network = {"name": "unet", "options": {**UNET["options"], "convolutions": "valid", "norm": "none"}}
-    return {"task": "regions", "data": data, "network": network, "augment": AUGMENT | {"crop": (60, 60)}} | {
+    return {"task": "semantic", "data": data, "network": network, "augment": AUGMENT | {"crop": (60, 60)}} | {
         "input": UNSIZED,
         "training": TRAINING | {"batch_size": 2},
     }
@@ -66,10 +66,10 @@ def regions(folder: Path) -> dict[str, Any]:
 def boundaries(folder: Path) -> dict[str, Any]:
     """The same, with mirrored borders and U-Net's deformation; the discs are cells in a wide membrane."""
     augment = {"crop": (60, 60), "border_px": 8, "deform_px": 2}
-    return regions(folder) | {"task": "boundaries", "augment": augment}
+    return semantic(folder) | {"task": "boundaries", "augment": augment}
 
 
-def overlapping(folder: Path) -> dict[str, Any]:
+def multilabel_semantic(folder: Path) -> dict[str, Any]:
     """Discs, and the larger one once more by itself."""
     rows, about = ["Filename,Template Name,Mask,Top,Left"], ["filename,patientid,finding,view,sex"]
     for n in range(20):
@@ -82,10 +82,10 @@ def overlapping(folder: Path) -> dict[str, Any]:
     (folder / "structure.csv").write_text("\n".join(rows) + "\n")
     (folder / "metadata.csv").write_text("\n".join(about) + "\n")
     data = {"loader": "covid_cxr", "path": folder, "classes": {"disc": ("small", "large"), "large": ("large",)}}
-    return {"task": "overlapping", "data": data, "network": UNET, "augment": AUGMENT, "input": UNSIZED}
+    return {"task": "multilabel_semantic", "data": data, "network": UNET, "augment": AUGMENT, "input": UNSIZED}
 
 
-def labels(folder: Path) -> dict[str, Any]:
+def multilabel(folder: Path) -> dict[str, Any]:
     rows = ["file,label"]
     for n in range(20):
         write(folder / f"{n}.png", drawn(n)[0])
@@ -93,13 +93,13 @@ def labels(folder: Path) -> dict[str, Any]:
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     data = {"loader": "table", "path": folder / "labels.csv", "images": folder, "separator": "|"}
     network = {"name": "resnet18", "options": {"width": 4, "stem": "small"}}
-    return {"task": "labels", "data": data, "network": network, "input": UNSIZED | {"size": (32, 32)}}
+    return {"task": "multilabel", "data": data, "network": network, "input": UNSIZED | {"size": (32, 32)}}
 
 
 FIGURES = {
     "boundaries": {"v_rand", "warping_error", "pixel_error"},
-    "overlapping": {"dice", "dice[disc]", "dice[large]"},
-    "labels": {"f1[left]", "auroc[left]"},
+    "multilabel_semantic": {"dice", "dice[disc]", "dice[large]"},
+    "multilabel": {"f1[left]", "auroc[left]"},
 }
 UNSIZED = {
     "channels": 1,
@@ -108,7 +108,9 @@ UNSIZED = {
 }
 
 
-@pytest.mark.parametrize("kind", [objects, regions, boundaries, overlapping, labels], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [instance, semantic, boundaries, multilabel_semantic, multilabel], ids=lambda kind: kind.__name__
+)
 def test_from_a_folder_to_a_package(kind: Any, tmp_path: Path) -> None:
     values = {"name": "drawn", "training": TRAINING, "package": PACKAGE, "split": {"folds": 4}, "audit": ALLOW}
     values |= kind(tmp_path / "data")
@@ -118,13 +120,13 @@ def test_from_a_folder_to_a_package(kind: Any, tmp_path: Path) -> None:
     figures = evaluate(subject, recipe, split="test", out=run)
     assert {figure.n for figure in figures if "[no copy" not in figure.metric} == {5}  # discs are much alike
     assert {figure.metric for figure in figures} >= FIGURES.get(kind.__name__, set())
-    assert (run / "worst.png").exists() == (kind is not labels)
+    assert (run / "worst.png").exists() == (kind is not multilabel)
 
     made: package.Package = export.main(run / checkpoint.BEST, root=tmp_path / "packages")
     spec = made.spec
     assert spec.provenance is not None
     assert spec.provenance.allowed == ALLOW["allow"]
-    assert (spec.task == "segmentation") == (spec.cam is None) == (kind is not labels)
+    assert (spec.task == "segmentation") == (spec.cam is None) == (kind is not multilabel)
     served = of_package(made.folder)
     x = np.random.default_rng(0).random((1, *(spec.input.size or (45, 61))), dtype=np.float32)
     assert np.abs(served.probabilities(x) - subject.probabilities(x)).max() < 1e-4

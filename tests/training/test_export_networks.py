@@ -93,7 +93,7 @@ def test_from_sequences_to_a_package_that_answers_as_the_checkpoint(tmp_path: Pa
     recipe = Recipe.model_validate(
         {
             "name": "letters",
-            "task": "classes",
+            "task": "multiclass",
             "data": {"loader": "promoters", "path": sequences(tmp_path / "s.data")},
             "split": {"folds": 5},
             "input": {

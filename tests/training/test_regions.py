@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from training import losses
 from training.config import TrainingConfig
-from training.regions import Boundaries, Overlapping, Regions, cells, packed
+from training.regions import Boundaries, MultilabelSemantic, Semantic, cells, packed
 from training.task import Decision, calibrated
 from training.weight_map import border_weight
 
@@ -18,35 +18,35 @@ EVERY = np.arange(1)
 
 def test_bits_are_classes_that_overlap() -> None:
     """Of two classes: none, the first, both; the second, none, the first."""
-    layers = Overlapping().layers(TRUTH, 2)
+    layers = MultilabelSemantic().layers(TRUTH, 2)
     np.testing.assert_array_equal(layers, [[[0, 1, 1], [0, 0, 1]], [[0, 0, 1], [1, 0, 0]]])
     np.testing.assert_array_equal(packed(layers), TRUTH)
-    np.testing.assert_array_equal(Overlapping().target(TRUTH, 2), layers.astype(np.float32))
+    np.testing.assert_array_equal(MultilabelSemantic().target(TRUTH, 2), layers.astype(np.float32))
 
 
 def test_each_overlapping_class_has_its_threshold() -> None:
     """The first is said with 0.25 where it is and 0.05 elsewhere, the second with 0.95 and 0.75."""
-    layers = Overlapping().layers(TRUTH, 2)
+    layers = MultilabelSemantic().layers(TRUTH, 2)
     p = np.where(layers, [[[0.25]], [[0.95]]], [[[0.05]], [[0.75]]])
-    decision = Overlapping().decide([np.log(p / (1 - p))], [TRUTH])
+    decision = MultilabelSemantic().decide([np.log(p / (1 - p))], [TRUTH])
     assert 0.05 < decision.thresholds[0] <= 0.25
     assert 0.75 < decision.thresholds[1] <= 0.95
-    assert Overlapping().scores([p], [TRUTH], decision)["dice"](EVERY) == 1
-    np.testing.assert_array_equal(packed(Overlapping().answer(p, decision)), TRUTH)
+    assert MultilabelSemantic().scores([p], [TRUTH], decision)["dice"](EVERY) == 1
+    np.testing.assert_array_equal(packed(MultilabelSemantic().answer(p, decision)), TRUTH)
 
 
 def test_dice_is_the_mean_of_the_classes() -> None:
     """The first of three pixels is found and none made up: 2 / 4; the second is found, and two more: 2 * 2 / 6."""
     said = np.array([[[0, 1, 0], [0, 0, 0]], [[0, 1, 1], [1, 1, 0]]], np.float32)
-    scores = Overlapping().scores([said], [TRUTH], Decision((0.5, 0.5)))
+    scores = MultilabelSemantic().scores([said], [TRUTH], Decision((0.5, 0.5)))
     assert scores["dice"](EVERY) == pytest.approx((2 / 4 + 4 / 6) / 2)
     assert scores["iou"](EVERY) == pytest.approx((1 / 3 + 2 / 4) / 2)
 
 
 def test_the_background_has_no_figure() -> None:
     mask = np.array([[0, 0, 1, 2]], np.int32)
-    answer = Regions().target(np.array([[0, 1, 1, 1]], np.int32), 3)
-    scores = Regions().scores([answer], [mask], Decision((0.5,) * 3))
+    answer = Semantic().target(np.array([[0, 1, 1, 1]], np.int32), 3)
+    scores = Semantic().scores([answer], [mask], Decision((0.5,) * 3))
     assert scores["dice"](EVERY) == pytest.approx((2 / 4 + 0) / 2)
 
 
@@ -98,7 +98,7 @@ def test_cells_of_all_classes_are_numbered() -> None:
 
 
 def test_loss_of_overlapping_classes_falls_towards_the_truth() -> None:
-    target = torch.from_numpy(Overlapping().target(TRUTH, 2))[None]
+    target = torch.from_numpy(MultilabelSemantic().target(TRUTH, 2))[None]
     loss = losses.DiceBinaryCrossEntropy()
     right, wrong = loss(20 * target - 10, target), loss(10 - 20 * target, target)
     assert right < 1e-3

@@ -35,7 +35,7 @@ def test_true_maps_give_back_the_objects() -> None:
     y, x = np.mgrid[:40, :60]
     for number, centre in enumerate([18, 34], start=1):
         objects[((y - 20) ** 2 + (x - centre) ** 2 < 81) & (objects == 0)] = number
-    found = separated(TASKS["objects"].target(objects, 1), Decision(thresholds=(0.5,)))
+    found = separated(TASKS["instance"].target(objects, 1), Decision(thresholds=(0.5,)))
     assert found.max() == 2
     assert ((found > 0) == (objects > 0)).all()
 
@@ -43,8 +43,8 @@ def test_true_maps_give_back_the_objects() -> None:
 @pytest.mark.parametrize(
     ("task", "truth", "classes", "good", "bad"),
     [
-        ("classes", np.int64(1), 3, [-9.0, 9.0, -9.0], [9.0, -9.0, -9.0]),
-        ("labels", np.array([1, 0], np.float32), 2, [9.0, -9.0], [-9.0, 9.0]),
+        ("multiclass", np.int64(1), 3, [-9.0, 9.0, -9.0], [9.0, -9.0, -9.0]),
+        ("multilabel", np.array([1, 0], np.float32), 2, [9.0, -9.0], [-9.0, 9.0]),
     ],
 )
 def test_loss_is_small_for_the_truth_alone(task: str, truth: np.ndarray, classes: int, good: list, bad: list) -> None:
@@ -54,7 +54,7 @@ def test_loss_is_small_for_the_truth_alone(task: str, truth: np.ndarray, classes
     assert loss(torch.tensor([bad]), target) > 5
 
 
-@pytest.mark.parametrize("task", ["regions", "objects"])
+@pytest.mark.parametrize("task", ["semantic", "instance"])
 def test_mask_loss_is_small_for_the_truth_alone(task: str) -> None:
     truth = np.zeros((16, 16), np.int32)
     truth[4:12, 4:12] = 1
@@ -79,7 +79,7 @@ def test_temperature_undoes_overconfidence() -> None:
     logits = rng.normal(size=(4000, 2)).astype(np.float32) * 2
     p = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
     truth = (rng.random(4000) < p).astype(np.int64)
-    decision = TASKS["classes"].decide(list(3 * logits), list(truth))
+    decision = TASKS["multiclass"].decide(list(3 * logits), list(truth))
     assert decision.temperature == pytest.approx(3, rel=0.1)
     assert decision.thresholds[1] == pytest.approx(0.5, abs=0.1)
 
@@ -89,7 +89,7 @@ def test_labels_are_calibrated_and_cut_where_their_f1_is_best() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 2)).astype(np.float32) + np.array([0.0, -2.5], np.float32)
     truth = (rng.random((4000, 2)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
-    decision = TASKS["labels"].decide(list(2 * logits), list(truth))
+    decision = TASKS["multilabel"].decide(list(2 * logits), list(truth))
     assert decision.temperature == pytest.approx(2, rel=0.1)
     for label, cut in enumerate(decision.thresholds):
         p = 1 / (1 + np.exp(-2 * logits[:, label] / decision.temperature))

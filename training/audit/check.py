@@ -55,7 +55,7 @@ def divided(recipe: Recipe, data: DataSet) -> dict[Split, list[Example]]:
 
 
 def check(facts: Sequence[Facts], parts: Parts, *, task: TaskName, classes: Sequence[str]) -> list[Finding]:
-    labels = task in ("classes", "labels")
+    labels = task in ("multiclass", "multilabel")
     return [
         *files.unreadable(facts),
         *files.masks(facts, classes=classes),

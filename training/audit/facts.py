@@ -121,8 +121,8 @@ def header(file: Path) -> dict[str, Value]:
 
 def classes_in(mask: Array, *, task: TaskName) -> frozenset[int]:
     """(H, W) class indices, or bits of classes that overlap -> the classes; none of object numbers."""
-    values = np.unique(mask).tolist() if task != "objects" else []
-    if task == "overlapping":
+    values = np.unique(mask).tolist() if task != "instance" else []
+    if task == "multilabel_semantic":
         return frozenset(bit for value in values for bit in range(value.bit_length()) if value >> bit & 1)
     return frozenset(values)
 
@@ -130,7 +130,11 @@ def classes_in(mask: Array, *, task: TaskName) -> frozenset[int]:
 def object_sides(mask: Array, *, task: TaskName) -> tuple[int, ...]:
     """(H, W) object numbers, or classes whose connected pixels are an object -> each box's longer side, px."""
     known = classes_in(mask, task=task)
-    where = [mask >> c & 1 if task == "overlapping" else mask == c for c in known if c or task == "overlapping"]
-    layers = [mask] if task == "objects" else [ndimage.label(one)[0] for one in where]
+    where = [
+        mask >> c & 1 if task == "multilabel_semantic" else mask == c
+        for c in known
+        if c or task == "multilabel_semantic"
+    ]
+    layers = [mask] if task == "instance" else [ndimage.label(one)[0] for one in where]
     boxes = [box for layer in layers for box in ndimage.find_objects(layer) if box]
     return tuple(max(part.stop - part.start for part in box) for box in boxes)

@@ -27,7 +27,7 @@ class ClassFolders(Loader):
     """`path` holds a folder a class, or train, val and test folders that do; the folders' names are the labels.
 
     negative: the label of images that have none of the others; these are then labels, of which an image may have any,
-    as task = "labels" wants them. group: a regular expression, searched in the file's name, whose first group is the
+    as task = "multilabel" wants them. group: a regular expression searched in the file name, whose first group is the
     patient; without one, or where it does not match, every file is its own group; what its named groups match is kept
     for evaluation by subgroup, as (?P<site>...) the site. finer: likewise finds a finer label than the folder's, where
     it matches; a taxonomy may then have the folder's as its parent.

@@ -16,7 +16,7 @@ from models.image import Array
 from training.mistakes import Mistake
 
 Split = Literal["train", "validation", "test"]
-TaskName = Literal["classes", "labels", "regions", "overlapping", "boundaries", "objects"]
+TaskName = Literal["multiclass", "multilabel", "semantic", "multilabel_semantic", "boundaries", "instance"]
 SPLITS: dict[str, Split] = {
     "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"
 }  # fmt: skip

@@ -71,7 +71,7 @@ def pairs(path: Path) -> Recipe:
     data = {"loader": "mask_pairs", "path": path}
     data["classes"] = {"ground": 0, "cell": 1}
     network = {"name": "unet", "options": {"base_width": 2, "depth": 2}}
-    return folders(path, task="regions", data=data, network=network, input=BLANK, augment={})
+    return folders(path, task="semantic", data=data, network=network, input=BLANK, augment={})
 
 
 def found(recipe: Recipe) -> list[Finding]:

@@ -23,13 +23,13 @@ def picture(number: int) -> Array:
     return np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 1), dtype=np.uint8)
 
 
-def prepared(how: str, *, image: Callable[[int], Array] = picture, task: str = "classes") -> Prepared:
-    truth = (lambda n: lambda: picture(n)[:, :, 0].astype(np.int32) % 3) if task == "regions" else constant
+def prepared(how: str, *, image: Callable[[int], Array] = picture, task: str = "multiclass") -> Prepared:
+    truth = (lambda n: lambda: picture(n)[:, :, 0].astype(np.int32) % 3) if task == "semantic" else constant
     examples = [Example(f"{n}", f"{n}", "", None, partial(image, n), truth(n % 2)) for n in range(COUNT)]
     return Prepared(examples, config=InputConfig.model_validate(INPUT | {"read": how}), task=TASKS[task], classes=3)
 
 
-@pytest.mark.parametrize("task", ["classes", "regions"])
+@pytest.mark.parametrize("task", ["multiclass", "semantic"])
 def test_read_once_or_always_is_the_same(task: str) -> None:
     once, always = (prepared(how, task=task) for how in ("once", "always"))
     assert (once.sha256, once.intensity) == (always.sha256, always.intensity)
