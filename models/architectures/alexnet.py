@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.architectures.cam import GradientMaps
+from models.architectures.cam_head import DenseHeadCam
 
 
 def normalisation() -> nn.LocalResponseNorm:
@@ -23,7 +23,7 @@ def dense_layers(inputs: int, hidden: int, num_classes: int, *, dropout: float) 
     )
 
 
-class AlexNet(GradientMaps, nn.Module):
+class AlexNet(DenseHeadCam, nn.Module):
     """AlexNet as published: local response normalisation, and second, fourth and fifth convolutions in two halves.
 
     x (N, in_channels, H, W) float, 224 px in the paper -> logits (N, num_classes). 60,965,224 parameters for three
@@ -57,10 +57,12 @@ class AlexNet(GradientMaps, nn.Module):
         """The paper's section 5. Biases of 1 let the layers' ReLUs begin with positive inputs."""
         first, second, third, fourth, fifth = (layer for layer in self.features if isinstance(layer, nn.Conv2d))
         *hidden, last = (layer for layer in self.classifier if isinstance(layer, nn.Linear))
-        for bias, layers in ((0.0, (first, third, last)), (1.0, (second, fourth, fifth, *hidden))):
+        zeros: list[nn.Conv2d | nn.Linear] = [first, third, last]
+        ones: list[nn.Conv2d | nn.Linear] = [second, fourth, fifth, *hidden]
+        for bias, layers in ((0.0, zeros), (1.0, ones)):
             for layer in layers:
                 nn.init.normal_(layer.weight, std=0.01)
-                nn.init.constant_(layer.bias, bias)
+                nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # (N, num_classes)
@@ -70,7 +72,7 @@ class AlexNet(GradientMaps, nn.Module):
         return self.classifier(self.avgpool(features).flatten(1))
 
 
-class AlexNetTorchvision(GradientMaps, nn.Module):
+class AlexNetTorchvision(DenseHeadCam, nn.Module):
     """AlexNet without halves and normalisation (Krizhevsky 2014, arXiv:1404.5997), under torchvision's parameter names.
 
     x (N, in_channels, H, W) float, 224 px -> logits (N, num_classes). 61,100,840 parameters for three channels and

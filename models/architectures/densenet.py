@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 class DenseLayer(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 class ConvNorm(nn.Module):
@@ -42,7 +42,7 @@ class Inception(nn.Module):
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 
 
-class Auxiliary(nn.Module):
+class GoogLeNetAuxiliary(nn.Module):
     """A classifier on an inner layer, which gives the layers below it a gradient. (N, inputs, h, w) -> (N, classes)."""
 
     def __init__(self, inputs: int, num_classes: int) -> None:
@@ -89,8 +89,8 @@ class GoogLeNet(nn.Module):
         self.fc = nn.Linear(1024, num_classes)
         self.auxiliary_weight = auxiliary_weight
         if auxiliary_weight:
-            self.aux1 = Auxiliary(512, num_classes)
-            self.aux2 = Auxiliary(528, num_classes)
+            self.aux1 = GoogLeNetAuxiliary(512, num_classes)
+            self.aux2 = GoogLeNetAuxiliary(528, num_classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         features, at_4a, at_4d = self.stages(x)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 from models.architectures.googlenet import ConvNorm
 
 
@@ -116,7 +116,7 @@ class MixedE(nn.Module):
         return torch.cat([self.branch1x1(x), *split, self.branch_pool(smoothed(x))], dim=1)
 
 
-class Auxiliary(nn.Module):
+class InceptionAuxiliary(nn.Module):
     """Figure 8, a classifier on an inner layer. x (N, 768, h, w), at least 17 x 17 -> (N, num_classes)."""
 
     def __init__(self, num_classes: int) -> None:
@@ -166,7 +166,7 @@ class InceptionV3(nn.Module):
         self.fc = nn.Linear(2048, num_classes)
         self.auxiliary_weight = auxiliary_weight
         if auxiliary_weight:
-            self.AuxLogits = Auxiliary(num_classes)
+            self.AuxLogits = InceptionAuxiliary(num_classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         features, at_6e = self.stages(x)

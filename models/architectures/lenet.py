@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.architectures.cam import classify_with_gradient_maps
+from models.architectures.cam_head import classify_with_gradient_maps
 
 
 class LeNet5(nn.Module):

@@ -1,10 +1,10 @@
 """Residual networks: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016 (arXiv:1512.03385)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -160,26 +160,26 @@ class ResNet(nn.Module):
 class ResNet18(ResNet):
     """ResNet-18. 11,689,512 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(2, 2, 2, 2), **options)
 
 
 class ResNet34(ResNet):
     """ResNet-34. 21,797,672 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), **options)
 
 
 class ResNet50(ResNet):
     """ResNet-50, of bottlenecks. 25,557,032 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), block=Bottleneck, **options)
 
 
 class ResNeXt50(ResNet):
     """ResNeXt-50 32x4d: ResNet-50 with grouped bottlenecks. 25,028,904 parameters for three channels, 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), block=GroupedBottleneck, **options)
