@@ -69,20 +69,20 @@ def load_pretrained(path: Path, network: nn.Module, *, run: Path) -> str:
 
 def load(network: nn.Module, path: Path) -> Transfer:
     """Copies tensors of equal name and shape into the network. Raises WeightsError if no weight matches."""
-    wanted = without_counters(network.state_dict())
-    found = rename_tensors(without_counters(largest_state_dict(read(path))), wanted)
-    adapted = adapt_first_convolution(found, wanted)
-    initialised = {name: why for name, tensor in wanted.items() if (why := mismatch(found.get(name), tensor))}
-    fitting = {name: found[name] for name in wanted if name not in initialised}
-    if not any(tensor.ndim > 1 for tensor in fitting.values()):  # biases alone may match by chance
+    expected = without_counters(network.state_dict())
+    stored = rename_tensors(without_counters(largest_state_dict(read(path))), expected)
+    adapted = adapt_first_convolution(stored, expected)
+    initialised = {name: why for name, tensor in expected.items() if (why := mismatch(stored.get(name), tensor))}
+    matching = {name: stored[name] for name in expected if name not in initialised}
+    if not any(tensor.ndim > 1 for tensor in matching.values()):  # biases alone may match by chance
         raise WeightsError(
-            f"{path}: nothing fits. It holds {abbreviate(found)}; the network needs {abbreviate(wanted)}."
+            f"{path}: nothing fits. It holds {abbreviate(stored)}; the network needs {abbreviate(expected)}."
         )
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict(matching, strict=False)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    unused = tuple(name for name in found if name not in wanted)
-    return Transfer(path.name, digest, tuple(fitting), tuple(set(adapted) - set(initialised)), initialised, unused)
+    unused = tuple(name for name in stored if name not in expected)
+    return Transfer(path.name, digest, tuple(matching), tuple(set(adapted) - set(initialised)), initialised, unused)
 
 
 def read(path: Path) -> Any:
@@ -90,11 +90,11 @@ def read(path: Path) -> Any:
     try:
         return safetensors.torch.load_file(path) if path.suffix == ".safetensors" else checkpoint.load(path)
     except pickle.UnpicklingError as error:
-        if not (found := re.search(r"GLOBAL (\S+)", str(error))):
+        if not (blocked := re.search(r"GLOBAL (\S+)", str(error))):
             raise WeightsError(f"{path} is damaged or not a checkpoint.") from error
         raise WeightsError(
-            f"{path} contains {found[1]}; reading that could run arbitrary code. If you trust the file, save only its "
-            "tensors where it was made: torch.save(model.state_dict(), path)."
+            f"{path} contains {blocked[1]}; reading that could run arbitrary code. If you trust the file, save only "
+            "its tensors where it was made: torch.save(model.state_dict(), path)."
         ) from error
     except (safetensors.SafetensorError, EOFError, KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} is damaged or not a checkpoint: {error}") from error
@@ -116,50 +116,54 @@ def without_counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
-def rename_tensors(state: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
-    """Strips the prefix under which the file has most of the wanted names, and updates old names."""
-    prefix = common_prefix(state, wanted)
-    return {current_name(name.removeprefix(prefix), wanted): tensor for name, tensor in state.items()}
+def rename_tensors(state: dict[str, Tensor], expected: Collection[str]) -> dict[str, Tensor]:
+    """Strips the prefix under which the file has most of the expected names, and updates old names."""
+    prefix = common_prefix(state, expected)
+    return {current_name(name.removeprefix(prefix), expected): tensor for name, tensor in state.items()}
 
 
-def common_prefix(names: Collection[str], wanted: Collection[str]) -> str:
+def common_prefix(names: Collection[str], expected: Collection[str]) -> str:
     """Returns the prefix that a wrapper added, such as "module." (DataParallel) or "module.densenet121."."""
     parts = [name.split(".") for name in names]
     prefixes = Counter(
         "".join(f"{part}." for part in name[:i])
         for name in parts
         for i in range(len(name))
-        if ".".join(name[i:]) in wanted
+        if ".".join(name[i:]) in expected
     )
     return prefixes.most_common(1)[0][0] if prefixes else ""
 
 
-def current_name(name: str, wanted: Collection[str]) -> str:
+def current_name(name: str, expected: Collection[str]) -> str:
     """Returns the network's name of a tensor with an old name; other names unchanged."""
     candidates = (pattern.sub(new, name) for pattern, new in OLD_NAMES)
-    return next((new for new in (name, *candidates) if new in wanted), name)
+    return next((new for new in (name, *candidates) if new in expected), name)
 
 
-def adapt_first_convolution(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> tuple[str, ...]:
+def adapt_first_convolution(stored: dict[str, Tensor], expected: dict[str, Tensor]) -> tuple[str, ...]:
     """Converts the first convolution's weight (K, C, ...) to the network's number of channels; returns its name.
 
     The output for an image with equal channels stays the same. From three channels to one the weights are summed: a
     grey image gives the same output as its RGB version did.
     """
-    first = next((name for name, tensor in wanted.items() if tensor.ndim > 2), "")
-    if first not in found or found[first].ndim != wanted[first].ndim or found[first].shape[1] == wanted[first].shape[1]:
+    first = next((name for name, tensor in expected.items() if tensor.ndim > 2), "")
+    if (
+        first not in stored
+        or stored[first].ndim != expected[first].ndim
+        or stored[first].shape[1] == expected[first].shape[1]
+    ):
         return ()
-    channels = wanted[first].shape[1]
-    each = found[first].sum(dim=1, keepdim=True) / channels
-    found[first] = each.repeat_interleave(channels, dim=1)
+    channels = expected[first].shape[1]
+    each = stored[first].sum(dim=1, keepdim=True) / channels
+    stored[first] = each.repeat_interleave(channels, dim=1)
     return (first,)
 
 
-def mismatch(found: Tensor | None, wanted: Tensor) -> str:
+def mismatch(stored: Tensor | None, expected: Tensor) -> str:
     """Returns why the file's tensor does not fit the network's; "" if it does."""
-    if found is None:
+    if stored is None:
         return "not in the file"
-    return "" if found.shape == wanted.shape else f"shape {(*wanted.shape,)}, but {(*found.shape,)} in the file"
+    return "" if stored.shape == expected.shape else f"shape {(*expected.shape,)}, but {(*stored.shape,)} in the file"
 
 
 def abbreviate(names: Collection[str]) -> str:

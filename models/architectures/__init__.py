@@ -1,4 +1,4 @@
-"""The networks, by name. Torch lives here; only training imports this package."""
+"""Networks by name, as torch modules; only training imports this package."""
 
 from collections.abc import Callable
 

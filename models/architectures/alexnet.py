@@ -6,12 +6,12 @@ from models.architectures.cam_head import DenseHeadCam
 
 
 def normalisation() -> nn.LocalResponseNorm:
-    """The paper's section 3.3: b_i = a_i / (2 + 1e-4 * sum of the five nearest channels' a_j^2) ^ 0.75."""
+    """Builds section 3.3's normalisation: b_i = a_i / (2 + 1e-4 * sum of the five nearest channels' a_j^2) ^ 0.75."""
     return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)  # torch divides alpha by the number of channels
 
 
 def dense_layers(inputs: int, hidden: int, num_classes: int, *, dropout: float) -> nn.Sequential:
-    """(N, inputs) -> (N, num_classes)."""
+    """Builds the dense layers: (N, inputs) -> (N, num_classes)."""
     return nn.Sequential(
         nn.Dropout(dropout),
         nn.Linear(inputs, hidden),
@@ -54,7 +54,7 @@ class AlexNet(DenseHeadCam, nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """The paper's section 5. Biases of 1 let the layers' ReLUs begin with positive inputs."""
+        """Initialises as in section 5; biases of 1 give the ReLUs positive inputs at the start."""
         first, second, third, fourth, fifth = (layer for layer in self.features if isinstance(layer, nn.Conv2d))
         *hidden, last = (layer for layer in self.classifier if isinstance(layer, nn.Linear))
         zeros: list[nn.Conv2d | nn.Linear] = [first, third, last]
@@ -68,7 +68,7 @@ class AlexNet(DenseHeadCam, nn.Module):
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 256, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 256, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))
 
 
@@ -103,5 +103,5 @@ class AlexNetTorchvision(DenseHeadCam, nn.Module):
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 256, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 256, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))

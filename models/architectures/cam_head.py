@@ -1,4 +1,4 @@
-"""Class activation maps as part of the forward pass."""
+"""Classifier heads with class activation maps as part of the forward pass."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,26 +9,26 @@ from torch.nn import functional as F
 
 
 def classify_with_map(features: Tensor, fc: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Global-average-pooling head whose class activation maps are its own intermediate (Zhou 2016, arXiv:1512.04150).
+    """Applies a global-average-pooling head and returns its class activation maps (Zhou 2016, arXiv:1512.04150).
 
     features (N, K, h, w) float -> logits (N, C), cam (N, C, h, w); logits = mean(cam) + bias, so the maps cost nothing.
     """
     cam = F.conv2d(features, fc.weight[:, :, None, None])  # (N, C, h, w)
-    # Half precision ends here: the mean of many pixels needs more digits than each of them has.
+    # Half precision ends here: the mean of many pixels needs more digits than each pixel.
     cam = cam.to(torch.promote_types(cam.dtype, torch.float32))
     return cam.mean(dim=(2, 3)) + fc.bias, cam
 
 
 def classify_with_gradient_maps(features: Tensor, layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor, Tensor]:
-    """Fully connected head, a ReLU between each two layers, with what a backward pass to the features would give.
+    """Applies a fully connected head with ReLUs and returns gradient-based maps, without a backward pass.
 
-    features (N, K, h, w) float -> logits (N, C), Grad-CAM (N, C, h, w), HiResCAM (N, C, h, w), before any ReLU: the sum
-    over the channels of the features times a logit's gradient, in the first that gradient's mean over the places
-    (Selvaraju 2017, arXiv:1610.02391), in the second itself (Draelos 2020, arXiv:2011.08891).
+    features (N, K, h, w) float -> logits (N, C), Grad-CAM (N, C, h, w), HiResCAM (N, C, h, w), both before their ReLU.
+    A map is the sum over channels of the features times the logit's gradient: its spatial mean in Grad-CAM (Selvaraju
+    2017, arXiv:1610.02391), the gradient itself in HiResCAM (Draelos 2020, arXiv:2011.08891).
 
-    The first layer is left in the terms that the places give it. Their sum is its answer; the gradient behind it times
-    each place's terms is HiResCAM. So its weights, most of the network's, are read once for both. A ReLU's derivative
-    is its own sign, so all of it is forward operations, which ONNX has.
+    The first layer is kept as a sum over spatial positions. The sum is its output; the gradient behind the layer times
+    each position's term is HiResCAM. So the first layer's weights, most of the network's, are read once for both. The
+    derivative of a ReLU is the sign of its output, so everything is a forward operation, which ONNX has.
     """
     first, *middle, last = layers
     flat = features.flatten(2)  # (N, K, hw)
@@ -47,7 +47,7 @@ def classify_with_gradient_maps(features: Tensor, layers: Sequence[nn.Linear]) -
 
 
 class DenseHeadCam:
-    """For a network of `features`, `avgpool` and `classifier`, dense layers with ReLUs and dropout between them."""
+    """Mixin with maps for networks of `features`, `avgpool` and a dense `classifier` with ReLUs and dropout."""
 
     cam_methods: ClassVar = ("gradcam", "hirescam")
     features: nn.Sequential
@@ -55,6 +55,6 @@ class DenseHeadCam:
     classifier: nn.Sequential
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (N, in_channels, H, W) -> logits (N, C), Grad-CAM and HiResCAM of what `avgpool` gives; without dropout."""
+        """Computes logits (N, C), Grad-CAM and HiResCAM of the output of `avgpool`, without dropout."""
         layers = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
         return classify_with_gradient_maps(self.avgpool(self.features(x)), layers)

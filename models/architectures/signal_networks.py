@@ -1,4 +1,4 @@
-"""Networks for signals and one-hot sequences (N, C, L); their maps show where along the signal a class was seen."""
+"""Networks for signals and one-hot sequences (N, C, L), with class activation maps along the signal."""
 
 from typing import Literal
 
@@ -8,19 +8,21 @@ from torch.nn import functional as F
 
 
 def classify_with_map(features: Tensor, fc: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Linear head whose class activation maps are its own intermediate: logits = mean(cam) + bias.
+    """Applies a linear head and returns its class activation maps: logits = mean(cam) + bias.
 
     features (N, K, l) float -> logits (N, C), cam (N, C, l). fc of K inputs is global average pooling (Zhou 2016; for
-    signals Wang 2017, arXiv:1611.06455); fc of K * l inputs has weights of its own for each place.
+    signals Wang 2017, arXiv:1611.06455); fc of K * l inputs has separate weights for each position.
     """
-    wide = torch.promote_types(features.dtype, torch.float32)  # half precision ends here: a sum of many needs digits
+    wide = torch.promote_types(
+        features.dtype, torch.float32
+    )  # half precision ends here: the sum of many numbers needs more digits
     weight = fc.weight.unflatten(1, (features.shape[1], -1)).to(wide)  # (C, K, 1 or l)
     cam = weight.shape[2] * (features[:, None].to(wide) * weight).sum(dim=2)  # (N, C, l)
     return cam.mean(dim=2) + fc.bias, cam
 
 
 class SignalNetwork(nn.Module):
-    """x (N, in_channels, L) float -> logits (N, num_classes), by `features`, which give (N, K, l), and `fc`."""
+    """Base class: x (N, in_channels, L) float -> `features` (N, K, l) -> `fc` -> logits (N, num_classes)."""
 
     dimensions = 1
     features: nn.Module
@@ -31,16 +33,16 @@ class SignalNetwork(nn.Module):
         return self.forward_with_cam(x)[0]  # (N, num_classes)
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, L) -> logits (N, C), cam (N, C, l): each logit is its map's mean plus a bias."""
+        """Computes logits (N, C) and cam (N, C, l); each logit is the mean of its map plus a bias."""
         return classify_with_map(self.dropout(self.features(x)), self.fc)
 
 
 class CNN1d(SignalNetwork):
-    """Convolutions, batch normalisation, ReLU and 2 to 1 maximum pooling, a stage for each of `widths`.
+    """Stages of convolution, batch normalisation, ReLU and 2 to 1 maximum pooling, one for each of `widths`.
 
-    kernel: samples that a convolution sees; an odd number keeps the length. The map has L / 2 ** (stages - 1) places:
-    after the last stage nothing is pooled. aligned: the samples of signals whose places mean the same in each, such as
-    sequences around a known site; the head then has weights for each place. None pools over the places.
+    kernel: samples per convolution; an odd number keeps the length. The map has L / 2 ** (stages - 1) positions: the last
+    stage has no pooling. aligned: length of signals that are aligned to a site, so positions mean the same in each;
+    the head then has weights for each position. None averages over positions.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class ResNet1d(SignalNetwork):
     """ResNet-18's plan (He 2016) along one axis: four stages of two blocks, channels doubled and length halved by each.
 
     The map is (N, num_classes, L/32), or L/8 with stem "small", one convolution of stride 1 for signals of a few
-    hundred samples. kernel: samples that a block's convolution sees. 3,846,469 parameters for one channel and five
+    hundred samples. kernel: samples per convolution of a block. 3,846,469 parameters for one channel and five
     classes.
     """
 

@@ -10,7 +10,7 @@ Norm = Literal["batch", "none"]
 
 
 def stage(inputs: int, outputs: int, *, count: int, norm: Norm) -> list[nn.Module]:
-    """`count` 3 x 3 convolutions and a pooling. (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
+    """Builds `count` 3 x 3 convolutions and a pooling. (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
     layers: list[nn.Module] = []
     for channels in (inputs, *[outputs] * (count - 1)):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1)]
@@ -65,12 +65,12 @@ class VGG16(DenseHeadCam, nn.Module):
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 8 width, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 8 width, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))
 
 
 class VGG16BN(VGG16):
-    """VGG-16 with batch normalisation, which makes 138,365,992 parameters for three channels and 1,000 classes."""
+    """VGG-16 with batch normalisation. 138,365,992 parameters for three channels and 1,000 classes."""
 
     def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, norm="batch", **options)
