@@ -1,4 +1,6 @@
-"""Evaluation of a checkpoint or package on a split: python -m training.evaluate runs/nuclei/best.pt --split test
+"""Evaluation of a checkpoint or package on a split.
+
+python -m training.evaluate runs/nuclei/best.pt --split test
 
 Writes report-<split>.json and .md with plots beside the checkpoint; every figure has a 95 % bootstrap interval. Fails
 if a figure on the test split is below the recipe's [reach]. --by site adds the figures of each site.

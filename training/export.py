@@ -1,4 +1,6 @@
-"""Export of a checkpoint as a model package: python -m training.export runs/nuclei/best.pt
+"""Export of a checkpoint as a model package.
+
+python -m training.export runs/nuclei/best.pt
 
 checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> package. Nothing is written if they differ.
 """

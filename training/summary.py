@@ -1,4 +1,6 @@
-"""Layer table of a network: python -m training.summary resnet50 --input 224
+"""Layer table of a network.
+
+python -m training.summary resnet50 --input 224
 
 Each layer's output, parameters, multiply-adds, receptive field, stride and memory. Nothing is computed or allocated, so
 it takes only the time of importing torch, whatever the size of the network.

@@ -1,4 +1,6 @@
-"""Training of a network from a recipe: python -m training.train training/recipes/digits.toml
+"""Training of a network from a recipe.
+
+python -m training.train training/recipes/digits.toml
 
 recipe -> data -> network -> loop -> checkpoint. --resume continues a stopped run, bit for bit. One process per GPU:
 torchrun --nproc-per-node 4 -m -- training.train ...; only the first process validates and writes.

@@ -36,7 +36,7 @@ class Unpool(nn.Module):
 
 
 def stage(*channels: int) -> nn.Sequential:
-    """Builds 3 x 3 convolutions with batch normalisation and ReLU. (N, channels[0], H, W) -> (N, channels[-1], H, W)."""
+    """Builds convolutions with batch normalisation and ReLU. (N, channels[0], H, W) -> (N, channels[-1], H, W)."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(channels):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]

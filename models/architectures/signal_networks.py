@@ -40,9 +40,9 @@ class SignalNetwork(nn.Module):
 class CNN1d(SignalNetwork):
     """Stages of convolution, batch normalisation, ReLU and 2 to 1 maximum pooling, one for each of `widths`.
 
-    kernel: samples per convolution; an odd number keeps the length. The map has L / 2 ** (stages - 1) positions: the last
-    stage has no pooling. aligned: length of signals that are aligned to a site, so positions mean the same in each;
-    the head then has weights for each position. None averages over positions.
+    kernel: samples per convolution; an odd number keeps the length. The map has L / 2 ** (stages - 1) positions: the
+    last stage has no pooling. aligned: length of signals aligned to a site, whose positions correspond; the head then
+    has weights for each position. None averages over positions.
     """
 
     def __init__(

@@ -138,8 +138,9 @@ class MeasuredClass(Wire):
 
 
 class MeasuredObject(TypedDict):
-    """One object. id is its value in format=labels of a model that separates objects; (0, 0) is the centre of the
-    top left pixel.
+    """One object. id is its value in format=labels of a model that separates objects.
+
+    (0, 0) is the centre of the top left pixel.
 
     A dict, as Point and Box are: tens of thousands of them are made for one image, and validated instances took so long
     that other requests waited.

@@ -91,8 +91,10 @@ class VersionInfo(Wire):
 
 
 class ModelInfo(Wire):
-    """One model as the version that serves it is. status "refused" comes with the reason, and serves nothing, as does
-    "unloaded"."""
+    """One model as the version that serves it is.
+
+    status "refused" comes with the reason, and serves nothing, as does "unloaded".
+    """
 
     name: str
     version: str

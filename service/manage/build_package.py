@@ -188,5 +188,5 @@ def _tensor(name: str, data: bytes) -> Array:
 
 
 def _slug(name: str) -> str:
-    """ "UNet 2D Nuclei Broad" -> "unet-2d-nuclei-broad" """
+    """ "UNet 2D Nuclei Broad" -> "unet-2d-nuclei-broad"."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64]

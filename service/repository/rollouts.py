@@ -26,8 +26,11 @@ class Canary(Closed):
 
 
 class Plan(Closed):
-    """One model. pinned: the version that serves; None takes the newest that proves itself. former: what a rollback
-    goes back to. shadow: a version that runs, is compared, and never answers. unloaded: nothing of it serves."""
+    """One model. pinned: the version that serves; None takes the newest that proves itself.
+
+    former: what a rollback goes back to. shadow: a version that runs, is compared, and never answers. unloaded: nothing
+    of it serves.
+    """
 
     pinned: Version | None = None
     former: Version | None = None

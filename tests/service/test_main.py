@@ -36,8 +36,10 @@ def command(port: int) -> list[str]:
 def served(
     log: Path, *, within: Sequence[str] = (), **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """A running service, every front end of it ready; its standard output and error go to `log`. within: a command
-    before its own."""
+    """A running service, every front end of it ready; its standard output and error go to `log`.
+
+    within: a command before its own.
+    """
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(

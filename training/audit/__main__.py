@@ -1,4 +1,4 @@
-"""Audit of a data set: python -m training.audit training/recipes/digits.toml; status 1 if training would refuse it."""
+"""Audit of a data set: python -m training.audit training/recipes/digits.toml; status 1 if training would refuse."""
 
 import argparse
 from pathlib import Path

@@ -38,7 +38,7 @@ async def call(http: httpx.AsyncClient, what: str, body: dict[str, Any] | None =
 
 
 async def states(http: httpx.AsyncClient, name: str = "brightness") -> dict[str, tuple[str, str | None]]:
-    """version -> (state, role)"""
+    """version -> (state, role)."""
     got = (await http.get(f"/models/{name}")).json()
     return {each["version"]: (each["state"], each["role"]) for each in got["versions"]}
 
