@@ -178,7 +178,7 @@ def test_a_finding_names_its_figure_and_what_to_do(tmp_path: Path) -> None:
 def test_refused_unless_allowed_and_then_recorded(tmp_path: Path) -> None:
     identical(files(tmp_path))
     recipe = folders(tmp_path)
-    with pytest.raises(AuditFailed, match=r"p900_1\.png.*\n.*\n--allow duplicates"):
+    with pytest.raises(AuditFailed, match=r"p900_1\.png.*\n.*\n.*--allow duplicates"):
         audit_data(recipe, recipe.dataset())
     reasoned = folders(tmp_path, audit={"allow": {"duplicates": "known"}})
     assert audit_data(reasoned, reasoned.dataset()).allowed == {"duplicates": "known"}
