@@ -19,8 +19,8 @@ from benchmarks.rounds import CONTROL, AtLeast, Finding, Ratio, interleaved, wit
 from models.image import Array
 from service.inference import BUCKETS, CPU, CUDA, Gpu, Session, open_session
 from service.inference.cuda import providers
-from service.inference.device_memory import CudaMemory, HostMemory, Memory
-from service.inference.io_binding import BoundSession, Prepared
+from service.inference.device_memory import CudaMemory, DeviceMemory, HostMemory
+from service.inference.io_binding import BoundBuffers, BoundSession
 from service.inference.onnxruntime import load
 
 Engine = Literal["cuda", "cuda_graphs", "tensorrt"]
@@ -43,7 +43,7 @@ class Scale:
     seconds: float
 
     @property
-    def memory(self) -> Memory:
+    def memory(self) -> DeviceMemory:
         return CudaMemory() if self.device == "cuda" else HostMemory()
 
     def reach(self, value: float) -> AtLeast | None:
@@ -93,16 +93,16 @@ def per_second(run: Callable[[], object], *, images: int, seconds: float) -> flo
     return count / passed
 
 
-def alone(chosen: Network, scale: Scale, *, size: int) -> Prepared:
+def alone(chosen: Network, scale: Scale, *, size: int) -> BoundBuffers:
     """A batch in buffers that are bound to the network, as the service binds them."""
     images = batch(chosen, size)
     names = chosen.package.spec.output_names
-    prepared = Prepared(tuned(chosen, scale), scale.memory, images.shape, names, graph=-1)
+    prepared = BoundBuffers(tuned(chosen, scale), scale.memory, images.shape, names, graph=-1)
     prepared.fill(images)
     return prepared
 
 
-def raw(prepared: Prepared, size: int) -> None:
+def raw(prepared: BoundBuffers, size: int) -> None:
     """io_binding and nothing else: from pinned memory to the device, a run, the probabilities back."""
     prepared.upload(size)
     prepared.run()

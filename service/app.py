@@ -38,7 +38,7 @@ def _application() -> tuple[Settings, Starlette]:
 
 def _ready(repository: Repository) -> None:
     """Called once, in the event loop, when the models are loaded."""
-    loop, parser = type(asyncio.get_running_loop()).__module__, connection.Guarded.__base__.__module__
+    loop, parser = type(asyncio.get_running_loop()).__module__, connection.BoundedProtocol.__base__.__module__
     log.write("info", "ready", event_loop=loop, http_parser=parser)
     if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
         _announce(repository)
@@ -71,7 +71,7 @@ class Ours:
         await (self._ours if scope["type"] == "http" else self._theirs)(scope, receive, send)
 
 
-class Direct(bentoml.Service):  # type: ignore[misc]
+class DirectService(bentoml.Service):  # type: ignore[misc]
     """A BentoML service whose requests reach our application without passing through BentoML's.
 
     BentoML's would answer /readyz, /livez and 404 in other shapes than ours; starts a task and a timer a request, which
@@ -96,7 +96,7 @@ def _host() -> str:
     name="striate",
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    service_class=Direct,
+    service_class=DirectService,
     workers=SETTINGS.front_ends,
 )
 class Striate:

@@ -241,13 +241,13 @@ class CrossOrigin(RequestError):
         super().__init__(f"A page of {origin[:100]!r} may not {what} this service; STRIATE_CORS_ORIGINS lists who may.")
 
 
-class BadPlans(RequestError):
+class InvalidRollouts(RequestError):
     """The operator's file cannot be read or understood; nothing is guessed in its place."""
 
     code = "bad_plans"
 
 
-class PlansNotWritable(RequestError):
+class RolloutsNotWritable(RequestError):
     code = "plans_not_writable"
 
     def __init__(self, reason: str) -> None:

@@ -13,16 +13,16 @@ from service.engine.client import follow
 from service.errors import NotReady, listed
 from service.inference import Session
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.shadow import Shadows
-from service.pipeline.warmup import rehearse
+from service.pipeline.shadow import ShadowRunner
+from service.pipeline.warmup import warm_up
 from service.repository import loader
-from service.repository.reconciler import Keeper
-from service.repository.state import Repository, Served, drain
-from service.security.audit_log import Trail
+from service.repository.reconciler import Reconciler
+from service.repository.state import Repository, ServedModel, drain
+from service.security.audit_log import AuditLog
 from service.settings import Settings
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics, ModelFacts
-from service.telemetry.tallies import Counts, Tallies
+from service.telemetry.tallies import ClusterStatistics, Counts
 
 OnReady = Callable[[Repository], None]
 
@@ -30,20 +30,20 @@ OnReady = Callable[[Repository], None]
 class Runtime:
     """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
 
-    def __init__(self, settings: Settings, *, on_ready: OnReady, trail: Trail | None = None) -> None:
+    def __init__(self, settings: Settings, *, on_ready: OnReady, trail: AuditLog | None = None) -> None:
         """trail: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
         self.settings = settings
         self._trail = trail
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
-        self.tallies = Tallies(self._counts)
-        self._shadows = Shadows(settings, self._shadow_of)
-        self.pipeline = Pipeline(settings, self.metrics, saw=self._shadows.saw)
+        self.tallies = ClusterStatistics(self._counts)
+        self._shadows = ShadowRunner(settings, self._shadow_of)
+        self.pipeline = Pipeline(settings, self.metrics, on_prediction=self._shadows.on_prediction)
         self._repository: Repository | None = None
         self._why_not = "The models are still being loaded."
         self._on_ready: OnReady | None = on_ready
         self._changed = asyncio.Event()
-        self._keeper: Keeper | None = None
+        self._keeper: Reconciler | None = None
         self._draining: dict[asyncio.Task[None], Repository] = {}
 
     @property
@@ -122,7 +122,7 @@ class Runtime:
         former = self._repository or Repository()
         known = {model.package.sha256 for model in former.every()}
         new = [model for model in now.every() if model.package.sha256 not in known]
-        await rehearse(new, self.settings)
+        await warm_up(new, self.settings)
         self._repository = now
         self._changed.set()
         self._changed = asyncio.Event()
@@ -130,7 +130,7 @@ class Runtime:
             self._on_ready(now)
             self._on_ready = None
 
-    def _shadow_of(self, model: Served) -> Served | None:
+    def _shadow_of(self, model: ServedModel) -> ServedModel | None:
         """The version that is to see what this one has answered."""
         now = self._repository
         return now.shadows.get(model.spec.name) if now and now.served.get(model.spec.name) is model else None

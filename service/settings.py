@@ -15,7 +15,7 @@ PREFIX = "STRIATE_"
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-class BadSettings(StriateError):
+class InvalidSettings(StriateError):
     """An environment variable that is misspelt or out of bounds; the process does not start."""
 
     code = "bad_settings"
@@ -183,13 +183,13 @@ def load_settings() -> Settings:
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
-        raise BadSettings(f"{', '.join(unknown)} is no setting; the settings are {', '.join(sorted(known))}.")
+        raise InvalidSettings(f"{', '.join(unknown)} is no setting; the settings are {', '.join(sorted(known))}.")
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         variable = PREFIX + str(first["loc"][0]).upper()
-        raise BadSettings(f"{variable}={first['input']!s:.200}: {first['msg']}.") from error
+        raise InvalidSettings(f"{variable}={first['input']!s:.200}: {first['msg']}.") from error
 
 
 def hand_down(*, engine_socket: Path) -> None:
@@ -202,14 +202,14 @@ def hand_down(*, engine_socket: Path) -> None:
 def check_models_folder(settings: Settings) -> None:
     """Raises BadSettings where there is no folder of models; not in load_settings, since a build has none yet."""
     if not settings.models.is_dir():
-        raise BadSettings(f"{PREFIX}MODELS={settings.models}: there is no such folder (seen from {Path.cwd()}).")
+        raise InvalidSettings(f"{PREFIX}MODELS={settings.models}: there is no such folder (seen from {Path.cwd()}).")
 
 
 def check_host(settings: Settings, host: str) -> None:
     """Raises BadSettings where the service would listen beyond this machine without keys, and nobody said it may."""
     if settings.keys or settings.without_keys == "anywhere" or host == "localhost" or ip_address(host).is_loopback:
         return
-    raise BadSettings(
+    raise InvalidSettings(
         f"host {host} is open to the network and there are no API keys. Listen on 127.0.0.1, or name a file of keys in "
         f"{PREFIX}KEYS, or say with {PREFIX}WITHOUT_KEYS=anywhere that a proxy or a firewall keeps the door."
     )

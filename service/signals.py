@@ -9,10 +9,10 @@ _AGAIN_S = 0.05
 
 def install() -> None:
     """Has circus handle signals by Insisting."""
-    controller.SysHandler = Insisting
+    controller.SysHandler = RetryingSysHandler
 
 
-class Insisting(SysHandler):  # type: ignore[misc]
+class RetryingSysHandler(SysHandler):  # type: ignore[misc]
     """Repeats the command to quit until it is taken.
 
     circus, as in BentoML 1.4.39, refuses a command while another runs, and tells whoever sent it: of a signal, nobody.

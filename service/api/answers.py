@@ -16,11 +16,11 @@ WarningCode = Literal[
 Stage = Literal["decode", "preprocess", "queue", "infer", "postprocess", "encode"]
 
 
-class Wire(BaseModel):
+class WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelRef(Wire):
+class ModelRef(WireModel):
     """Which model bytes gave an answer: sha256 is the package's rdf.yaml's, which holds every other file's."""
 
     name: str
@@ -28,7 +28,7 @@ class ModelRef(Wire):
     sha256: str
 
 
-class InputInfo(Wire):
+class InputInfo(WireModel):
     """The image as it was read: upright (EXIF orientation applied) and without alpha; sha256 is the file's."""
 
     width: int
@@ -39,14 +39,14 @@ class InputInfo(Wire):
     sha256: str
 
 
-class Caution(Wire):
+class InputWarning(WireModel):
     """Something about the image that makes the answer less trustworthy."""
 
     code: WarningCode
     message: str
 
 
-class Timings(Wire):
+class Timings(WireModel):
     """Milliseconds in each stage; waiting for a free thread counts to the stage that waited."""
 
     decode: float = 0.0
@@ -57,17 +57,17 @@ class Timings(Wire):
     encode: float = 0.0
 
 
-class Answer(Wire):
+class Answer(WireModel):
     """What every JSON answer about one image carries."""
 
     model: ModelRef
     request_id: str
     input: InputInfo
-    warnings: tuple[Caution, ...]
+    warnings: tuple[InputWarning, ...]
     timings_ms: Timings
 
 
-class ClassProbability(Wire):
+class ClassProbability(WireModel):
     """One class; it is decided where its probability reaches its threshold."""
 
     label: str
@@ -77,7 +77,7 @@ class ClassProbability(Wire):
     decided: bool
 
 
-class NodeProbability(Wire):
+class NodeProbability(WireModel):
     """An inner node of the model's taxonomy: the sum over all classes below it, whatever top_k is."""
 
     label: str
@@ -93,7 +93,7 @@ class Prediction(Answer):
     nodes: tuple[NodeProbability, ...] = ()
 
 
-class WireError(Wire):
+class WireError(WireModel):
     """Every error's shape: a sentence for people, a code for machines that never changes."""
 
     error: str
@@ -106,7 +106,7 @@ class Failure(WireError):
     status: int
 
 
-class Predictions(Wire):
+class Predictions(WireModel):
     """/predict with several images: a result or a failure for each, in the order sent."""
 
     model: ModelRef
@@ -126,7 +126,7 @@ class Box(TypedDict):
     height: int
 
 
-class MeasuredClass(Wire):
+class MeasuredClass(WireModel):
     """One class over the whole image; *_um2 is null where the pixel size is not known."""
 
     label: str
@@ -165,7 +165,7 @@ class Measurements(Answer):
     objects: tuple[MeasuredObject, ...]
 
 
-class Health(Wire):
+class Health(WireModel):
     """/readyz, /livez, /healthz."""
 
     status: Literal["ready", "alive"]

@@ -6,11 +6,11 @@ from pydantic import Field, RootModel
 
 from models.flips import Flip
 from models.spec import Version
-from service.api.answers import Wire
-from service.repository.rollouts import Canary
+from service.api.answers import WireModel
+from service.repository.rollouts import CanaryRollout
 
 
-class InputFacts(Wire):
+class InputFacts(WireModel):
     """A signal's height is 1, its width its samples; letters: those of a sequence, a channel each."""
 
     kind: Literal["image", "signal"]
@@ -22,7 +22,7 @@ class InputFacts(Wire):
     pixel_size_um: float | None
 
 
-class LayerFacts(Wire):
+class LayerFacts(WireModel):
     """A layer that /activations shows: its maps' shape, and where they lie in px of the network's input.
 
     A map's pixel i is centred on pixel origin_px + i * stride_px, and sees receptive_field_px about that.
@@ -37,7 +37,7 @@ class LayerFacts(Wire):
     stride_px: float
 
 
-class ClassFacts(Wire):
+class ClassFacts(WireModel):
     label: str
     name: str
     colour: str
@@ -46,14 +46,14 @@ class ClassFacts(Wire):
     parent: str | None
 
 
-class NodeFacts(Wire):
+class NodeFacts(WireModel):
     label: str
     name: str
     ontology: str
     parent: str | None
 
 
-class FigureFacts(Wire):
+class FigureFacts(WireModel):
     metric: str
     value: float
     low: float
@@ -65,7 +65,7 @@ class FigureFacts(Wire):
 Role = Literal["serves", "canary", "shadow"]
 
 
-class ComparisonInfo(Wire):
+class ComparisonInfo(WireModel):
     """What came of a shadow; differed: it decided otherwise; left_out: it was behind."""
 
     compared: int
@@ -74,7 +74,7 @@ class ComparisonInfo(Wire):
     left_out: int
 
 
-class VersionInfo(Wire):
+class VersionInfo(WireModel):
     """One version. state "unloaded": it is loaded when it is asked for; "spare": it is sound, and not asked to serve.
 
     percent: of the model's requests, which it answers.
@@ -90,7 +90,7 @@ class VersionInfo(Wire):
     comparison: ComparisonInfo | None = None
 
 
-class ModelInfo(Wire):
+class ModelInfo(WireModel):
     """One model as the version that serves it is.
 
     status "refused" comes with the reason, and serves nothing, as does "unloaded".
@@ -124,15 +124,15 @@ class ModelInfo(Wire):
     versions: tuple[VersionInfo, ...] = ()
 
 
-class Models(Wire):
+class Models(WireModel):
     models: tuple[ModelInfo, ...]
 
 
-class IndexAsked(Wire):
+class IndexRequest(WireModel):
     ready: bool = False
 
 
-class IndexEntry(Wire):
+class IndexEntry(WireModel):
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
@@ -143,29 +143,29 @@ class Index(RootModel[list[IndexEntry]]):
     """/v2/repository/index, as Triton answers it."""
 
 
-class LoadParameters(Wire):
+class LoadParameters(WireModel):
     version: Version | None = Field(None, description="It serves from now on; left out, what was said before holds.")
 
 
-class LoadAsked(Wire):
+class LoadRequest(WireModel):
     parameters: LoadParameters = LoadParameters()
 
 
-class UnloadParameters(Wire):
+class UnloadParameters(WireModel):
     unload_dependents: bool = Field(False, description="No model here depends on another.")
 
 
-class UnloadAsked(Wire):
+class UnloadRequest(WireModel):
     parameters: UnloadParameters = UnloadParameters()
 
 
-class Nothing(Wire):
+class Nothing(WireModel):
     """A body that says nothing."""
 
 
-class RolloutAsked(Wire):
+class RolloutRequest(WireModel):
     """The whole of what is said of a model: what is not named ends."""
 
     pinned: Version | None = Field(None, description="The version that serves; none: the newest that proves itself.")
-    canary: Canary | None = None
+    canary: CanaryRollout | None = None
     shadow: Version | None = Field(None, description="A version that runs, is compared, and never answers.")

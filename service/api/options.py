@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from service.api.answers import Wire
+from service.api.answers import WireModel
 from service.encode.colour import COLORMAPS
 
 
-class PredictOptions(Wire):
+class PredictOptions(WireModel):
     """The fields of /predict beside `image` and `model`."""
 
     top_k: int = Field(5, ge=1, le=1000, description="How many classes to answer, most probable first.")
@@ -18,7 +18,7 @@ Colormap = Literal["viridis", "magma", "inferno", "turbo", "gray"]
 Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
-class CamOptions(Wire):
+class CamOptions(WireModel):
     """The fields of /cam beside `image` and `model`."""
 
     label: str | None = Field(None, description="The class whose map is asked for; the most probable one by default.")
@@ -32,7 +32,7 @@ class CamOptions(Wire):
     alpha: Alpha = Field(0.6, description="How much the overlay's hottest point hides the image.")
 
 
-class ActivationOptions(Wire):
+class ActivationOptions(WireModel):
     """The fields of /activations beside `image` and `model`."""
 
     layer: str | None = Field(None, description="A layer that the model shows; the first by default.")
@@ -44,7 +44,7 @@ class ActivationOptions(Wire):
     colormap: Colormap = Field("viridis", description=f"One of {', '.join(COLORMAPS)}.")
 
 
-class FilterOptions(Wire):
+class FilterOptions(WireModel):
     """The fields of /models/{name}/filters, in the query."""
 
     format: Literal["picture", "raw"] = Field(
@@ -52,7 +52,7 @@ class FilterOptions(Wire):
     )
 
 
-class SegmentOptions(Wire):
+class SegmentOptions(WireModel):
     """The fields of /segment beside `image` and `model`."""
 
     format: Literal["labels", "overlay", "binary", "colours", "masks", "probabilities", "measurements"] = Field(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import uvloop
 
-from service.engine.server import Reception
+from service.engine.server import EngineServer
 from service.repository import loader
 from service.repository.state import Repository
 from service.settings import Settings, load_settings
-from service.telemetry.export import ENGINE, telling
+from service.telemetry.export import ENGINE, exporting
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics
 
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 async def _run(listener: socket.socket, folder: Path, settings: Settings) -> None:
-    reception, metrics = Reception(), Metrics()
+    reception, metrics = EngineServer(), Metrics()
     metrics.engine_starts.inc()
 
     async def publish(now: Repository) -> None:
@@ -43,7 +43,7 @@ async def _run(listener: socket.socket, folder: Path, settings: Settings) -> Non
 
     keeper = loader.keeper(settings, publish=publish)
     keeper.budget.on_change = reception.tell_loaded
-    async with telling(settings, metrics, process=ENGINE, folder=folder), asyncio.TaskGroup() as tasks:
+    async with exporting(settings, metrics, process=ENGINE, folder=folder), asyncio.TaskGroup() as tasks:
         tasks.create_task(keeper.run())
         tasks.create_task(reception.serve(listener))
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from models.image import Array
 from service.engine.messages import HELLO, LENGTH, Ask, Catalogue, Outcome, Reply, replies
-from service.engine.shared_memory import KEPT, Memory, Slots, anonymous, copied, placed
+from service.engine.shared_memory import KEPT, SharedSegment, Slots, anonymous, copied, placed
 from service.errors import NotReady, QueueFull
 
 _TEXT = 1024  # bytes in a slot, at least: room for an error's sentence
 
 
-class Answer(NamedTuple):
+class EngineAnswer(NamedTuple):
     """outputs: in the order asked for, if it ran. text: what is to be said, if it failed."""
 
     reply: Reply
@@ -29,22 +29,22 @@ class Answer(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
-class Asked:
+class PendingCall:
     """What waits for the engine's Reply. slot: nobody else's until that came."""
 
     slot: range
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[EngineAnswer]
 
 
-class Link(asyncio.Protocol):
+class EngineConnection(asyncio.Protocol):
     """The connection to one engine process, and the memory shared with it.
 
     stale: done when the engine serves something else than it said, or is lost.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: SharedSegment) -> None:
         self._memory, self._slots = memory, Slots()
-        self._asked: dict[int, Asked] = {}
+        self._asked: dict[int, PendingCall] = {}
         self._numbers = count()
         self._replies = replies()
         self.unloaded: set[int] = set()  # places in the catalogue
@@ -77,7 +77,7 @@ class Link(asyncio.Protocol):
     def close(self) -> None:
         self._transport.close()
 
-    async def ask(self, tensor: Array, ask: Ask, *, room: int) -> Answer:
+    async def ask(self, tensor: Array, ask: Ask, *, room: int) -> EngineAnswer:
         """tensor (1, C, H, W) float32. ask: all but its number and slot. room: bytes that the outputs need.
 
         Who waits no longer cancels. Raises NotReady where the engine ends, QueueFull where the memory is full.
@@ -88,7 +88,7 @@ class Link(asyncio.Protocol):
         if slot is None:
             raise QueueFull(len(self._asked))
         ask = ask._replace(number=next(self._numbers), begin=slot.start, end=slot.stop)
-        asked = self._asked[ask.number] = Asked(slot, asyncio.get_running_loop().create_future())
+        asked = self._asked[ask.number] = PendingCall(slot, asyncio.get_running_loop().create_future())
         target = self._memory.array(slot.start, tensor.shape)
         copied(partial(np.copyto, target, tensor), lambda _: self._written(asked, ask), size=tensor.nbytes)
         try:
@@ -102,7 +102,7 @@ class Link(asyncio.Protocol):
         if not self.stale.done():
             self.stale.set_result(None)
 
-    def _written(self, asked: Asked, ask: Ask) -> None:
+    def _written(self, asked: PendingCall, ask: Ask) -> None:
         """The tensor is in its slot; its caller may have left meanwhile, or the engine."""
         if not asked.answer.done():
             self._send(ask)
@@ -113,7 +113,7 @@ class Link(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(ask.packed())
 
-    def _replied(self, asked: Asked, reply: Reply) -> None:
+    def _replied(self, asked: PendingCall, reply: Reply) -> None:
         """Copies what lies in the slot, where somebody still waits for it."""
         failed = reply.outcome in (Outcome.FAILED, Outcome.BROKEN, Outcome.UNREADY)
         text = self._memory.read(asked.slot.start, reply.size).decode(errors="replace") if failed else ""
@@ -122,11 +122,11 @@ class Link(asyncio.Protocol):
         views = [self._memory.array(place, shape) for place, shape in zip(places, shapes)]
         copied(
             lambda: [view.copy() for view in views],
-            lambda outputs: self._settle(asked, Answer(reply, outputs, text)),
+            lambda outputs: self._settle(asked, EngineAnswer(reply, outputs, text)),
             size=end - asked.slot.start,
         )
 
-    def _settle(self, asked: Asked, answer: Answer) -> None:
+    def _settle(self, asked: PendingCall, answer: EngineAnswer) -> None:
         self._give_back(asked.slot)
         if not asked.answer.done():
             asked.answer.set_result(answer)
@@ -138,7 +138,7 @@ class Link(asyncio.Protocol):
             self._memory.forget(KEPT)
 
 
-async def connect(path: Path) -> tuple[Catalogue, "Link"]:
+async def connect(path: Path) -> tuple[Catalogue, "EngineConnection"]:
     """Waits until an engine takes us in. Raises OSError."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
@@ -148,17 +148,17 @@ async def connect(path: Path) -> tuple[Catalogue, "Link"]:
         memory = _shared(connection)
         (size,) = LENGTH.unpack(await _received(connection, LENGTH.size))
         catalogue = Catalogue.model_validate_json(await _received(connection, size))
-        _, link = await loop.create_unix_connection(partial(Link, memory), sock=connection)
+        _, link = await loop.create_unix_connection(partial(EngineConnection, memory), sock=connection)
         stack.pop_all()
     return catalogue, link
 
 
-def _shared(connection: socket.socket) -> Memory:
+def _shared(connection: socket.socket) -> SharedSegment:
     """Memory that the engine can map too."""
     descriptor = anonymous()
     try:
         socket.send_fds(connection, [HELLO], [descriptor])
-        return Memory(descriptor)
+        return SharedSegment(descriptor)
     finally:
         os.close(descriptor)
 

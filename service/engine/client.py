@@ -7,15 +7,15 @@ from pathlib import Path
 from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
-from service.engine.channel import Answer, Link, connect, engine_ended
+from service.engine.channel import EngineAnswer, EngineConnection, connect, engine_ended
 from service.engine.messages import Ask, Catalogue, Outcome, Sound, bits, names
 from service.engine.shared_memory import Shape, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.inference import NetworkFailed
-from service.repository.state import Canary, Refused, Repository, Served, Spare
-from service.scheduling.cost_model import Release
+from service.inference import InferenceFailed
+from service.repository.state import CanaryModel, InactivePackage, InvalidPackage, Repository, ServedModel
+from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority, Ran
+from service.scheduling.work_item import InferenceResult, Priority
 from service.telemetry.model_statistics import Statistics
 
 Joined = Callable[[Repository], Awaitable[None]]
@@ -55,7 +55,7 @@ async def follow(path: Path, *, length: int, wanted: tuple[str, ...], joined: Jo
 class RemoteBatcher:
     """What a Batcher is to its callers; the Batcher itself is the engine's, and serves every front end."""
 
-    def __init__(self, link: Link, place: int, spec: ModelSpec, *, length: int) -> None:
+    def __init__(self, link: EngineConnection, place: int, spec: ModelSpec, *, length: int) -> None:
         """place: the model's in the catalogue. length: items that may wait or run, of all front ends together."""
         self._link, self._place, self._spec, self._length = link, place, spec, length
         self._pending = 0
@@ -76,7 +76,7 @@ class RemoteBatcher:
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
         admitted: bool = False,
-    ) -> Ran:
+    ) -> InferenceResult:
         """As Batcher.submit. Raises NotReady besides, where the engine ends."""
         ask = Ask(
             number=0,
@@ -99,8 +99,8 @@ class RemoteBatcher:
         if reply.outcome != Outcome.RAN:
             raise self._error(answer, deadline)
         known = dict(zip(names(self._spec.every_output, ask.outputs), answer.outputs))
-        released = Release(reply.released) if reply.released else None
-        return Ran(known, reply.queue_s, reply.infer_s, reply.size, released)
+        released = BatchCloseReason(reply.released) if reply.released else None
+        return InferenceResult(known, reply.queue_s, reply.infer_s, reply.size, released)
 
     @property
     def loaded(self) -> bool:
@@ -118,14 +118,14 @@ class RemoteBatcher:
         _, _, height, width = shape
         return placed(0, [(1, *self._spec.output_shape(name, (height, width))) for name in outputs])[-1]
 
-    def _error(self, answer: Answer, deadline: Deadline) -> Exception:
+    def _error(self, answer: EngineAnswer, deadline: Deadline) -> Exception:
         match Outcome(answer.reply.outcome):
             case Outcome.FULL:
                 return QueueFull(self._length, retry_after_s=answer.reply.retry_after_s)
             case Outcome.LATE:
                 return DeadlinePassed(deadline.timeout_s)
             case Outcome.FAILED:
-                return NetworkFailed(answer.text)
+                return InferenceFailed(answer.text)
             case Outcome.UNREADY:
                 return NotReady(answer.text)
             case Outcome.SHORT:
@@ -137,26 +137,31 @@ class RemoteBatcher:
 
 
 def _repository(
-    catalogue: Catalogue, link: Link, *, length: int, wanted: tuple[str, ...], statistics: dict[str, Statistics]
+    catalogue: Catalogue,
+    link: EngineConnection,
+    *,
+    length: int,
+    wanted: tuple[str, ...],
+    statistics: dict[str, Statistics],
 ) -> Repository:
     """statistics: by digest, of versions that go on."""
     now = Repository(
         wanted=wanted,
-        refused=tuple(Refused(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
-        spare=tuple(Spare(_package(sound)) for sound in catalogue.spare),
+        refused=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
+        spare=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
         plans=catalogue.plans,
     )
     for place, known in enumerate(catalogue.known):
         queue = RemoteBatcher(link, place, known.spec, length=length)
         counts = statistics.get(known.sha256) or Statistics()
-        model, name = Served(_package(known), known.provider, queue, known.nbytes, counts), known.spec.name
+        model, name = ServedModel(_package(known), known.provider, queue, known.nbytes, counts), known.spec.name
         if not known.loaded:
             link.unloaded.add(place)
         match known.role:
             case "serves":
                 now.served[name] = model
             case "canary":
-                now.canaries[name] = Canary(model, known.share)
+                now.canaries[name] = CanaryModel(model, known.share)
             case "shadow":
                 now.shadows[name] = model
     return now

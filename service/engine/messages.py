@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.spec import ModelSpec
 from service.engine.shared_memory import Shape
-from service.repository.rollouts import Plans
+from service.repository.rollouts import Rollouts
 
 Message = TypeVar("Message")
 Fields = tuple[int | float, ...]
@@ -31,7 +31,7 @@ class Sound(BaseModel):
     sha256: str
 
 
-class Known(Sound):
+class CatalogueEntry(Sound):
     """A version that has a queue. share: percent of its model's requests, where it is the canary."""
 
     provider: str
@@ -56,10 +56,10 @@ class Catalogue(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    known: tuple[Known, ...]
+    known: tuple[CatalogueEntry, ...]
     refused: tuple[Unfit, ...]
     spare: tuple[Sound, ...]
-    plans: Plans
+    plans: Rollouts
 
 
 class Ask(NamedTuple):

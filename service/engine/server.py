@@ -11,21 +11,33 @@ from typing import cast
 import numpy as np
 
 from models.image import Array
-from service.engine.messages import HELLO, LENGTH, Ask, Catalogue, Known, Outcome, Reply, Sound, Unfit, asks, names
-from service.engine.shared_memory import Memory, copied, placed
+from service.engine.messages import (
+    HELLO,
+    LENGTH,
+    Ask,
+    Catalogue,
+    CatalogueEntry,
+    Outcome,
+    Reply,
+    Sound,
+    Unfit,
+    asks,
+    names,
+)
+from service.engine.shared_memory import SharedSegment, copied, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.http.middleware.access_log import Exchange, log_bug
-from service.inference import NetworkFailed
-from service.repository.state import Repository, Served
+from service.http.middleware.access_log import RequestContext, log_bug
+from service.inference import InferenceFailed
+from service.repository.state import Repository, ServedModel
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority, Ran
+from service.scheduling.work_item import InferenceResult, Priority
 from service.telemetry.log import log
 
 _HELLO_S = 10.0
 _NEWS = Reply(0, Outcome.NEWS)
 
 
-class Reception:
+class EngineServer:
     """Takes front ends in, and tells those that are there when something else serves."""
 
     def __init__(self) -> None:
@@ -90,11 +102,11 @@ def greeting(repository: Repository) -> bytes:
     return LENGTH.pack(len(text)) + text
 
 
-def _known(model: Served, repository: Repository) -> Known:
+def _known(model: ServedModel, repository: Repository) -> CatalogueEntry:
     name = model.spec.name
     canary = repository.canaries.get(name)
     share = canary.percent if canary and canary.model is model else 0.0
-    return Known(
+    return CatalogueEntry(
         folder=model.package.folder,
         spec=model.spec,
         sha256=model.package.sha256,
@@ -106,11 +118,11 @@ def _known(model: Served, repository: Repository) -> Known:
     )
 
 
-def _shared(connection: socket.socket) -> Memory:
+def _shared(connection: socket.socket) -> SharedSegment:
     """The memory whose descriptor comes with the front end's first byte. Raises ValueError, OSError."""
     _, (descriptor,), _, _ = socket.recv_fds(connection, len(HELLO), 1)
     try:
-        return Memory(descriptor)
+        return SharedSegment(descriptor)
     finally:
         os.close(descriptor)
 
@@ -128,13 +140,13 @@ async def _readable(connection: socket.socket) -> None:
 class FrontEnd(asyncio.Protocol):
     """One front end: each Ask becomes an item of a batcher, and its outputs lie where its tensor lay."""
 
-    def __init__(self, memory: Memory, models: Sequence[Served], present: "set[FrontEnd]") -> None:
+    def __init__(self, memory: SharedSegment, models: Sequence[ServedModel], present: "set[FrontEnd]") -> None:
         """models: in the catalogue's order; none is freed before release(). present: where it is while connected."""
         self._memory, self._models, self._present = memory, models, present
         self._held = ExitStack()
         for model in models:
             self._held.enter_context(model.use)
-        self._running: dict[int, asyncio.Task[Ran]] = {}
+        self._running: dict[int, asyncio.Task[InferenceResult]] = {}
         self._asks = asks()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,7 +186,7 @@ class FrontEnd(asyncio.Protocol):
         self._running[ask.number] = running
         running.add_done_callback(partial(self._ended, ask))
 
-    def _ended(self, ask: Ask, ended: asyncio.Task[Ran]) -> None:
+    def _ended(self, ask: Ask, ended: asyncio.Task[InferenceResult]) -> None:
         """From here on a cancellation comes too late, so the slot is ours until we reply.
 
         A run whose item was cancelled may read the slot for longer; nobody gets what it makes of that.
@@ -187,7 +199,7 @@ class FrontEnd(asyncio.Protocol):
         else:
             self._answer(ask, ended.result())
 
-    def _answer(self, ask: Ask, ran: Ran) -> None:
+    def _answer(self, ask: Ask, ran: InferenceResult) -> None:
         outputs = list(ran.outputs.values())
         shapes = tuple(output.shape for output in outputs)
         *places, end = placed(ask.begin, shapes)
@@ -203,7 +215,7 @@ class FrontEnd(asyncio.Protocol):
             self.send(Reply(ask.number, Outcome.FULL, retry_after_s=error.retry_after_s))
         elif isinstance(error, DeadlinePassed):
             self.send(Reply(ask.number, Outcome.LATE))
-        elif isinstance(error, NetworkFailed):
+        elif isinstance(error, InferenceFailed):
             self._say(ask, Outcome.FAILED, str(error))
         elif isinstance(error, MemoryError):
             self.send(Reply(ask.number, Outcome.SHORT))
@@ -211,7 +223,7 @@ class FrontEnd(asyncio.Protocol):
             self._say(ask, Outcome.UNREADY, str(error))
         else:
             if isinstance(error, Exception):
-                log_bug(error, Exchange("engine"))
+                log_bug(error, RequestContext("engine"))
             self._say(ask, Outcome.BROKEN, type(error).__name__)
 
     def _say(self, ask: Ask, outcome: Outcome, text: str) -> None:

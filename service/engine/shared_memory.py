@@ -21,7 +21,7 @@ ALIGNMENT = 64
 _AT_ONCE = 2**20  # a copy of more bytes would hold up the event loop for a millisecond or longer
 
 
-class Memory:
+class SharedSegment:
     """The mapping; arrays are views of it, and keep it."""
 
     def __init__(self, descriptor: int) -> None:

@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.api.model_info import Index, IndexAsked, IndexEntry, LoadAsked, Nothing, RolloutAsked, UnloadAsked
-from service.errors import CannotServe, InvalidOption, PlansNotWritable, UnknownModel
+from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
+from service.errors import CannotServe, InvalidOption, RolloutsNotWritable, UnknownModel
 from service.http.model_listing import entry, names, versions
 from service.http.request import bounded
 from service.http.responses import json_response
 from service.lifecycle import Runtime
-from service.pipeline.memory_budget import Allowance
+from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
-from service.repository.rollouts import Plan
+from service.repository.rollouts import Rollout
 from service.repository.state import Repository, differs
 from service.scheduling.deadline import Deadline
 
@@ -26,7 +26,7 @@ _MOST_BYTES = 2**16
 _MODEL = "/v2/repository/models/{name}"
 
 
-class Operating:
+class AdminRoutes:
     """The handlers. A change is kept in the folder of models, followed, and taken back where it cannot be followed."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -43,7 +43,7 @@ class Operating:
 
     async def index(self, request: Request) -> Response:
         """Every version of every model, and whether it is ready."""
-        asked, repository = await _body(request, IndexAsked), self._runtime.repository
+        asked, repository = await _body(request, IndexRequest), self._runtime.repository
         entries = [
             IndexEntry(
                 name=name,
@@ -59,9 +59,9 @@ class Operating:
 
     async def load(self, request: Request) -> Response:
         """Serves a model again, or the version named from now on; what was refused is tried once more."""
-        version = (await _body(request, LoadAsked)).parameters.version
+        version = (await _body(request, LoadRequest)).parameters.version
 
-        def edit(plan: Plan, now: Repository) -> Plan:
+        def edit(plan: Rollout, now: Repository) -> Rollout:
             plan = plan.model_copy(update={"unloaded": False})
             return rollouts.promoted(plan, version, serving=_serving(now, _name(request))) if version else plan
 
@@ -69,7 +69,7 @@ class Operating:
 
     async def unload(self, request: Request) -> Response:
         """Serves a model no more, until it is loaded again."""
-        await _body(request, UnloadAsked)
+        await _body(request, UnloadRequest)
         return await self._change(request, lambda plan, _: plan.model_copy(update={"unloaded": True}))
 
     async def rollback(self, request: Request) -> Response:
@@ -77,7 +77,7 @@ class Operating:
         await _body(request, Nothing)
         name = _name(request)
 
-        def edit(plan: Plan, now: Repository) -> Plan:
+        def edit(plan: Rollout, now: Repository) -> Rollout:
             known = [version.version for version in versions(now, name) if version.state != "refused"]
             return rollouts.rolled_back(name, plan, serving=_serving(now, name), known=known)
 
@@ -85,22 +85,22 @@ class Operating:
 
     async def rollout(self, request: Request) -> Response:
         """Which version serves, which answers a share of the requests, which is a shadow; what is not named ends."""
-        asked = await _body(request, RolloutAsked)
+        asked = await _body(request, RolloutRequest)
 
-        def edit(plan: Plan, now: Repository) -> Plan:
+        def edit(plan: Rollout, now: Repository) -> Rollout:
             pinned = rollouts.promoted(plan, asked.pinned, serving=_serving(now, _name(request)))
             return pinned.model_copy(update={"canary": asked.canary, "shadow": asked.shadow, "unloaded": False})
 
         return await self._change(request, edit)
 
-    async def _change(self, request: Request, edit: Callable[[Plan, Repository], Plan]) -> Response:
+    async def _change(self, request: Request, edit: Callable[[Rollout, Repository], Rollout]) -> Response:
         """Raises UnknownModel, CannotServe, PlansNotWritable, BadPlans; DeadlinePassed, and follows it later."""
         name, before = _name(request), self._runtime.repository
         if name not in names(before):
             raise UnknownModel(name, served=before.served)
-        former: list[Plan] = []
+        former: list[Rollout] = []
 
-        def edited(plan: Plan) -> Plan:
+        def edited(plan: Rollout) -> Rollout:
             former.append(plan)
             return edit(plan, before)
 
@@ -110,12 +110,12 @@ class Operating:
             raise CannotServe(name, *problem)
         return json_response(entry(now, name))
 
-    async def _follow(self, name: str, edit: Callable[[Plan], Plan]) -> Repository:
+    async def _follow(self, name: str, edit: Callable[[Rollout], Rollout]) -> Repository:
         settings = self._runtime.settings
         try:
             changed = await run_in_threadpool(rollouts.change, settings.models, name, edit)
         except OSError as error:
-            raise PlansNotWritable(error.strerror or str(error)) from error
+            raise RolloutsNotWritable(error.strerror or str(error)) from error
         async with Deadline.after(settings.timeout_s).enforced():
             return await self._runtime.settled(changed.revision)
 
@@ -157,7 +157,7 @@ def _name(request: Request) -> str:
 
 async def _body(request: Request, kind: type[Asked]) -> Asked:
     """JSON, or nothing at all. Raises InvalidOption, TooManyBytes."""
-    with Allowance(_MOST_BYTES).share() as share:
+    with MemoryBudget(_MOST_BYTES).share() as share:
         body = await bounded(request, _MOST_BYTES, share)
     try:
         return kind.model_validate_json(body or b"{}")

@@ -19,10 +19,10 @@ _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux a
 
 def install() -> None:
     """Has uvicorn serve by Guarded; BentoML says no more of the protocol than "auto"."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:{Guarded.__name__}"
+    HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedProtocol.__name__}"
 
 
-class Guarded(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request does not come, whose headers or trailers do not end, whose answer is not taken.
 
     The body itself has other bounds: its size (STRIATE_MAX_UPLOAD_BYTES) and the request's deadline.

@@ -11,7 +11,7 @@ from service.scheduling.deadline import Deadline
 _SOON_S = 0.02
 
 
-class Attended:
+class DisconnectWatch:
     """async with Attended(receive, deadline) as attended: ends the block when time is over.
 
     receive: ASGI's. Once read() has been told, the block ends too when the caller closes the connection. Raises
@@ -25,7 +25,7 @@ class Attended:
         self._later: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Attended":
+    async def __aenter__(self) -> "DisconnectWatch":
         self._scope = asyncio.timeout_at(self._deadline.at if self._deadline else None)
         await self._scope.__aenter__()
         return self

@@ -7,7 +7,7 @@ from service.api.model_info import ComparisonInfo, ModelInfo, Models, Role, Vers
 from service.errors import UnknownModel
 from service.http.responses import model_info, refused_info
 from service.repository.scan import newest_first
-from service.repository.state import Repository, Served
+from service.repository.state import Repository, ServedModel
 
 
 def names(repository: Repository) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def versions(repository: Repository, name: str) -> tuple[VersionInfo, ...]:
     return tuple(sorted(found, key=lambda version: order.index(Path(name, version.version))))
 
 
-def _running(repository: Repository, model: Served) -> VersionInfo:
+def _running(repository: Repository, model: ServedModel) -> VersionInfo:
     canary = repository.canaries.get(model.spec.name)
     share = canary.percent if canary and canary.model is model else 0.0
     serves = repository.served[model.spec.name] is model

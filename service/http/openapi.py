@@ -17,11 +17,19 @@ from models.errors import (
     UnsupportedImage,
 )
 from service.api.answers import Health, Measurements, Prediction, Predictions, WireError
-from service.api.model_info import Index, IndexAsked, LoadAsked, ModelInfo, Models, Nothing, RolloutAsked, UnloadAsked
+from service.api.model_info import (
+    Index,
+    IndexRequest,
+    LoadRequest,
+    ModelInfo,
+    Models,
+    Nothing,
+    RolloutRequest,
+    UnloadRequest,
+)
 from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
 from service.errors import (
     AuditUnavailable,
-    BadPlans,
     BadTensor,
     CannotServe,
     CrossOrigin,
@@ -29,6 +37,7 @@ from service.errors import (
     ImageTooLarge,
     Internal,
     InvalidOption,
+    InvalidRollouts,
     KeyMissing,
     KeyUnknown,
     MalformedRequest,
@@ -37,9 +46,9 @@ from service.errors import (
     NoMap,
     NoPicture,
     NotReady,
-    PlansNotWritable,
     QueueFull,
     RateLimited,
+    RolloutsNotWritable,
     ScopeMissing,
     TooLargeForOnePass,
     TooManyBytes,
@@ -97,7 +106,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     Prediction, Predictions, Measurements, Models, ModelInfo, Health, WireError,
     AllStats, InferResponse, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, Index,
 )  # fmt: skip
-_ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexAsked, LoadAsked, UnloadAsked, Nothing, RolloutAsked)
+_ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexRequest, LoadRequest, UnloadRequest, Nothing, RolloutRequest)
 
 
 def document(*, version: str) -> Json:
@@ -185,19 +194,19 @@ def _protocol() -> Json:
 def _operator() -> Json:
     """Which versions serve; a body may be empty."""
     change: Errors = (
-        UnknownModel, InvalidOption, TooManyBytes, CannotServe, PlansNotWritable, BadPlans, NotReady, DeadlinePassed,
-        CrossOrigin, AuditUnavailable,
+        UnknownModel, InvalidOption, TooManyBytes, CannotServe, RolloutsNotWritable, InvalidRollouts, NotReady,
+        DeadlinePassed, CrossOrigin, AuditUnavailable,
     )  # fmt: skip
     changes: dict[str, tuple[str, type[BaseModel]]] = {
-        "load": ("Serves a model again, or a version from now on.", LoadAsked),
-        "unload": ("Serves a model no more.", UnloadAsked),
+        "load": ("Serves a model again, or a version from now on.", LoadRequest),
+        "unload": ("Serves a model no more.", UnloadRequest),
         "rollback": ("Serves the version that served before.", Nothing),
-        "rollout": ("Says who serves, who answers a share, who is a shadow.", RolloutAsked),
+        "rollout": ("Says who serves, who answers a share, who is a shadow.", RolloutRequest),
     }
     index = _operation(
         "Every version.", _json(Index), *(error for error in change if STATUS[error] not in (404, 409, 504))
     )
-    routes = {"/v2/repository/index": {"post": index | {"requestBody": {"content": _json(IndexAsked)}}}}
+    routes = {"/v2/repository/index": {"post": index | {"requestBody": {"content": _json(IndexRequest)}}}}
     for route, (summary, asked) in changes.items():
         operation = _operation(summary, _json(ModelInfo), *change) | {"requestBody": {"content": _json(asked)}}
         routes[f"/v2/repository/models/{{name}}/{route}"] = {"post": operation} | _path("name")

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from service.api.answers import Wire
+from service.api.answers import WireModel
 from service.errors import (
     CallerGone,
     InvalidOption,
@@ -19,21 +19,21 @@ from service.errors import (
     UrlNotFetched,
 )
 from service.http.multipart import Part, form_parts, text
-from service.pipeline.memory_budget import Share
+from service.pipeline.memory_budget import Reservation
 
-Options = TypeVar("Options", bound=Wire)
+Options = TypeVar("Options", bound=WireModel)
 _BY_ITSELF = ("image/", "application/octet-stream", "application/json", "application/x-npy")
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class RequestBody:
     """images: each file's bytes. fields: every other field, as text."""
 
     images: tuple[bytes, ...]
     fields: dict[str, str]
 
 
-async def incoming(request: Request, *, max_bytes: int, share: Share) -> Incoming:
+async def incoming(request: Request, *, max_bytes: int, share: Reservation) -> RequestBody:
     """Reads multipart/form-data, or one file as the body with its options in the query. share: the body's.
 
     Raises MalformedRequest, UnsupportedBody, TooManyBytes, MemoryFull, UrlNotFetched, CallerGone.
@@ -45,7 +45,7 @@ async def incoming(request: Request, *, max_bytes: int, share: Share) -> Incomin
     body = await bounded(request, max_bytes, share)
     images, fields = _sorted(form_parts(body, kind)) if is_form else ([body], [])
     query = request.query_params.multi_items() if request.scope["query_string"] else []
-    return Incoming(tuple(images), _once([*query, *fields]))
+    return RequestBody(tuple(images), _once([*query, *fields]))
 
 
 def options_of(kind: type[Options], fields: dict[str, str]) -> Options:
@@ -73,7 +73,7 @@ def require(images: tuple[bytes, ...], name: str | None, *, able: tuple[str, ...
     return name or able[0]
 
 
-async def bounded(request: Request, max_bytes: int, share: Share) -> bytes:
+async def bounded(request: Request, max_bytes: int, share: Reservation) -> bytes:
     """The body. Content-Length is the sender's word: it is refused by that, and what really comes is counted too.
 
     Raises TooManyBytes, MemoryFull, CallerGone.

@@ -18,7 +18,7 @@ from service.http.errors import STATUS
 from service.pipeline.explain import Mapped
 from service.pipeline.pipeline import Measured, Segmented
 from service.pipeline.prepare import Result
-from service.repository.state import Refused, Served
+from service.repository.state import InvalidPackage, ServedModel
 from service.tasks.cam import methods_of
 from service.tasks.classification import Classified
 from service.tasks.picture import Picture
@@ -117,7 +117,7 @@ def header_value(text: str) -> str:
     return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
-def model_info(model: Served) -> ModelInfo:
+def model_info(model: ServedModel) -> ModelInfo:
     """What /models tells of a model that serves."""
     spec = model.spec
     return ModelInfo(
@@ -161,11 +161,11 @@ def _layer_facts(tap: TapSpec) -> LayerFacts:
     )
 
 
-def refused_info(refused: Refused) -> ModelInfo:
+def refused_info(refused: InvalidPackage) -> ModelInfo:
     return ModelInfo(name=refused.name, version=refused.version, status="refused", reason=refused.reason)
 
 
-def _input_facts(model: Served) -> InputFacts:
+def _input_facts(model: ServedModel) -> InputFacts:
     spec = model.spec
     height, width = spec.input.size or (None, None)
     return InputFacts(

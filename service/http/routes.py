@@ -20,14 +20,14 @@ from service.api.answers import Failure, Health, Prediction, Predictions
 from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
 from service.errors import Internal, MethodNotAllowed, NoSuchRoute, NotReady, TooManyImages, UnknownLayer
 from service.http import responses
-from service.http.admin import Operating
-from service.http.disconnect import Attended
+from service.http.admin import AdminRoutes
+from service.http.disconnect import DisconnectWatch
 from service.http.errors import answerable, handle, response
-from service.http.middleware import around, audit_trail, observers
-from service.http.middleware.access_log import Exchange, count_error, log_bug
+from service.http.middleware import around, observers, open_audit_log
+from service.http.middleware.access_log import RequestContext, count_error, log_bug
 from service.http.model_listing import entry, inventory
 from service.http.openapi import document
-from service.http.openinference.routes import OpenInference
+from service.http.openinference.routes import OpenInferenceRoutes
 from service.http.request import Options, incoming, options_of, require
 from service.http.responses import json_response
 from service.http.workbench import Workbench, wants_page
@@ -35,13 +35,13 @@ from service.inference import Session
 from service.lifecycle import Runtime
 from service.pipeline.explain import class_map, layer_maps
 from service.pipeline.prepare import Result
-from service.repository.state import Repository, Served, Task
+from service.repository.state import Repository, ServedModel, Task
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority
 from service.settings import Settings
 from service.tasks.activations import filters
 from service.tasks.classification import Classified
-from service.telemetry.export import ALONE, telling
+from service.telemetry.export import ALONE, exporting
 from service.telemetry.metrics import CONTENT_TYPE
 
 VERSION = "0.1.0"
@@ -52,13 +52,13 @@ class Call(Generic[Options]):
     """One understood request for a model."""
 
     images: tuple[bytes, ...]
-    model: Served
+    model: ServedModel
     options: Options
     deadline: Deadline
-    exchange: Exchange
+    exchange: RequestContext
 
     @property
-    def one(self) -> tuple[bytes, Served, Options]:
+    def one(self) -> tuple[bytes, ServedModel, Options]:
         """What the pipeline takes for the first image, of most requests the only one."""
         return self.images[0], self.model, self.options
 
@@ -80,8 +80,8 @@ class Routes:
             Route("/models", self.models),
             Route("/models/{name}", self.model),
             Route("/models/{name}/filters", self.filters),
-            *OpenInference(self._runtime, version=VERSION).table(),
-            *Operating(self._runtime).table(),
+            *OpenInferenceRoutes(self._runtime, version=VERSION).table(),
+            *AdminRoutes(self._runtime).table(),
             Route("/readyz", self.readyz),
             Route("/livez", self.livez),
             Route("/healthz", self.livez),
@@ -169,13 +169,13 @@ class Routes:
         settings = self._runtime.settings
         deadline = Deadline.after(settings.timeout_s)
         with self._pipeline.allowance.share() as share:
-            async with Attended(request.receive, deadline) as attended:
+            async with DisconnectWatch(request.receive, deadline) as attended:
                 sent = await incoming(request, max_bytes=settings.max_upload_bytes, share=share)
                 options = options_of(kind, sent.fields)
                 # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
                 repository = self._runtime.repository
                 name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
-                exchange: Exchange = request.scope["exchange"]
+                exchange: RequestContext = request.scope["exchange"]
                 model = repository.choose(name, task=task, caller=exchange.request_id)
                 if len(sent.images) > max_images:
                     raise TooManyImages(len(sent.images), limit=max_images)
@@ -221,7 +221,9 @@ class Routes:
         results = await asyncio.gather(*map(one, call.images), return_exceptions=True)
         return [self._one_of_many(result, call.exchange) for result in results]
 
-    def _one_of_many(self, result: Result[Classified] | BaseException, exchange: Exchange) -> Prediction | Failure:
+    def _one_of_many(
+        self, result: Result[Classified] | BaseException, exchange: RequestContext
+    ) -> Prediction | Failure:
         if isinstance(result, Result):
             return responses.prediction(result, request_id=exchange.request_id)
         if not isinstance(result, Exception):
@@ -245,7 +247,7 @@ def create_app(
     open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
     process: its name in the metrics.
     """
-    trail = audit_trail(settings)
+    trail = open_audit_log(settings)
     runtime = Runtime(settings, on_ready=on_ready, trail=trail)
     runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
@@ -258,7 +260,7 @@ def create_app(
         running.add_done_callback(_log_failure)
         try:
             tallies = runtime.tallies
-            async with telling(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
+            async with exporting(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
                 yield
         finally:
             running.cancel()
@@ -280,7 +282,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log_bug(error, Exchange("models"))
+        log_bug(error, RequestContext("models"))
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

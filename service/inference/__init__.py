@@ -10,10 +10,18 @@ from models.image import Array
 from models.spec import Precision
 from service.inference.cpu import CpuSession
 from service.inference.cuda import Gpu, open_cuda
-from service.inference.onnxruntime import CPU, CUDA, NetworkFailed, NoSuchDevice
+from service.inference.onnxruntime import CPU, CUDA, DeviceUnavailable, InferenceFailed
 
 __all__ = [
-    "CPU", "CUDA", "Device", "Gpu", "NetworkFailed", "NoSuchDevice", "Session", "check_device", "open_session",
+    "CPU",
+    "CUDA",
+    "Device",
+    "DeviceUnavailable",
+    "Gpu",
+    "InferenceFailed",
+    "Session",
+    "check_device",
+    "open_session",
 ]  # fmt: skip
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -62,7 +70,7 @@ def open_session(
     if device != "cpu":
         try:
             return open_cuda(network, buckets=buckets, gpu=gpu, precision=precision)
-        except NoSuchDevice:
+        except DeviceUnavailable:
             if device == "cuda":
                 raise
     return CpuSession(network, lanes=threads, buckets=buckets)
@@ -77,12 +85,12 @@ def check_device(device: Device, gpu: Gpu = Gpu()) -> None:  # noqa: B008  froze
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
             reason = elsewhere.submit(_refusal, gpu).result()
         if reason:
-            raise NoSuchDevice(reason)
+            raise DeviceUnavailable(reason)
 
 
 def _refusal(gpu: Gpu) -> str:
     try:
         open_session(_IDENTITY, device="cuda", gpu=gpu)
-    except (NoSuchDevice, NetworkFailed) as error:
+    except (DeviceUnavailable, InferenceFailed) as error:
         return str(error)
     return ""

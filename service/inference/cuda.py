@@ -9,7 +9,7 @@ import onnxruntime
 from models.spec import Precision
 from service.inference.device_memory import CudaMemory
 from service.inference.io_binding import BoundSession
-from service.inference.onnxruntime import CPU, CUDA, NoSuchDevice, load
+from service.inference.onnxruntime import CPU, CUDA, DeviceUnavailable, load
 
 TENSORRT = "TensorrtExecutionProvider"
 
@@ -33,7 +33,7 @@ class Gpu:
 def open_cuda(network: Path | bytes, *, buckets: tuple[int, ...], gpu: Gpu, precision: Precision) -> BoundSession:
     """Raises NoSuchDevice where it would not run as was promised, NetworkFailed where it cannot."""
     if CUDA not in onnxruntime.get_available_providers():
-        raise NoSuchDevice(
+        raise DeviceUnavailable(
             _NO_CUDA + "The installed onnxruntime has no CUDA provider: install the extra 'gpu' instead."
         )
     onnxruntime.preload_dlls(directory="")  # the nvidia-* wheels' libraries, which the loader does not look for
@@ -42,12 +42,12 @@ def open_cuda(network: Path | bytes, *, buckets: tuple[int, ...], gpu: Gpu, prec
     # get_available_providers() names CUDA even where it cannot work; only the session tells (onnxruntime 23372).
     found = session.get_providers()
     if CUDA not in found:
-        raise NoSuchDevice(
+        raise DeviceUnavailable(
             _NO_CUDA + "Is there an NVIDIA GPU with its driver, and are the CUDA and cuDNN libraries installed "
             "(the extra 'gpu')?"
         )
     if found[0] != wanted[0][0]:
-        raise NoSuchDevice(
+        raise DeviceUnavailable(
             f"STRIATE_GPU_ENGINE={gpu.engine}, but ONNX Runtime would run on {found[0]}: are TensorRT's libraries "
             "installed, and does the loader find them?"
         )

@@ -8,12 +8,12 @@ import numpy as np
 from onnxruntime.capi import build_and_package_info
 
 from models.image import Array
-from service.inference.onnxruntime import NetworkFailed
+from service.inference.onnxruntime import InferenceFailed
 
 _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 
 
-class Memory(Protocol):
+class DeviceMemory(Protocol):
     """Memory of one device, known to ONNX Runtime by the name `device`."""
 
     device: str
@@ -82,4 +82,4 @@ class CudaMemory:
         if status:
             self._cudart.cudaGetLastError()  # else ONNX Runtime would find it and blame its next kernel
             reason = self._cudart.cudaGetErrorString(status).decode()
-            raise NetworkFailed(f"CUDA cannot hold or move a batch: {reason}.")
+            raise InferenceFailed(f"CUDA cannot hold or move a batch: {reason}.")

@@ -12,7 +12,7 @@ import onnxruntime
 
 from models.image import Array
 from models.maps import is_tap
-from service.inference.device_memory import Memory
+from service.inference.device_memory import DeviceMemory
 from service.inference.onnxruntime import failing
 
 Shape = tuple[int, ...]
@@ -21,10 +21,10 @@ Kind = tuple[Shape, tuple[str, ...]]  # of a batch, and the taps that are asked 
 _NO_GRAPH = -1
 
 
-class Prepared:
+class BoundBuffers:
     """One shape of batch (N, C, H, W), with buffers on the device for its input and for these outputs."""
 
-    def __init__(self, session: Any, memory: Memory, shape: Shape, names: Sequence[str], *, graph: int) -> None:
+    def __init__(self, session: Any, memory: DeviceMemory, shape: Shape, names: Sequence[str], *, graph: int) -> None:
         """graph: the number by which ONNX Runtime is to keep its CUDA graph, or -1."""
         self._session, self._memory, self._graph = session, memory, graph
         self._options = _numbered(graph)
@@ -79,7 +79,13 @@ class BoundSession:
     lanes = 2
 
     def __init__(
-        self, session: Any, *, memory: Memory, buckets: tuple[int, ...], graphs: bool = False, kept_bytes: int = 2**30
+        self,
+        session: Any,
+        *,
+        memory: DeviceMemory,
+        buckets: tuple[int, ...],
+        graphs: bool = False,
+        kept_bytes: int = 2**30,
     ) -> None:
         """graphs: each shape's kernels are recorded once and replayed (CUDA graphs).
 
@@ -91,7 +97,7 @@ class BoundSession:
         self._outputs = tuple(output.name for output in session.get_outputs())
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._numbers = count(1) if graphs else None
-        self._waiting: OrderedDict[Kind, list[Prepared]] = OrderedDict()  # used longest ago first
+        self._waiting: OrderedDict[Kind, list[BoundBuffers]] = OrderedDict()  # used longest ago first
         self._lock = threading.Lock()
 
     def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
@@ -108,13 +114,13 @@ class BoundSession:
         self._give_back(kind, prepared)
         return answers
 
-    def _take(self, kind: Kind) -> Prepared:
+    def _take(self, kind: Kind) -> BoundBuffers:
         with self._lock:
             if self._waiting.get(kind):
                 return self._waiting[kind].pop()
         return self._device.submit(self._prepare, kind).result()
 
-    def _prepare(self, kind: Kind) -> Prepared:
+    def _prepare(self, kind: Kind) -> BoundBuffers:
         """Buffers for every lane at once, one of which is taken: a second caller must not find the first run slow."""
         with self._lock:
             if self._waiting.get(kind):  # another caller had them made while this one waited for the thread
@@ -124,15 +130,15 @@ class BoundSession:
             self._waiting.setdefault(kind, []).extend(others)
         return taken
 
-    def _made(self, kind: Kind) -> Prepared:
+    def _made(self, kind: Kind) -> BoundBuffers:
         shape, taps = kind
         names = [name for name in self._outputs if name in taps or not is_tap(name)]
         graph = next(self._numbers) if self._numbers else _NO_GRAPH
-        prepared = Prepared(self._session, self._memory, shape, names, graph=graph)
+        prepared = BoundBuffers(self._session, self._memory, shape, names, graph=graph)
         prepared.run()  # its graph is recorded now
         return prepared
 
-    def _give_back(self, kind: Kind, prepared: Prepared) -> None:
+    def _give_back(self, kind: Kind, prepared: BoundBuffers) -> None:
         with self._lock:
             self._waiting.setdefault(kind, []).append(prepared)
             self._waiting.move_to_end(kind)
@@ -144,7 +150,7 @@ class BoundSession:
         return sum(prepared.nbytes for waiting in self._waiting.values() for prepared in waiting)
 
 
-def _empty(shape: Shape, memory: Memory) -> Any:
+def _empty(shape: Shape, memory: DeviceMemory) -> Any:
     """float32 on the device, not initialised."""
     return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, memory.device)
 

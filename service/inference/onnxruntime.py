@@ -26,13 +26,13 @@ _SPIN_US = "300"
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 
-class NoSuchDevice(StriateError):
+class DeviceUnavailable(StriateError):
     """The device that was promised does not work."""
 
     code = "no_such_device"
 
 
-class NetworkFailed(StriateError):
+class InferenceFailed(StriateError):
     """ONNX Runtime cannot load or run the network."""
 
     code = "network_failed"
@@ -52,7 +52,7 @@ class failing:  # noqa: N801  reads as what it does: with failing("run")
         if isinstance(error, _ERRORS) and (lacks := [n for n in _NO_ROOM if os.strerror(n) in str(error)]):
             raise OSError(lacks[0], os.strerror(lacks[0])) from error
         if isinstance(error, _ERRORS):
-            raise NetworkFailed(f"ONNX Runtime cannot {self._what} the network: {error!s:.300}") from error
+            raise InferenceFailed(f"ONNX Runtime cannot {self._what} the network: {error!s:.300}") from error
 
 
 def load(

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from models.errors import PackageError
 from models.image import Array
 from models.preprocess import AnyStep, prepare
-from service.inference import NetworkFailed, open_session
+from service.inference import InferenceFailed, open_session
 
 Steps = Sequence[dict[str, Any]]
 _FLOAT: dict[str, Any] = {"id": "ensure_dtype"}
@@ -72,7 +72,7 @@ def alone_and_together(weights: bytes, tensor: Array) -> Array:
         session = open_session(weights, device="cpu")
         alone = session.run(tensor[None], ("probabilities",))["probabilities"]
         both = session.run(np.stack([tensor[:, ::-1], tensor]), ("probabilities",))["probabilities"]
-    except NetworkFailed as error:
+    except InferenceFailed as error:
         raise PackageError(
             f"It does not run on one image of {tensor.shape}, or not on two; an export whose batch size is free "
             f"may. {error}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.errors import PackageError
 from service.repository import rollouts, scan
-from service.repository.rollouts import Plan
+from service.repository.rollouts import Rollout
 from service.repository.verifier import read
 
 
@@ -33,7 +33,7 @@ def state(folder: Path) -> str:
     return "whole"
 
 
-def marks(plan: Plan, version: str) -> list[str]:
+def marks(plan: Rollout, version: str) -> list[str]:
     """What a plan says of a version."""
     share = f"canary {plan.canary.percent:g} %" if plan.canary and plan.canary.version == version else ""
     told = {"pinned": plan.pinned, "former": plan.former, "shadow": plan.shadow}

@@ -8,7 +8,7 @@ from models.errors import PackageError
 from service.errors import CannotServe
 from service.manage.list_models import marks
 from service.repository import rollouts, scan
-from service.repository.rollouts import Canary, Plan
+from service.repository.rollouts import CanaryRollout, Rollout
 from service.repository.verifier import read
 
 
@@ -34,7 +34,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
     if given.canary is not None and not 0 < given.canary <= 100:
         raise PackageError(f"--canary {given.canary:g}: a share is above 0 and at most 100 percent.")
 
-    def edit(plan: Plan) -> Plan:
+    def edit(plan: Rollout) -> Rollout:
         serves = serving(root, name, plan)
         if not beside:
             return rollouts.promoted(plan, None if version == "newest" else version, serving=serves)
@@ -42,7 +42,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
             raise CannotServe(name, version, "it answers already; pin another version first")
         others = rollouts.without(plan, version)
         if given.canary is not None:
-            return others.model_copy(update={"canary": Canary(version=version, percent=given.canary)})
+            return others.model_copy(update={"canary": CanaryRollout(version=version, percent=given.canary)})
         return others.model_copy(update={"shadow": version}) if given.shadow else others
 
     plan = rollouts.change(root, name, edit).of(name)
@@ -53,7 +53,7 @@ def run(given: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def serving(root: Path, name: str, plan: Plan) -> str | None:
+def serving(root: Path, name: str, plan: Rollout) -> str | None:
     """The version that serves by the plan: the pinned one, else the newest that is whole."""
     return plan.pinned or next(iter(whole(root, name)), None)
 

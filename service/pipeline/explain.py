@@ -7,8 +7,8 @@ from service.api.options import ActivationOptions, CamOptions
 from service.errors import InvalidOption
 from service.pipeline.occlusion import drops
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.prepare import Ready, Result, check_finite
-from service.repository.state import Served
+from service.pipeline.prepare import PreparedImage, Result, check_finite
+from service.repository.state import ServedModel
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority
 from service.tasks import activations, cam
@@ -30,7 +30,7 @@ class Mapped:
 
 
 async def class_map(
-    pipeline: Pipeline, data: bytes, model: Served, options: CamOptions, *, deadline: Deadline
+    pipeline: Pipeline, data: bytes, model: ServedModel, options: CamOptions, *, deadline: Deadline
 ) -> Result[Mapped]:
     """Where the network saw a class."""
     spec = model.spec
@@ -43,7 +43,7 @@ async def class_map(
         ready = await pipeline.ready(data, model, share, outputs=outputs, deadline=deadline)
         given = await pipeline.averaged(ready, ready.tensor, outputs, deadline=deadline)
         probabilities = given["probabilities"]
-        pipeline.saw(data, model, probabilities)
+        pipeline.on_prediction(data, model, probabilities)
         place = cam.most_probable(probabilities, spec) if asked is None else asked
         if own:
             found = cam.given(given, own, place=place, method=method)
@@ -56,7 +56,9 @@ async def class_map(
         return ready.result(Mapped(picture, spec.classes[place].label, found.probability, method))
 
 
-async def _occluded(pipeline: Pipeline, ready: Ready, place: int, *, before: float, deadline: Deadline) -> ClassMap:
+async def _occluded(
+    pipeline: Pipeline, ready: PreparedImage, place: int, *, before: float, deadline: Deadline
+) -> ClassMap:
     """Each covered image, behind who waits for one image; no more of them than leave room."""
 
     async def probability(covered: Array) -> float:
@@ -70,7 +72,7 @@ async def _occluded(pipeline: Pipeline, ready: Ready, place: int, *, before: flo
     return ClassMap(values, origin=0.0, stride=1.0, place=place, probability=before)
 
 
-def _draw(found: ClassMap, ready: Ready, options: CamOptions) -> Picture:
+def _draw(found: ClassMap, ready: PreparedImage, options: CamOptions) -> Picture:
     """Both stages in one thread: a second change of thread would cost as much as the map itself."""
     with ready.watch.stage("postprocess"):
         values = cam.laid_over(found, ready.model.spec, size=(ready.image.height, ready.image.width))
@@ -79,7 +81,7 @@ def _draw(found: ClassMap, ready: Ready, options: CamOptions) -> Picture:
 
 
 async def layer_maps(
-    pipeline: Pipeline, data: bytes, model: Served, options: ActivationOptions, *, deadline: Deadline
+    pipeline: Pipeline, data: bytes, model: ServedModel, options: ActivationOptions, *, deadline: Deadline
 ) -> Result[Picture]:
     """What a layer sees in the image."""
     tap = activations.tap_of(options.layer, model.spec)
@@ -90,7 +92,7 @@ async def layer_maps(
         ready = await pipeline.ready(data, model, share, outputs=outputs, deadline=deadline)
         given = await pipeline.averaged(ready, ready.tensor, outputs, deadline=deadline)
         check_finite(given[tap.output], ready.image)
-        pipeline.saw(data, model, given["probabilities"])
+        pipeline.on_prediction(data, model, given["probabilities"])
         with ready.watch.stage("encode"):
             picture = await pipeline.in_thread(activations.activations, given[tap.output], options, layer=tap.layer)
         return ready.result(picture)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from models.image import Array, Image
 from models.preprocess import intensity_figures
 from models.spec import ModelSpec, Range
-from service.api.answers import Caution
+from service.api.answers import InputWarning
 
 UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
@@ -13,7 +13,7 @@ PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look
 NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 
 
-def cautions(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[Caution, ...]:
+def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[InputWarning, ...]:
     """image as it was sent, figures of the tensor as the network gets it."""
     return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_figures(figures, spec))
 
@@ -34,31 +34,31 @@ def deviations(figures: Mapping[str, float], spec: ModelSpec) -> dict[str, float
     return found
 
 
-def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[Caution]:
+def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
     pixels = image.pixels
     if pixels.min() == pixels.max():
-        yield Caution(code="constant_image", message=f"Every pixel of the image is {pixels.flat[0].item():g}.")
+        yield InputWarning(code="constant_image", message=f"Every pixel of the image is {pixels.flat[0].item():g}.")
     if spec.input.channels == 1 and any((pixels[:, :, 0] != pixels[:, :, c]).any() for c in range(1, image.channels)):
-        yield Caution(code="colour_discarded", message="The image is in colour; this model sees its luma only.")
+        yield InputWarning(code="colour_discarded", message="The image is in colour; this model sees its luma only.")
 
 
-def _of_size(image: Image, spec: ModelSpec) -> Iterator[Caution]:
+def _of_size(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
     if spec.input.size is not None:
         height, width = spec.input.size
         scale_y, scale_x = height / image.height, width / image.width
         sizes = f"from {image.width} x {image.height} to {width} x {height} pixels"
         if max(scale_x, scale_y) > UPSCALE:
-            yield Caution(code="upscaled", message=f"The image was enlarged {sizes}.")
+            yield InputWarning(code="upscaled", message=f"The image was enlarged {sizes}.")
         if max(scale_x / scale_y, scale_y / scale_x) > ASPECT:
-            yield Caution(code="aspect_ratio", message=f"The image's proportions were changed: {sizes}.")
+            yield InputWarning(code="aspect_ratio", message=f"The image's proportions were changed: {sizes}.")
     elif image.pixel_size_um and spec.pixel_size_um:
         ratio = image.pixel_size_um / spec.pixel_size_um
         if max(ratio, 1 / ratio) > PIXEL_SIZE:
             message = f"A pixel is {image.pixel_size_um:g} um; the model learned from {spec.pixel_size_um:g} um."
-            yield Caution(code="pixel_size_differs", message=message)
+            yield InputWarning(code="pixel_size_differs", message=message)
 
 
-def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[Caution]:
+def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[InputWarning]:
     for name, value in figures.items():
         usual: Range = getattr(spec.intensity, name)
         if not usual.low <= value <= usual.high:
@@ -66,4 +66,4 @@ def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[Cauti
                 f"The {NAMES[name]} of the prepared image is {value:.4g}; "
                 f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
             )
-            yield Caution(code="unlike_training_data", message=message)
+            yield InputWarning(code="unlike_training_data", message=message)

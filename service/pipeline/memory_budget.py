@@ -16,30 +16,30 @@ _IMAGE_BYTES, _MAP_BYTES = 80, 24
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class Allowance:
+class MemoryBudget:
     """Bytes that large bodies and images may take at the same time."""
 
     def __init__(self, total_bytes: int) -> None:
-        self.total_bytes, self.taken_bytes = total_bytes, 0
+        self.total_bytes, self.reserved_bytes = total_bytes, 0
 
     @classmethod
-    def of(cls, settings: Settings) -> "Allowance":
+    def of(cls, settings: Settings) -> "MemoryBudget":
         return cls((settings.image_bytes or memory_bytes() // 2) // settings.front_ends)
 
-    def share(self) -> "Share":
+    def share(self) -> "Reservation":
         """with allowance.share() as share: what one body or image takes is given back when the block ends."""
-        return Share(self)
+        return Reservation(self)
 
 
-class Share:
+class Reservation:
     """What one body or image takes of an Allowance: nothing, while it is small."""
 
     __slots__ = ("_allowance", "_bytes")
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: MemoryBudget) -> None:
         self._allowance, self._bytes = allowance, 0
 
-    def __enter__(self) -> "Share":
+    def __enter__(self) -> "Reservation":
         return self
 
     def hold(self, nbytes: int) -> None:
@@ -61,15 +61,15 @@ class Share:
 
     def _grow(self, need: int) -> None:
         allowance = self._allowance
-        if allowance.taken_bytes - self._bytes + need > allowance.total_bytes:
+        if allowance.reserved_bytes - self._bytes + need > allowance.total_bytes:
             raise MemoryFull
-        allowance.taken_bytes += need - self._bytes
+        allowance.reserved_bytes += need - self._bytes
         self._bytes = need
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._allowance.taken_bytes -= self._bytes
+        self._allowance.reserved_bytes -= self._bytes
 
 
 def needed_bytes(pixels: int, spec: ModelSpec) -> int:

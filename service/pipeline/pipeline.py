@@ -18,11 +18,20 @@ from models.preprocess import pad
 from service.api.answers import MeasuredClass, MeasuredObject
 from service.api.options import PredictOptions, SegmentOptions
 from service.errors import QueueFull, TooLargeForOnePass
-from service.inference import NetworkFailed
-from service.pipeline.memory_budget import SMALL_PIXELS, Allowance, Share
-from service.pipeline.prepare import Ready, Result, Runner, at_once, check_finite, from_tensor, make_ready, not_yet
+from service.inference import InferenceFailed
+from service.pipeline.memory_budget import SMALL_PIXELS, MemoryBudget, Reservation
+from service.pipeline.prepare import (
+    PreparedImage,
+    Result,
+    Runner,
+    at_once,
+    check_finite,
+    from_tensor,
+    not_yet,
+    prepare_image,
+)
 from service.pipeline.tiling import Grid, plan
-from service.repository.state import Served
+from service.repository.state import ServedModel
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority
 from service.settings import Settings
@@ -34,7 +43,7 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.stopwatch import Stopwatch
 
 _PROBABILITIES = ("probabilities",)
-Saw = Callable[[bytes | Array, Served, Array], None]
+Saw = Callable[[bytes | Array, ServedModel, Array], None]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -55,15 +64,15 @@ class Segmented:
 class Pipeline:
     """Answers one image at a time, any number of them at once; everything slow runs in threads."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, *, saw: Saw = lambda *_: None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, *, on_prediction: Saw = lambda *_: None) -> None:
         """saw: told of each image, the model that ran, and the probabilities that its network gave."""
-        self.saw = saw
+        self.on_prediction = on_prediction
         self.queue_length = settings.queue_length
         self._settings = settings
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
         self._preparing = 0
-        self.allowance = Allowance.of(settings)
+        self.allowance = MemoryBudget.of(settings)
         # Long lists leave a thread to who waits for one image.
         self._bulk = asyncio.Semaphore(max(1, settings.worker_threads - 1))
 
@@ -73,7 +82,7 @@ class Pipeline:
     async def predict(
         self,
         data: bytes,
-        model: Served,
+        model: ServedModel,
         options: PredictOptions,
         *,
         deadline: Deadline,
@@ -83,7 +92,7 @@ class Pipeline:
         with self.allowance.share() as share:
             ready = await self.ready(data, model, share, outputs=_PROBABILITIES, deadline=deadline, priority=priority)
             outputs = await self.averaged(ready, ready.tensor, _PROBABILITIES, deadline=deadline, priority=priority)
-            self.saw(data, model, outputs["probabilities"])
+            self.on_prediction(data, model, outputs["probabilities"])
             with ready.watch.stage("postprocess"):
                 classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
                 nodes = sum_up(outputs["probabilities"], model.spec)
@@ -93,7 +102,7 @@ class Pipeline:
     async def infer(
         self,
         sent: bytes | Array,
-        model: Served,
+        model: ServedModel,
         outputs: Sequence[str],
         *,
         deadline: Deadline,
@@ -112,17 +121,17 @@ class Pipeline:
             )
             if model.spec.task == "segmentation":
                 maps = await self._probability_maps(ready, deadline=deadline, priority=priority)
-                self.saw(sent, model, maps)
+                self.on_prediction(sent, model, maps)
                 return ready.result({"probabilities": maps})
             given = await self.averaged(ready, ready.tensor, every, deadline=deadline, priority=priority)
-            self.saw(sent, model, given["probabilities"])
+            self.on_prediction(sent, model, given["probabilities"])
             own = given["probabilities"][: len(model.spec.classes)]
             top = int(own.argmax())
             self._count(model, model.spec.classes[top].label, float(own[top]))
             return ready.result(given)
 
     async def segment(
-        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
+        self, data: bytes, model: ServedModel, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Segmented]:
         """Which pixels belong to what, as a picture."""
         with self.allowance.share() as share:
@@ -132,7 +141,7 @@ class Pipeline:
             return ready.result(Segmented(picture, mask.count))
 
     async def measure(
-        self, data: bytes, model: Served, options: SegmentOptions, *, deadline: Deadline
+        self, data: bytes, model: ServedModel, options: SegmentOptions, *, deadline: Deadline
     ) -> Result[Measured]:
         """The objects found, in numbers."""
         with self.allowance.share() as share:
@@ -143,11 +152,11 @@ class Pipeline:
             return ready.result(Measured(size, classes, objects))
 
     async def _mask(
-        self, data: bytes, model: Served, share: Share, *, deadline: Deadline
-    ) -> tuple[Ready, segmentation.Mask]:
+        self, data: bytes, model: ServedModel, share: Reservation, *, deadline: Deadline
+    ) -> tuple[PreparedImage, segmentation.Mask]:
         ready = await self.ready(data, model, share, deadline=deadline)
         probabilities = await self._probability_maps(ready, deadline=deadline)
-        self.saw(data, model, probabilities)
+        self.on_prediction(data, model, probabilities)
         with ready.watch.stage("postprocess"):
             size = (ready.image.height, ready.image.width)
             mask = await self.in_thread(segmentation.interpret, probabilities, model.spec, size=size)
@@ -156,14 +165,14 @@ class Pipeline:
     async def ready(
         self,
         data: bytes | Array,
-        model: Served,
-        share: Share,
+        model: ServedModel,
+        share: Reservation,
         *,
         outputs: Sequence[str] = (),
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
         shared_by: int = 1,
-    ) -> Ready:
+    ) -> PreparedImage:
         """outputs: what averaged() is going to ask for; who is alone here has them at once, in one thread.
 
         shared_by: images that share the pixels of one.
@@ -185,29 +194,29 @@ class Pipeline:
         return ready
 
     async def _made_ready(
-        self, data: bytes, model: Served, watch: Stopwatch, share: Share, *, limit: int, run: Runner
-    ) -> Ready:
+        self, data: bytes, model: ServedModel, watch: Stopwatch, share: Reservation, *, limit: int, run: Runner
+    ) -> PreparedImage:
         """make_ready; a large image has its memory reckoned first, from its header."""
         allowed = min(limit, SMALL_PIXELS)
         while True:
             try:
-                return await self.in_thread(make_ready, data, model, watch, max_pixels=allowed, run=run)
+                return await self.in_thread(prepare_image, data, model, watch, max_pixels=allowed, run=run)
             except TooManyPixels as error:
                 if allowed == limit:
                     raise
                 if error.pixels <= limit:
                     share.take(error.pixels, model.spec, body_bytes=len(data))
                 allowed = min(limit, error.pixels)
-            except NetworkFailed:
+            except InferenceFailed:
                 self._metrics.of(model.spec.name).failed_runs.inc()
                 raise
 
-    def _runner(self, model: Served, outputs: Sequence[str], deadline: Deadline) -> Runner:
+    def _runner(self, model: ServedModel, outputs: Sequence[str], deadline: Deadline) -> Runner:
         """The network in the thread where the image is made ready, if that leaves a thread to others."""
         batcher = None
         if outputs and model.spec.input.size and self._settings.worker_threads > 1:
             batcher = model.batcher.at_hand()
-        return partial(batcher.run_alone, outputs=outputs, deadline=deadline) if batcher else not_yet
+        return partial(batcher.run_inline, outputs=outputs, deadline=deadline) if batcher else not_yet
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -222,7 +231,7 @@ class Pipeline:
 
     async def run(
         self,
-        ready: Ready,
+        ready: PreparedImage,
         tensor: Array,
         outputs: Sequence[str],
         *,
@@ -237,7 +246,7 @@ class Pipeline:
             ran = ran or await ready.model.batcher.submit(
                 tensor[None], outputs, deadline=deadline, priority=priority, admitted=admitted
             )
-        except NetworkFailed:
+        except InferenceFailed:
             metrics.failed_runs.inc()
             raise
         ready.watch.ran(ran)
@@ -248,7 +257,7 @@ class Pipeline:
 
     async def averaged(
         self,
-        ready: Ready,
+        ready: PreparedImage,
         tensor: Array,
         outputs: Sequence[str],
         *,
@@ -272,7 +281,7 @@ class Pipeline:
         return given | {"probabilities": total / np.float32(1 + len(others))} if others else given
 
     async def _probability_maps(
-        self, ready: Ready, *, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
+        self, ready: PreparedImage, *, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
     ) -> Array:
         """(classes + auxiliary, H, W) float32 in the prepared tensor's pixels, tile by tile where it is large.
 
@@ -308,5 +317,5 @@ class Pipeline:
         finally:
             work.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
 
-    def _count(self, model: Served, label: str, probability: float) -> None:
+    def _count(self, model: ServedModel, label: str, probability: float) -> None:
         self._metrics.of(model.spec.name).predicted(label, probability)

@@ -9,7 +9,7 @@ from models.errors import StriateError
 from models.image import Array
 from models.spec import ModelSpec
 from service.pipeline.pipeline import Pipeline
-from service.repository.state import Served
+from service.repository.state import ServedModel
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority
 from service.settings import Settings
@@ -19,16 +19,16 @@ _AT_ONCE = 8  # images that a shadow may be behind; beyond that it leaves some o
 _PIXELS = 0.01  # share of an image's pixels that may be decided otherwise
 
 
-class Shadows:
+class ShadowRunner:
     """Runs shadows behind the answers: in a pipeline and with a thread of their own, last in every queue."""
 
-    def __init__(self, settings: Settings, shadow_of: Callable[[Served], Served | None]) -> None:
+    def __init__(self, settings: Settings, shadow_of: Callable[[ServedModel], ServedModel | None]) -> None:
         self._settings = settings.model_copy(update={"worker_threads": 1})
         self._pipeline = Pipeline(self._settings, Metrics())
         self._shadow_of = shadow_of
         self._behind: set[asyncio.Task[None]] = set()
 
-    def saw(self, sent: bytes | Array, model: Served, probabilities: Array) -> None:
+    def on_prediction(self, sent: bytes | Array, model: ServedModel, probabilities: Array) -> None:
         """An image, or a prepared tensor, and what the network of `model` gave for it."""
         shadow = self._shadow_of(model)
         if shadow is None:
@@ -45,7 +45,7 @@ class Shadows:
             running.cancel()
         self._pipeline.close()
 
-    async def _compare(self, sent: bytes | Array, spec: ModelSpec, probabilities: Array, shadow: Served) -> None:
+    async def _compare(self, sent: bytes | Array, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
         counts = shadow.statistics.comparison
         deadline = Deadline.after(self._settings.timeout_s)
         with shadow.use:

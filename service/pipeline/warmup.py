@@ -17,14 +17,14 @@ from service.encode.npy import npy
 from service.encode.png import png
 from service.pipeline.explain import class_map
 from service.pipeline.pipeline import Pipeline
-from service.repository.state import Served
+from service.repository.state import ServedModel
 from service.scheduling.deadline import Deadline
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 from service.telemetry.model_statistics import Statistics
 
 
-async def rehearse(models: Iterable[Served], settings: Settings) -> None:
+async def warm_up(models: Iterable[ServedModel], settings: Settings) -> None:
     """Imports codecs, starts threads and runs every stage, each model by its own test image; nothing is counted."""
     await asyncio.get_running_loop().run_in_executor(None, _decode_each_format)
     pipeline = Pipeline(settings, Metrics())
@@ -35,7 +35,7 @@ async def rehearse(models: Iterable[Served], settings: Settings) -> None:
     pipeline.close()
 
 
-async def _ask(pipeline: Pipeline, image: bytes, model: Served, deadline: Deadline) -> None:
+async def _ask(pipeline: Pipeline, image: bytes, model: ServedModel, deadline: Deadline) -> None:
     if model.spec.task == "segmentation":
         await pipeline.segment(image, model, SegmentOptions(), deadline=deadline)
         await pipeline.measure(image, model, SegmentOptions(), deadline=deadline)
@@ -46,7 +46,7 @@ async def _ask(pipeline: Pipeline, image: bytes, model: Served, deadline: Deadli
         await class_map(pipeline, image, model, options, deadline=deadline)
 
 
-def _file(model: Served) -> bytes:
+def _file(model: ServedModel) -> bytes:
     """The package's test input as a caller would send it: a signal's (C, L), or (H, W) or (H, W, 3) in 8 bits."""
     pixels = model.package.test_tensors()[0][0]
     if model.spec.input.kind == "signal":

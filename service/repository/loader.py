@@ -6,14 +6,14 @@ from functools import partial
 
 from models.package import Package
 from service.inference import Gpu, Session, open_session
-from service.repository.reconciler import Keeper, Loading, Publish
+from service.repository.reconciler import LoadOptions, Publish, Reconciler
 from service.scheduling.batcher import Batcher
 from service.settings import Settings
 
 
-def keeper(settings: Settings, opener: Callable[[Package], Session] | None = None, *, publish: Publish) -> Keeper:
+def keeper(settings: Settings, opener: Callable[[Package], Session] | None = None, *, publish: Publish) -> Reconciler:
     """A keeper that has looked at nothing yet. opener: ONNX Runtime on the settings' device by default."""
-    loading = Loading(
+    loading = LoadOptions(
         settings.models,
         open_session=opener or partial(_open_session, settings),
         open_batcher=partial(Batcher, length=settings.queue_length, bound_s=settings.batch_bound_s),
@@ -22,7 +22,7 @@ def keeper(settings: Settings, opener: Callable[[Package], Session] | None = Non
         limit_bytes=settings.loaded_bytes or math.inf,
         rescan_s=settings.rescan_s,
     )
-    return Keeper(loading, publish=publish)
+    return Reconciler(loading, publish=publish)
 
 
 def gpu(settings: Settings) -> Gpu:

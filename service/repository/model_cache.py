@@ -13,20 +13,20 @@ from models.image import Array
 from service.errors import NotReady, QueueFull
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority, Ran
+from service.scheduling.work_item import InferenceResult, Priority
 
 T = TypeVar("T")
 Open = Callable[[], Batcher]
 OnChange = Callable[[], None]
 
 
-class Budget:
+class ModelCache:
     """The bytes that loaded networks may take together; one is loaded at a time."""
 
     def __init__(self, limit_bytes: float = math.inf) -> None:
         self.limit_bytes = limit_bytes
         self.on_change: OnChange = lambda: None
-        self._loaded: dict[OnDemand, None] = {}  # least recently used first
+        self._loaded: dict[CachedNetwork, None] = {}  # least recently used first
         self._turn = asyncio.Lock()
         # One thread for all of them: what one has freed the next takes again, and a thread apart would keep it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
@@ -41,11 +41,11 @@ class Budget:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def touch(self, queue: "OnDemand") -> None:
+    def touch(self, queue: "CachedNetwork") -> None:
         """It is the most recently used now."""
         self._loaded[queue] = self._loaded.pop(queue)
 
-    async def load(self, queue: "OnDemand") -> None:
+    async def load(self, queue: "CachedNetwork") -> None:
         """Loads its network when there is room. Raises what opening it raises; PackageError where it can never fit."""
         if queue.nbytes > self.limit_bytes:
             raise PackageError(
@@ -58,20 +58,20 @@ class Budget:
             self._loaded[queue] = None
         self.on_change()
 
-    async def forget(self, queue: "OnDemand") -> None:
+    async def forget(self, queue: "CachedNetwork") -> None:
         async with self._turn:
             await self._unload(queue)
 
-    async def _unload(self, queue: "OnDemand") -> None:
+    async def _unload(self, queue: "CachedNetwork") -> None:
         self._loaded.pop(queue, None)
         await queue.shut()
         self.on_change()
 
 
-class OnDemand:
+class CachedNetwork:
     """The queue of a version whose batcher comes and goes with the budget; for its callers it is always there."""
 
-    def __init__(self, budget: Budget, opened: Open, *, nbytes: int, length: int) -> None:
+    def __init__(self, budget: ModelCache, opened: Open, *, nbytes: int, length: int) -> None:
         """opened: proves the package anew and warms its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
         self._budget, self._opened, self._length = budget, opened, length
@@ -97,7 +97,7 @@ class OnDemand:
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
         admitted: bool = False,
-    ) -> Ran:
+    ) -> InferenceResult:
         """As Batcher.submit; the first who asks waits for the network. Raises NotReady where it is not what it was."""
         self._asked += 1
         try:

@@ -13,14 +13,22 @@ from typing import TypeVar
 
 from models.errors import PackageError, StriateError
 from models.package import Package
-from service.errors import BadPlans
+from service.errors import InvalidRollouts
 from service.inference import Session
 from service.repository import rollouts, scan
-from service.repository.model_cache import Budget, OnDemand
-from service.repository.rollouts import Plans
+from service.repository.model_cache import CachedNetwork, ModelCache
+from service.repository.rollouts import Rollouts
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
-from service.repository.state import Canary, Refused, Repository, Served, Spare, differs, drain
+from service.repository.state import (
+    CanaryModel,
+    InactivePackage,
+    InvalidPackage,
+    Repository,
+    ServedModel,
+    differs,
+    drain,
+)
 from service.repository.verifier import OpenSession, prepared, prove, read
 from service.repository.watch import watch
 from service.scheduling.batcher import Batcher
@@ -33,7 +41,7 @@ _AWAY_S, _GLANCE_S = 0.5, 0.05  # a folder is away for a moment where another on
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
+class LoadOptions:
     """How packages become models. length: items that may wait or run. limit_bytes: of all loaded weights together.
 
     rescan_s: how often one looks where the system does not tell of changes.
@@ -48,21 +56,21 @@ class Loading:
     rescan_s: float = 10.0
 
 
-class Keeper:
+class Reconciler:
     """Owns the networks of this process. Nothing that serves is taken away before its successor has proved itself."""
 
-    def __init__(self, loading: Loading, *, publish: Publish) -> None:
+    def __init__(self, loading: LoadOptions, *, publish: Publish) -> None:
         """publish: makes a new state the one that answers; awaited before what it replaces is drained."""
         self.repository = Repository(wanted=loading.wanted)
-        self.budget = Budget(loading.limit_bytes)
+        self.budget = ModelCache(loading.limit_bytes)
         self._loading, self._publish = loading, publish
         # With an empty stamp where it is to be judged again at the next look.
-        self._judged: dict[Path, tuple[Stamp, Served | Spare | Refused]] = {}
+        self._judged: dict[Path, tuple[Stamp, ServedModel | InactivePackage | InvalidPackage]] = {}
         self._turn, self._nudged = asyncio.Lock(), asyncio.Event()
         self._trouble = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._draining: dict[asyncio.Task[None], Repository] = {}
-        self._seen: tuple[dict[Path, Stamp], Plans] | None = None
+        self._seen: tuple[dict[Path, Stamp], Rollouts] | None = None
 
     @property
     def draining(self) -> int:
@@ -88,7 +96,7 @@ class Keeper:
         try:
             await self.refresh()
             self._trouble = ""
-        except (BadPlans, OSError) as error:
+        except (InvalidRollouts, OSError) as error:
             if str(error) != self._trouble:  # else the log would say so at every look
                 log.write("error", "repository", reason=str(error))
             self._trouble = str(error)
@@ -122,7 +130,7 @@ class Keeper:
                 return found
             await asyncio.sleep(_GLANCE_S)
 
-    async def _follow(self, found: dict[Path, Stamp], said: Plans) -> None:
+    async def _follow(self, found: dict[Path, Stamp], said: Rollouts) -> None:
         self._forget(found, again=said.revision != self.repository.plans.revision)
         now = Repository(wanted=self._loading.wanted, plans=said)
         by_name: dict[str, list[Path]] = {}
@@ -131,7 +139,7 @@ class Keeper:
         for name, versions in by_name.items():
             await self._choose(name, versions, found, now)
         spare = await self._spare(found, now)
-        now = replace(now, refused=self._outcomes(found, Refused), spare=spare)
+        now = replace(now, refused=self._outcomes(found, InvalidPackage), spare=spare)
         former, self.repository = self.repository, now
         log_changes(former, now)
         await self._publish(now)
@@ -140,7 +148,7 @@ class Keeper:
     def _forget(self, found: dict[Path, Stamp], *, again: bool) -> None:
         """What has changed or gone, and, where the operator has said something, what was refused: it is tried again."""
         for folder, (seen, outcome) in list(self._judged.items()):
-            if found.get(folder) != seen or (again and isinstance(outcome, Refused)):
+            if found.get(folder) != seen or (again and isinstance(outcome, InvalidPackage)):
                 del self._judged[folder]
 
     async def _choose(self, name: str, versions: list[Path], found: dict[Path, Stamp], now: Repository) -> None:
@@ -154,50 +162,50 @@ class Keeper:
             return
         now.served[name] = served
         if plan.canary and (other := await self._beside(now.answering(name), plan.canary.version, versions, found)):
-            now.canaries[name] = Canary(other, plan.canary.percent)
+            now.canaries[name] = CanaryModel(other, plan.canary.percent)
         if plan.shadow and (other := await self._beside(now.answering(name), plan.shadow, versions, found)):
             now.shadows[name] = other
 
-    async def _first(self, candidates: list[Path], found: dict[Path, Stamp]) -> Served | None:
+    async def _first(self, candidates: list[Path], found: dict[Path, Stamp]) -> ServedModel | None:
         for folder in candidates:
             if model := await self._served(folder, found[folder]) or self._running(folder):
                 return model
         return None
 
-    def _running(self, folder: Path) -> Served | None:
+    def _running(self, folder: Path) -> ServedModel | None:
         """What was loaded from this folder and still runs, whatever has become of the folder."""
         return next((model for model in self.repository.every() if model.package.folder == folder), None)
 
     async def _beside(
-        self, answering: tuple[Served, ...], version: str, versions: list[Path], found: dict[Path, Stamp]
-    ) -> Served | None:
+        self, answering: tuple[ServedModel, ...], version: str, versions: list[Path], found: dict[Path, Stamp]
+    ) -> ServedModel | None:
         """A version to run beside those that answer; None where there is none that could take their place."""
         other = await self._first([folder for folder in versions if folder.name == version], found)
         if other is None or any(other is each for each in answering) or differs(answering[0].spec, other.spec):
             return None
         return other
 
-    async def _served(self, folder: Path, stamp: Stamp) -> Served | None:
+    async def _served(self, folder: Path, stamp: Stamp) -> ServedModel | None:
         """The version in this folder, loaded; None where it is refused."""
         known = self._judged.get(folder)
-        if known and isinstance(known[1], Served | Refused):
-            return known[1] if isinstance(known[1], Served) else None
+        if known and isinstance(known[1], ServedModel | InvalidPackage):
+            return known[1] if isinstance(known[1], ServedModel) else None
         try:
             package = await self._in_thread(read, folder)
             model = self._same(package) or await self._load(package)
         except (StriateError, OSError, MemoryError) as error:
             reason = str(error) or type(error).__name__
             known_as = () if _passes(error) else stamp
-            self._judged[folder] = known_as, Refused(folder.parent.name, folder.name, reason)
+            self._judged[folder] = known_as, InvalidPackage(folder.parent.name, folder.name, reason)
             return None
         self._judged[folder] = stamp, model
         return model
 
-    def _same(self, package: Package) -> Served | None:
+    def _same(self, package: Package) -> ServedModel | None:
         """The model that these very bytes have become already."""
         return next((model for model in self.repository.every() if model.package.sha256 == package.sha256), None)
 
-    async def _load(self, package: Package) -> Served:
+    async def _load(self, package: Package) -> ServedModel:
         """Raises StriateError."""
 
         def opened() -> Batcher:
@@ -210,23 +218,25 @@ class Keeper:
             return batcher
 
         nbytes = package.weights.stat().st_size
-        queue = OnDemand(self.budget, opened, nbytes=nbytes, length=self._loading.length)
+        queue = CachedNetwork(self.budget, opened, nbytes=nbytes, length=self._loading.length)
         await self.budget.load(queue)
-        return Served(package, queue.provider, queue, nbytes)
+        return ServedModel(package, queue.provider, queue, nbytes)
 
-    async def _spare(self, found: dict[Path, Stamp], now: Repository) -> tuple[Spare, ...]:
+    async def _spare(self, found: dict[Path, Stamp], now: Repository) -> tuple[InactivePackage, ...]:
         """The sound packages that nobody needs now; what is found unfit on the way is refused."""
         needed = {model.package.folder for model in now.every()}
         for folder, stamp in found.items():
             known = self._judged.get(folder)
-            if folder in needed or (known and not isinstance(known[1], Served)):
+            if folder in needed or (known and not isinstance(known[1], ServedModel)):
                 continue
             try:
-                spare = Spare(known[1].package if known and isinstance(known[1], Served) else read(folder))
+                spare = InactivePackage(
+                    known[1].package if known and isinstance(known[1], ServedModel) else read(folder)
+                )
                 self._judged[folder] = stamp, spare
             except PackageError as error:
-                self._judged[folder] = stamp, Refused(folder.parent.name, folder.name, str(error))
-        return self._outcomes(found, Spare)
+                self._judged[folder] = stamp, InvalidPackage(folder.parent.name, folder.name, str(error))
+        return self._outcomes(found, InactivePackage)
 
     def _outcomes(self, found: dict[Path, Stamp], kind: type[T]) -> tuple[T, ...]:
         outcomes = (self._judged[folder][1] for folder in found if folder in self._judged)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from service.repository.state import Repository, Served
+from service.repository.state import Repository, ServedModel
 from service.telemetry.log import log
 
 SAMPLE = "sample.png"
@@ -31,7 +31,7 @@ def _curl(repository: Repository, *, url: str) -> str:
     return f"curl -F image=@{model.package.folder / SAMPLE} -F model={model.spec.name} {url}{_path(model)}"
 
 
-def _path(model: Served) -> str:
+def _path(model: ServedModel) -> str:
     return _CALL[model.spec.task]
 
 

@@ -10,10 +10,10 @@ from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
 from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
-from service.repository.rollouts import Plan, Plans
+from service.repository.rollouts import Rollout, Rollouts
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority, Ran
+from service.scheduling.work_item import InferenceResult, Priority
 from service.telemetry.model_statistics import Counted, Statistics
 
 Task = Literal["classification", "segmentation"]
@@ -40,7 +40,7 @@ class Queue(Protocol):
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
         admitted: bool = False,
-    ) -> Ran:
+    ) -> InferenceResult:
         """As Batcher.submit."""
 
     def close(self) -> None: ...
@@ -72,7 +72,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """A verified package, its network on a device, and the queue in front of it.
 
     nbytes: what it counts against the budget of loaded models: its weights' file.
@@ -97,7 +97,7 @@ class Served:
 class _Begun(Counted):
     __slots__ = ("_use",)
 
-    def __init__(self, model: Served, started: float) -> None:
+    def __init__(self, model: ServedModel, started: float) -> None:
         super().__init__(model.statistics, started)
         self._use = model.use
 
@@ -110,7 +110,7 @@ class _Begun(Counted):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class InvalidPackage:
     """A package folder that does not serve, and the sentence that says why."""
 
     name: str
@@ -119,7 +119,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Spare:
+class InactivePackage:
     """A sound package that nobody asks to serve: another version does, or the operator has unloaded the model."""
 
     package: Package
@@ -127,10 +127,10 @@ class Spare:
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class CanaryModel:
     """A version that answers `percent` of its model's requests."""
 
-    model: Served
+    model: ServedModel
     percent: float
 
 
@@ -142,20 +142,20 @@ class Repository:
     plans: what the operator's file said when this state was made.
     """
 
-    served: dict[str, Served] = field(default_factory=dict)
-    refused: tuple[Refused, ...] = ()
+    served: dict[str, ServedModel] = field(default_factory=dict)
+    refused: tuple[InvalidPackage, ...] = ()
     wanted: tuple[str, ...] = ()
-    canaries: dict[str, Canary] = field(default_factory=dict)
-    shadows: dict[str, Served] = field(default_factory=dict)
-    spare: tuple[Spare, ...] = ()
-    plans: Plans = field(default_factory=Plans)
+    canaries: dict[str, CanaryModel] = field(default_factory=dict)
+    shadows: dict[str, ServedModel] = field(default_factory=dict)
+    spare: tuple[InactivePackage, ...] = ()
+    plans: Rollouts = field(default_factory=Rollouts)
 
-    def every(self) -> Iterator[Served]:
+    def every(self) -> Iterator[ServedModel]:
         """Each version that has a queue, once: those that answer, canaries, shadows."""
         canaries = [canary.model for canary in self.canaries.values()]
         yield from {id(model): model for model in (*self.served.values(), *canaries, *self.shadows.values())}.values()
 
-    def answering(self, name: str) -> tuple[Served, ...]:
+    def answering(self, name: str) -> tuple[ServedModel, ...]:
         """The versions of a model that answer: the one that serves, then its canary."""
         canary = self.canaries.get(name)
         return (self.served[name], *([canary.model] if canary else []))
@@ -167,7 +167,7 @@ class Repository:
     def able(self, task: Task) -> tuple[str, ...]:
         return tuple(name for name, model in self.served.items() if model.spec.task == task)
 
-    def get(self, name: str, *, caller: str = "") -> Served:
+    def get(self, name: str, *, caller: str = "") -> ServedModel:
         """The version that answers this caller: the canary, if its share falls on the request's id.
 
         Raises UnknownModel; NotReady where the model exists and does not serve.
@@ -177,7 +177,7 @@ class Repository:
         canary = self.canaries.get(name)
         return canary.model if canary and caller and place(name, caller) < canary.percent else self.served[name]
 
-    def version(self, name: str, version: str) -> Served:
+    def version(self, name: str, version: str) -> ServedModel:
         """The version asked for by its number, if it answers at all. Raises UnknownModel, UnknownVersion, NotReady."""
         self.get(name)
         known = self.answering(name)
@@ -186,14 +186,14 @@ class Repository:
                 return model
         raise UnknownVersion(version, model=name, served=[model.spec.version for model in known])
 
-    def choose(self, name: str, *, task: Task, caller: str = "") -> Served:
+    def choose(self, name: str, *, task: Task, caller: str = "") -> ServedModel:
         """get; the model must do the task. Raises WrongTask besides."""
         model = self.get(name, caller=caller)
         if model.spec.task != task:
             raise WrongTask(name, task=model.spec.task, asked=task, able=self.able(task))
         return model
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: str) -> Rollout:
         return self.plans.of(name)
 
     def with_statistics(self, known: Mapping[str, Statistics]) -> "Repository":
@@ -204,7 +204,9 @@ class Repository:
         return replace(
             self,
             served={name: told[id(model)] for name, model in self.served.items()},
-            canaries={name: Canary(told[id(canary.model)], canary.percent) for name, canary in self.canaries.items()},
+            canaries={
+                name: CanaryModel(told[id(canary.model)], canary.percent) for name, canary in self.canaries.items()
+            },
             shadows={name: told[id(model)] for name, model in self.shadows.items()},
         )
 

@@ -22,9 +22,9 @@ import numpy as np
 from models.image import Array
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import Session
-from service.scheduling.cost_model import Pace, Release
+from service.scheduling.cost_model import BatchCloseReason, CostModel
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Item, Kind, Priority, Ran, Run, answer
+from service.scheduling.work_item import BatchRun, InferenceResult, Kind, Priority, WorkItem, answer
 
 _TURNS = 4  # batches of people who wait, before one of a long job that waits too
 _WARM_RUNS = 3  # of each batch size, in each lane
@@ -39,10 +39,10 @@ class Batcher:
         self._session = session
         self._length = length
         self._bound_s = bound_s
-        self._pace = Pace()
+        self._pace = CostModel()
         self._lanes = ThreadPoolExecutor(session.lanes, thread_name_prefix="session")
         self._idle = session.lanes
-        self._waiting: dict[Kind, deque[Item]] = {}  # each oldest first, none empty
+        self._waiting: dict[Kind, deque[WorkItem]] = {}  # each oldest first, none empty
         self._numbers = count()
         self._turns = 0  # interactive batches since the last bulk one, while bulk waits
         self._pending = 0
@@ -68,7 +68,7 @@ class Batcher:
         deadline: Deadline,
         priority: Priority = Priority.INTERACTIVE,
         admitted: bool = False,
-    ) -> Ran:
+    ) -> InferenceResult:
         """tensor (1, C, H, W) float32 -> its outputs. admitted: a later tile of an image that was let in.
 
         Raises QueueFull and NotReady at once, DeadlinePassed when its turn comes too late: then it never runs. Whoever
@@ -78,24 +78,24 @@ class Batcher:
             raise NotReady("The model is no longer served.")
         if self.depth >= self._length and not admitted:
             raise QueueFull(self._length, retry_after_s=math.ceil(self._drained_in(tensor.size)))
-        if self._is_short(tensor.size) and (ran := self.run_alone(tensor, outputs, deadline=deadline)):
+        if self._is_short(tensor.size) and (ran := self.run_inline(tensor, outputs, deadline=deadline)):
             with self._lock:
                 self._pace.record(1, elements=tensor.size, seconds=ran.infer_s)
             await asyncio.sleep(0)  # a thousand tiles of it would let nobody else have the loop
             return ran
-        answer: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
-        item = Item(
+        answer: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
+        item = WorkItem(
             next(self._numbers), tensor, tuple(outputs), priority, deadline, answer, arrived=time.perf_counter()
         )
         self._pending += 1
-        self._launch(Release.IDLE, item)
+        self._launch(BatchCloseReason.IDLE, item)
         try:
             return await answer
         finally:
             self._pending -= 1
             self._forget(item)
 
-    def run_alone(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline) -> Ran | None:
+    def run_inline(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline) -> InferenceResult | None:
         """As submit, in the calling thread, which saves the way to a lane's and back. None where others wait or run.
 
         From any thread. None too where submit would raise.
@@ -115,8 +115,8 @@ class Batcher:
                 self._idle += 1
                 self._alone -= 1
                 self._ended_alone.notify()
-                self._launch(Release.NO_MORE)
-        return Ran(own, 0.0, seconds, 1, Release.IDLE)
+                self._launch(BatchCloseReason.NO_MORE)
+        return InferenceResult(own, 0.0, seconds, 1, BatchCloseReason.IDLE)
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
         """Runs every batch size that may come to run, before requests do; where the time goes is then known.
@@ -159,7 +159,7 @@ class Batcher:
         with self._lock:
             return self.depth * self._pace.seconds(elements) / self._session.lanes
 
-    def _forget(self, item: Item) -> None:
+    def _forget(self, item: WorkItem) -> None:
         """Frees the place of an item that still waits: its caller has gone, or its time is over."""
         with self._lock:
             if item.waits:
@@ -171,7 +171,7 @@ class Batcher:
         if not self._waiting[kind]:
             del self._waiting[kind]
 
-    def _launch(self, left_nobody: Release, *items: Item) -> None:
+    def _launch(self, left_nobody: BatchCloseReason, *items: WorkItem) -> None:
         """Puts the items into the queue and every idle lane to work. left_nobody: why a batch takes all who wait."""
         with self._lock:
             for item in items:
@@ -181,19 +181,19 @@ class Batcher:
                 if not batch:
                     break
                 self._idle -= 1
-                told = left_nobody if released is Release.NO_MORE else released
+                told = left_nobody if released is BatchCloseReason.NO_MORE else released
                 ended = partial(self._ended, batch, told, crowded=not self._idle)
                 self._lanes.submit(self._run, batch).add_done_callback(ended)
 
-    def _gather(self, *, now: float) -> tuple[list[Item], Release]:
+    def _gather(self, *, now: float) -> tuple[list[WorkItem], BatchCloseReason]:
         """The oldest item of those whose turn it is, as many of its kind as it is worth taking, and why not more."""
-        batch: list[Item] = []
-        released = Release.NO_MORE
+        batch: list[WorkItem] = []
+        released = BatchCloseReason.NO_MORE
         while self._waiting and not batch:
             items = self._next()
             kind = items[0].kind
             size, released = self._batch_size(len(items), items[0].tensor.size)
-            released = Release.ALONE if items[0].alone else released
+            released = BatchCloseReason.ALONE if items[0].alone else released
             while items and len(batch) < size:
                 item = items.popleft()
                 item.waits = False
@@ -204,10 +204,10 @@ class Batcher:
             self._drop_if_empty(kind)
         return batch, released
 
-    def _batch_size(self, waiting: int, elements: int) -> tuple[int, Release]:
+    def _batch_size(self, waiting: int, elements: int) -> tuple[int, BatchCloseReason]:
         return self._pace.batch_size(waiting, elements=elements, buckets=self._session.buckets, bound_s=self._bound_s)
 
-    def _next(self) -> deque[Item]:
+    def _next(self) -> deque[WorkItem]:
         """The kind whose turn it is: interactive before bulk, but bulk that waits is not left waiting for ever."""
         oldest = {priority: items for priority in Priority if (items := self._oldest(priority))}
         chosen = min(oldest)
@@ -216,24 +216,26 @@ class Batcher:
         self._turns = self._turns + 1 if len(oldest) > 1 and chosen is Priority.INTERACTIVE else 0
         return oldest[chosen]
 
-    def _oldest(self, priority: Priority) -> deque[Item] | None:
+    def _oldest(self, priority: Priority) -> deque[WorkItem] | None:
         kinds = [items for kind, items in self._waiting.items() if kind[0] is priority]
         return min(kinds, key=lambda items: items[0].number, default=None)
 
-    def _run(self, batch: list[Item]) -> Run:
+    def _run(self, batch: list[WorkItem]) -> BatchRun:
         """In a lane's thread."""
         started = time.perf_counter()
         tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
         names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
-        return Run(self._session.run(tensor, names), started, time.perf_counter() - started)
+        return BatchRun(self._session.run(tensor, names), started, time.perf_counter() - started)
 
-    def _ended(self, batch: list[Item], released: Release, run: Future[Run], *, crowded: bool) -> None:
+    def _ended(
+        self, batch: list[WorkItem], released: BatchCloseReason, run: Future[BatchRun], *, crowded: bool
+    ) -> None:
         """In the lane's thread, which goes on with who waits before those of this batch hear of it.
 
         crowded: it began while every other lane ran. What a run takes that has the processor to itself tells nothing of
         those: batches form, and the queue drains, while all lanes are busy.
         """
-        again: list[Item] = []
+        again: list[WorkItem] = []
         with self._lock:
             self._idle += 1
             if run.exception() is None and crowded:
@@ -243,6 +245,6 @@ class Batcher:
                 again = [item for item in batch if not item.answer.done()]
             for item in again:  # whoever made the batch fail is to fail alone; they are the oldest, so they are next
                 item.alone = item.waits = True
-            self._launch(Release.NO_MORE, *again)
+            self._launch(BatchCloseReason.NO_MORE, *again)
         if not again:
             batch[0].in_loop(answer, batch, released, run)

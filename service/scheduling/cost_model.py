@@ -8,7 +8,7 @@ _WEIGHT = 0.1  # of the newest measurement in a mean: some twenty runs ago is fo
 _GAIN = 0.95  # a larger batch must take at most this much of the smaller one's time for each item
 
 
-class Release(IntEnum):
+class BatchCloseReason(IntEnum):
     """Why a batch was released as it was, and not a larger one."""
 
     IDLE = 1  # a lane was idle when it came, and nobody waited
@@ -31,7 +31,7 @@ class Mean:
         self.seconds += _WEIGHT * (seconds - self.seconds)
 
 
-class Pace:
+class CostModel:
     """seconds = fixed + rate * elements, fitted by least squares to the means of each batch size that has run."""
 
     def __init__(self) -> None:
@@ -67,7 +67,9 @@ class Pace:
         fixed, rate = self.line()
         return fixed + rate * elements
 
-    def batch_size(self, waiting: int, *, elements: int, buckets: Sequence[int], bound_s: float) -> tuple[int, Release]:
+    def batch_size(
+        self, waiting: int, *, elements: int, buckets: Sequence[int], bound_s: float
+    ) -> tuple[int, BatchCloseReason]:
         """The largest bucket that is full, pays, and ends within the bound; at least 1. And why not the next.
 
         elements: in one item. On a processor that one image keeps busy nothing pays, and the answer is 1.
@@ -77,10 +79,10 @@ class Pace:
         for size in buckets:
             each, before = fixed / size + rate * elements, fixed / best + rate * elements
             if size > waiting:
-                return best, Release.NO_MORE
+                return best, BatchCloseReason.NO_MORE
             if size * each > bound_s:
-                return best, Release.BOUND
+                return best, BatchCloseReason.BOUND
             if size > 1 and each > _GAIN * before:
-                return best, Release.NO_GAIN
+                return best, BatchCloseReason.NO_GAIN
             best = size
-        return best, Release.FULL
+        return best, BatchCloseReason.FULL

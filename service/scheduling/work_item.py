@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from models.image import Array
-from service.scheduling.cost_model import Release
+from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.deadline import Deadline
 
 
@@ -20,7 +20,7 @@ class Priority(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class InferenceResult:
     """One item's outputs, each (1, ...), how long it waited and ran, and how many ran in the same batch.
 
     released: why that was released; the oldest of its items alone is told, so that each batch counts once.
@@ -30,11 +30,11 @@ class Ran:
     queue_s: float
     infer_s: float
     batch_size: int
-    released: Release | None = None
+    released: BatchCloseReason | None = None
 
 
 @dataclass(eq=False, slots=True)
-class Item:
+class WorkItem:
     """tensor (1, C, H, W) float32, and the future that its caller awaits. alone: it was in a batch that failed."""
 
     number: int
@@ -42,7 +42,7 @@ class Item:
     outputs: tuple[str, ...]
     priority: Priority
     deadline: Deadline
-    answer: asyncio.Future[Ran]
+    answer: asyncio.Future[InferenceResult]
     arrived: float
     waits: bool = True
     alone: bool = False
@@ -56,11 +56,11 @@ class Item:
         """Has the caller's event loop call it; from any thread."""
         self.answer.get_loop().call_soon_threadsafe(function, *args)
 
-    def settle(self, answer: Ran | BaseException) -> None:
+    def settle(self, answer: InferenceResult | BaseException) -> None:
         """Gives the caller its answer, unless it has gone; in its event loop."""
         if self.answer.done():
             return
-        if isinstance(answer, Ran):
+        if isinstance(answer, InferenceResult):
             self.answer.set_result(answer)
         else:
             self.answer.set_exception(answer)
@@ -69,7 +69,7 @@ class Item:
 Kind = tuple[Priority, tuple[int, ...], int]
 
 
-class Run(NamedTuple):
+class BatchRun(NamedTuple):
     """A batch's outputs, each (N, ...), when its run began by time.perf_counter(), and the seconds that it took."""
 
     outputs: dict[str, Array]
@@ -77,7 +77,7 @@ class Run(NamedTuple):
     seconds: float
 
 
-def answer(batch: list[Item], released: Release, run: Future[Run]) -> None:
+def answer(batch: list[WorkItem], released: BatchCloseReason, run: Future[BatchRun]) -> None:
     """Gives each of a batch its part of what came of the run; in their event loop."""
     for n, item in enumerate(batch):
         if error := run.exception():
@@ -85,4 +85,6 @@ def answer(batch: list[Item], released: Release, run: Future[Run]) -> None:
             continue
         done = run.result()
         own = {name: done.outputs[name][n : n + 1] for name in item.outputs}
-        item.settle(Ran(own, done.started - item.arrived, done.seconds, len(batch), None if n else released))
+        item.settle(
+            InferenceResult(own, done.started - item.arrived, done.seconds, len(batch), None if n else released)
+        )

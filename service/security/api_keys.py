@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.security.token_bucket import Bucket, Moment, Own, Shared
-from service.settings import BadSettings
+from service.settings import InvalidSettings
 from service.telemetry.log import log
 
 Grant = Literal["infer", "operate", "metrics"]
@@ -40,7 +40,7 @@ class Entry(BaseModel):
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 10
 
 
-class File(BaseModel):
+class KeysFile(BaseModel):
     """The whole file: [keys.<id>] by id, which stands in the audit log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +59,7 @@ class Key:
         self.bucket = Bucket(entry.rate_per_s, entry.burst, full_at) if entry.rate_per_s else None
 
 
-class Keys:
+class KeyStore:
     """The file's keys, read anew within a second of a change.
 
     Raises BadSettings where the file is bad at first; later such a file changes nothing.
@@ -94,7 +94,7 @@ class Keys:
             self._seen = stamp
             self._read()
             log.write("info", "keys", count=len(self._by_digest))
-        except BadSettings as error:
+        except InvalidSettings as error:
             self._complain(error)
 
     def _read(self) -> None:
@@ -102,7 +102,7 @@ class Keys:
         try:
             entries = parse(self._path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise BadSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
+            raise InvalidSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
         former = {(key.name, key.entry): key for key in self._by_digest.values()}
         now = [former.get((name, entry)) or Key(name, entry, self._moment(name)) for name, entry in entries.items()]
         self._by_digest = {key.digest: key for key in now}
@@ -110,7 +110,7 @@ class Keys:
     def _moment(self, name: str) -> Moment:
         return Shared(self._together / name) if self._together else Own()
 
-    def _complain(self, error: BadSettings) -> None:
+    def _complain(self, error: InvalidSettings) -> None:
         """The keys that were right stay: a slip in the file must not lock everybody out."""
         log.write("error", "keys", kept=len(self._by_digest), reason=str(error))
 
@@ -139,14 +139,14 @@ def new_key(name: str, scopes: Iterable[str], *, rate_per_s: float = 0.0) -> tup
 def parse(text: str) -> dict[str, Entry]:
     """The file's text -> its keys by id. Raises BadSettings, which quotes no hash."""
     try:
-        keys = File.model_validate(tomllib.loads(text)).keys
+        keys = KeysFile.model_validate(tomllib.loads(text)).keys
     except tomllib.TOMLDecodeError as error:
-        raise BadSettings(f"STRIATE_KEYS: no TOML: {error}") from error
+        raise InvalidSettings(f"STRIATE_KEYS: no TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadSettings(f"STRIATE_KEYS: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise InvalidSettings(f"STRIATE_KEYS: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if len({entry.sha256 for entry in keys.values()}) < len(keys):
-        raise BadSettings("STRIATE_KEYS: two ids have the same key, so that a request would not tell which it is")
+        raise InvalidSettings("STRIATE_KEYS: two ids have the same key, so that a request would not tell which it is")
     return keys
 
 
@@ -155,5 +155,5 @@ def _stamp(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
     except OSError as error:
-        raise BadSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
+        raise InvalidSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
     return found.st_ino, found.st_mtime_ns, found.st_size

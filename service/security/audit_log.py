@@ -38,7 +38,7 @@ class Broken(Exception):
     """The log is not what was written; the sentence says where."""
 
 
-class Trail:
+class AuditLog:
     """The log that one or several processes write. Raises OSError where it cannot be opened."""
 
     def __init__(self, path: Path, *, file_bytes: int) -> None:

@@ -7,21 +7,21 @@ from pathlib import Path
 
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
-from service.telemetry.multiprocess import Shares, keep_writing
+from service.telemetry.multiprocess import MultiprocessMetrics, keep_writing
 from service.telemetry.process_metrics import Process, watch_gpus, watch_loop
-from service.telemetry.tallies import Tallies
+from service.telemetry.tallies import ClusterStatistics
 
 ALONE, ENGINE = "service", "engine"  # names of processes; a front end is front_end_1 or another number
 
 
 @asynccontextmanager
-async def telling(
+async def exporting(
     settings: Settings,
     metrics: Metrics,
     *,
     process: str = ALONE,
     folder: Path | None = None,
-    tallies: Tallies | None = None,
+    tallies: ClusterStatistics | None = None,
 ) -> AsyncIterator[None]:
     """Has the metrics tell of this process while the block runs.
 
@@ -34,7 +34,7 @@ async def telling(
     with ExitStack() as ends:
         ends.callback(asyncio.create_task(watch_loop(metrics.loop_lag)).cancel)
         if folder:
-            shares = Shares(metrics, folder / "metrics", process)
+            shares = MultiprocessMetrics(metrics, folder / "metrics", process)
             metrics.scrape = shares.exposition
             writes = [shares.write, *([tallies.share(folder / "tallies", process)] if tallies else [])]
             for write in writes:

@@ -12,8 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from models.image import Image
-from service.api.answers import Caution
-from service.scheduling.work_item import Ran
+from service.api.answers import InputWarning
+from service.scheduling.work_item import InferenceResult
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every one, which nobody asks for
@@ -134,7 +134,7 @@ class ModelMetrics:
             )
         )
 
-    def took(self, image: Image, warnings: Iterable[Caution], deviates: Mapping[str, float]) -> None:
+    def took(self, image: Image, warnings: Iterable[InputWarning], deviates: Mapping[str, float]) -> None:
         """An image has been made ready. deviates: each figure as input_deviation_ratio has it."""
         self._input_side.observe(math.sqrt(image.height * image.width))
         for warning in warnings:
@@ -147,7 +147,7 @@ class ModelMetrics:
             elif ratio < -1:
                 low()
 
-    def ran(self, ran: Ran) -> None:
+    def ran(self, ran: InferenceResult) -> None:
         """An image, or a tile of one, came back from the network."""
         if ran.released is not None:
             self._released(ran.released).inc()

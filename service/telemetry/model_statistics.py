@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from service.api.answers import Timings
-from service.scheduling.work_item import Ran
+from service.scheduling.work_item import InferenceResult
 
 Part = Literal["queue", "compute_input", "compute_infer", "compute_output"]
 
@@ -62,7 +62,7 @@ class Statistics:
             {size: _of(self, size) + _of(other, size) for size in {*self.items, *other.items}},
         )
 
-    def ran(self, ran: Ran) -> None:
+    def ran(self, ran: InferenceResult) -> None:
         """One image, or one tile, came back from the network."""
         self.items.setdefault(ran.batch_size, Spent()).add(ran.infer_s)
 

@@ -21,7 +21,7 @@ Family = tuple[bytes, bytes]  # its HELP line, its TYPE line
 Series = dict[bytes, float]  # by name and labels, as they stand in the text
 
 
-class Shares:
+class MultiprocessMetrics:
     """This process's part, and everybody's together."""
 
     def __init__(self, metrics: Metrics, folder: Path, process: str) -> None:

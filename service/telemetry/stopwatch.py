@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 
 from service.api.answers import Stage, Timings
-from service.scheduling.work_item import Ran
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.metrics import ModelMetrics
 
 OnStage = Callable[[Stage, float, float], None]  # the stage, how many seconds it took, how many ago it ended
@@ -29,7 +29,7 @@ class Stopwatch:
         if self._on_stage:
             self._on_stage(name, seconds, ago)
 
-    def ran(self, ran: Ran) -> None:
+    def ran(self, ran: InferenceResult) -> None:
         """What the network's queue and its run took."""
         self.add("queue", ran.queue_s, ago=ran.infer_s)
         self.add("infer", ran.infer_s)

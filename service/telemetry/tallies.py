@@ -15,7 +15,7 @@ Counts = dict[str, Statistics]  # by the package's digest
 _FILE = TypeAdapter(Counts)
 
 
-class Tallies:
+class ClusterStatistics:
     """This process's own counts, and everybody's together. own: None while nothing is served."""
 
     def __init__(self, own: Callable[[], Counts | None]) -> None:

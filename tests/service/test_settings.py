@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import configuration
-from service.settings import PREFIX, BadSettings, Settings, check_models_folder, load_settings
+from service.settings import PREFIX, InvalidSettings, Settings, check_models_folder, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +42,12 @@ def test_a_wrong_variable_dies_with_its_name(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(BadSettings, match=re.escape(says)):
+    with pytest.raises(InvalidSettings, match=re.escape(says)):
         load_settings()
 
 
 def test_a_folder_that_is_not_there_dies_with_its_name() -> None:
-    with pytest.raises(BadSettings, match="STRIATE_MODELS=/nowhere/at/all"):
+    with pytest.raises(InvalidSettings, match="STRIATE_MODELS=/nowhere/at/all"):
         check_models_folder(Settings(models=Path("/nowhere/at/all")))
 
 

@@ -25,7 +25,7 @@ REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "mem
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What is known of a request while it is answered; handlers fill in the model and the images, for the audit log."""
 
     request_id: str
@@ -50,7 +50,7 @@ def request_id(scope: Scope) -> str:
     return sent if _ID.fullmatch(sent) else os.urandom(16).hex()
 
 
-class Observed:
+class AccessLogMiddleware:
     """ASGI middleware, about all others but Secured. routes: the templates that may become a metric's label."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str]) -> None:
@@ -68,7 +68,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["exchange"] = exchange = Exchange(request_id(scope))
+        scope["exchange"] = exchange = RequestContext(request_id(scope))
         with self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, receive, noting(send, exchange))
@@ -78,7 +78,7 @@ class Observed:
                     await response(Internal())(scope, receive, noting(send, exchange))
         self._finish(scope, exchange)
 
-    def _finish(self, scope: Scope, exchange: Exchange) -> None:
+    def _finish(self, scope: Scope, exchange: RequestContext) -> None:
         path = getattr(scope.get("route"), "path", OTHER)
         route = path if path in self._routes else OTHER
         seconds = time.perf_counter() - exchange.started
@@ -91,7 +91,7 @@ class Observed:
             log.write(level, "request", **told(exchange, route, seconds))
 
 
-def told(exchange: Exchange, route: str, seconds: float) -> dict[str, object]:
+def told(exchange: RequestContext, route: str, seconds: float) -> dict[str, object]:
     """A request's line in the log."""
     fields: dict[str, object] = {
         "request_id": exchange.request_id,
@@ -121,7 +121,7 @@ def count_error(metrics: Metrics, code: str) -> None:
         metrics.rejections.labels(code).inc()
 
 
-def noting(send: Send, exchange: Exchange) -> Send:
+def noting(send: Send, exchange: RequestContext) -> Send:
     """send, which also puts the request's id in the answer and its status and error code in the exchange."""
 
     async def noted(message: Message) -> None:
@@ -135,7 +135,7 @@ def noting(send: Send, exchange: Exchange) -> Send:
     return noted
 
 
-def log_bug(error: Exception, exchange: Exchange) -> None:
+def log_bug(error: Exception, exchange: RequestContext) -> None:
     """Where it happened and of what kind it is; not its message, which may quote what an image held."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.write("error", "bug", request_id=exchange.request_id, kind=type(error).__name__, at=frames[-8:])

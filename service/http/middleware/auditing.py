@@ -8,21 +8,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import AuditUnavailable
 from service.http.errors import response
-from service.http.middleware.access_log import OTHER, Exchange
-from service.security.audit_log import Trail
+from service.http.middleware.access_log import OTHER, RequestContext
+from service.security.audit_log import AuditLog
 from service.telemetry.log import log
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Audited:
+class AuditMiddleware:
     """ASGI middleware, within the gate, so that a stranger cannot fill the disk: what the gate refuses has no line.
 
     Fail closed: whoever switches the log on wants no answer that it does not have. Where a line cannot be written the
     caller gets 503 in place of the answer, and a streamed answer, of which a part is out, stays without its end.
     """
 
-    def __init__(self, app: ASGIApp, *, trail: Trail) -> None:
+    def __init__(self, app: ASGIApp, *, trail: AuditLog) -> None:
         self._app, self._trail = app, trail
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")  # digests and the disk, off the event loop
 
@@ -41,7 +41,7 @@ class Audited:
 class _Line:
     """One answer's line in the making; its methods run in the writer's thread."""
 
-    def __init__(self, scope: Scope, trail: Trail) -> None:
+    def __init__(self, scope: Scope, trail: AuditLog) -> None:
         self._scope, self._trail = scope, trail
         self._output = sha256()
 
@@ -51,7 +51,7 @@ class _Line:
     def write(self, body: bytes, status: int) -> bool:
         """Adds the answer's last bytes and writes the line; says whether it is written."""
         self.add(body)
-        exchange: Exchange = self._scope["exchange"]
+        exchange: RequestContext = self._scope["exchange"]
         facts: dict[str, object] = {
             "key": exchange.key,
             "route": getattr(self._scope.get("route"), "path", OTHER),

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
 from service.http.errors import response
-from service.security.api_keys import Grant, Keys, presented
+from service.security.api_keys import Grant, KeyStore, presented
 
 OPEN = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready"}
@@ -22,10 +22,10 @@ def needed(method: str, path: str) -> Grant | None:
     return "operate" if changes_models or path.startswith("/v2/repository") else "infer"
 
 
-class Gate:
+class AuthenticationMiddleware:
     """ASGI middleware, within Observed: lets a request pass that has a key for it, as often as that key may ask."""
 
-    def __init__(self, app: ASGIApp, *, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, *, keys: KeyStore) -> None:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

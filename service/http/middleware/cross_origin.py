@@ -39,7 +39,7 @@ class Cors(CORSMiddleware):
         return refused
 
 
-class SameOrigin:
+class SameOriginMiddleware:
     """ASGI middleware: refuses a POST that a browser sends for a page of another origin, which needs no preflight.
 
     Without it any page could unload a model or use the GPU of a service on its reader's own machine. A browser says

@@ -11,7 +11,7 @@ SECURITY: tuple[tuple[bytes, bytes], ...] = (
 )
 
 
-class Secured:
+class SecurityHeadersMiddleware:
     """ASGI middleware, the outermost. An answer that says one of these itself, such as a page its policy, keeps it."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,14 +16,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.answers import Stage
-from service.http.middleware.access_log import OTHER, PROBES, Exchange
+from service.http.middleware.access_log import OTHER, PROBES, RequestContext
 from service.telemetry.stopwatch import ON_STAGE
 
 _MOST = 200  # spans of stages in one request: a large slide has thousands of tiles
 _W3C = TraceContextTextMapPropagator()
 
 
-class Traced:
+class TracingMiddleware:
     """ASGI middleware, within Observed: every request but the probes is a span, and its answer says which."""
 
     def __init__(self, app: ASGIApp, *, endpoint: str, at_end: Callable[[Callable[[], None]], object]) -> None:
@@ -40,7 +40,7 @@ class Traced:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        exchange: Exchange = scope["exchange"]
+        exchange: RequestContext = scope["exchange"]
         sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         span = self._tracer.start_span(scope["method"], _W3C.extract(sent), SpanKind.SERVER)
         exchange.trace_id = format(span.get_span_context().trace_id, "032x")
@@ -71,7 +71,7 @@ class Stages:
             self._tracer.start_span(name, self._within, start_time=ended - int(1e9 * seconds)).end(ended)
 
 
-def _describe(span: Span, scope: Scope, exchange: Exchange) -> None:
+def _describe(span: Span, scope: Scope, exchange: RequestContext) -> None:
     route = getattr(scope.get("route"), "path", OTHER)
     span.update_name(f"{scope['method']} {route}")
     facts = {

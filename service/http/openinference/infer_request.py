@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedOutput:
     """One output. top: how many classes, most probable first, in place of numbers."""
 
     name: str
@@ -28,17 +28,17 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedInferRequest:
     """images: each a file's bytes, or a tensor (C, H, W) float32 that is prepared."""
 
     id: str | None
     images: tuple[bytes | Array, ...]
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
     priority: Priority
     timeout_s: float | None
 
 
-def understood(body: bytes, json_length: str | None, spec: ModelSpec, settings: Settings) -> Asked:
+def understood(body: bytes, json_length: str | None, spec: ModelSpec, settings: Settings) -> ParsedInferRequest:
     """A whole body, not compressed -> what it asks of the model. json_length: bodies.JSON_LENGTH.
 
     Raises MalformedRequest, UnknownTensor, BadTensor, InvalidOption, TooManyImages and ImageError.
@@ -46,7 +46,7 @@ def understood(body: bytes, json_length: str | None, spec: ModelSpec, settings: 
     document, binary = split(body, json_length)
     parameters = _field("the request", document, "parameters", dict, {})
     images = _images(document, binary, spec, settings)
-    return Asked(
+    return ParsedInferRequest(
         id=_field("the request", document, "id", str, None),
         images=images,
         outputs=_outputs(document, spec, binary=_flag(parameters, "binary_data_output", False)),
@@ -115,18 +115,18 @@ def _data(name: str, tensor: Json, binary: memoryview) -> list[Any] | memoryview
     return binary
 
 
-def _outputs(document: Json, spec: ModelSpec, *, binary: bool) -> tuple[Wanted, ...]:
+def _outputs(document: Json, spec: ModelSpec, *, binary: bool) -> tuple[RequestedOutput, ...]:
     """As asked for, or all that the network has. Raises UnknownTensor, InvalidOption, MalformedRequest."""
     asked = _field("the request", document, "outputs", list, [])
     if not asked:
-        return tuple(Wanted(name, binary) for name in spec.output_names)
+        return tuple(RequestedOutput(name, binary) for name in spec.output_names)
     wanted = tuple(_output(output, spec, binary=binary) for output in asked)
     if len({output.name for output in wanted}) < len(wanted):
         raise MalformedRequest("'outputs' names an output twice.")
     return wanted
 
 
-def _output(output: object, spec: ModelSpec, *, binary: bool) -> Wanted:
+def _output(output: object, spec: ModelSpec, *, binary: bool) -> RequestedOutput:
     if not isinstance(output, dict):
         raise MalformedRequest("'outputs' must hold objects with a 'name'.")
     name = _field("the output", output, "name", str, "")
@@ -136,7 +136,7 @@ def _output(output: object, spec: ModelSpec, *, binary: bool) -> Wanted:
     top = _field(f"the output {name!r}", parameters, "classification", int, None)
     if top is not None and (top < 1 or spec.task != "classification" or name != "probabilities"):
         raise InvalidOption("classification", top, "it is a number from 1 up, of a classifier's 'probabilities'")
-    return Wanted(name, _flag(parameters, "binary_data", binary), top)
+    return RequestedOutput(name, _flag(parameters, "binary_data", binary), top)
 
 
 def _priority(parameters: Json, *, count: int) -> Priority:

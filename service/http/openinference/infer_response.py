@@ -12,7 +12,7 @@ from models.image import Array
 from models.spec import ModelSpec
 from service.errors import BadTensor, InvalidOption
 from service.http.openinference.bodies import JSON_LENGTH, accepted, compressed
-from service.http.openinference.infer_request import IMAGE_BYTES, Asked, Wanted
+from service.http.openinference.infer_request import IMAGE_BYTES, ParsedInferRequest, RequestedOutput
 from service.http.openinference.tensors import joined
 from service.pipeline.prepare import Result
 from service.tasks.classification import classify
@@ -22,7 +22,7 @@ _MAX_JSON_NUMBERS = 2**22
 _WORTH_BYTES = 1024  # a smaller body is not worth compressing
 
 
-def answer(asked: Asked, results: Results, *, accept_encoding: str) -> Response:
+def answer(asked: ParsedInferRequest, results: Results, *, accept_encoding: str) -> Response:
     """results: one for each image. Raises BadTensor, InvalidOption."""
     model = results[0].model
     outputs, binary = [], []
@@ -43,7 +43,9 @@ def size_of(results: Results) -> int:
     return sum(output.nbytes for result in results for output in result.value.values())
 
 
-def _output(wanted: Wanted, results: Results, spec: ModelSpec) -> tuple[dict[str, Any], list[bytes | memoryview]]:
+def _output(
+    wanted: RequestedOutput, results: Results, spec: ModelSpec
+) -> tuple[dict[str, Any], list[bytes | memoryview]]:
     """One output's JSON, and its binary data if that was asked for."""
     each = [result.value[wanted.name] for result in results]
     if wanted.top is not None:
@@ -59,7 +61,7 @@ def _output(wanted: Wanted, results: Results, spec: ModelSpec) -> tuple[dict[str
 
 
 def _classes(
-    wanted: Wanted, each: list[Array], spec: ModelSpec, *, top: int
+    wanted: RequestedOutput, each: list[Array], spec: ModelSpec, *, top: int
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
     """The most probable classes of each image as Triton writes them, "value:index:label"."""
     places = {known.label: place for place, known in enumerate(spec.classes)}

@@ -11,7 +11,7 @@ from service.http.openinference.schemas import (
     ServerMetadata,
     TensorMetadata,
 )
-from service.repository.state import Served
+from service.repository.state import ServedModel
 from service.telemetry.model_statistics import Spent
 
 EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy", "statistics")
@@ -21,7 +21,7 @@ def server_metadata(version: str) -> ServerMetadata:
     return ServerMetadata(name="striate", version=version, extensions=EXTENSIONS)
 
 
-def model_metadata(model: Served, *, versions: tuple[str, ...]) -> ModelMetadata:
+def model_metadata(model: ServedModel, *, versions: tuple[str, ...]) -> ModelMetadata:
     """versions: those of the model that answer."""
     spec = model.spec
     outputs = tuple(TensorMetadata(name=name, datatype="FP32", shape=_output(spec, name)) for name in spec.output_names)
@@ -43,7 +43,7 @@ def model_metadata(model: Served, *, versions: tuple[str, ...]) -> ModelMetadata
     return ModelMetadata(name=spec.name, versions=versions, inputs=inputs, outputs=outputs, parameters=parameters)
 
 
-def model_stats(model: Served) -> ModelStats:
+def model_stats(model: ServedModel) -> ModelStats:
     statistics, runs = model.statistics, model.statistics.runs()
     return ModelStats(
         name=model.spec.name,

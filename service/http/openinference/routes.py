@@ -12,19 +12,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models.image import Array
-from service.http.disconnect import Attended
-from service.http.middleware.access_log import Exchange
+from service.http.disconnect import DisconnectWatch
+from service.http.middleware.access_log import RequestContext
 from service.http.openinference.bodies import JSON_LENGTH, plain
-from service.http.openinference.infer_request import Asked, understood
+from service.http.openinference.infer_request import ParsedInferRequest, understood
 from service.http.openinference.infer_response import answer, size_of
 from service.http.openinference.model_metadata import model_metadata, model_stats, server_metadata
 from service.http.openinference.schemas import AllStats, ModelReady, ServerLive, ServerReady
 from service.http.request import bounded
 from service.http.responses import json_response
 from service.lifecycle import Runtime
-from service.pipeline.memory_budget import Share
+from service.pipeline.memory_budget import Reservation
 from service.pipeline.prepare import Result
-from service.repository.state import Repository, Served
+from service.repository.state import Repository, ServedModel
 from service.scheduling.deadline import Deadline
 
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ _MODEL, _VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 _AT_ONCE_BYTES = 2**18  # what is larger would hold up the event loop for a millisecond
 
 
-class OpenInference:
+class OpenInferenceRoutes:
     """The handlers: each says what it answers and hands on."""
 
     def __init__(self, runtime: Runtime, *, version: str) -> None:
@@ -94,7 +94,7 @@ class OpenInference:
         model = self._served(request, caller=exchange.request_id)
         exchange.asks(model.package)
         with model.request(exchange.started), self._runtime.pipeline.allowance.share() as share:
-            async with Attended(request.receive, deadline) as attended:
+            async with DisconnectWatch(request.receive, deadline) as attended:
                 body = await bounded(request, self._runtime.settings.max_upload_bytes, share)
                 read = time.perf_counter()
                 asked = await self._asked(body, request, model, share)
@@ -111,10 +111,10 @@ class OpenInference:
                 model.statistics.handled("compute_output", time.perf_counter() - ran)
                 return response
 
-    def _served(self, request: Request, *, caller: str = "") -> Served:
+    def _served(self, request: Request, *, caller: str = "") -> ServedModel:
         return _served(self._runtime.repository, request, caller=caller)
 
-    async def _asked(self, body: bytes, request: Request, model: Served, share: Share) -> Asked:
+    async def _asked(self, body: bytes, request: Request, model: ServedModel, share: Reservation) -> ParsedInferRequest:
         settings, headers = self._runtime.settings, request.headers
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:  # a small body may become a large one
@@ -122,7 +122,9 @@ class OpenInference:
             share.hold(len(body))
         return await _done(len(body), understood, body, headers.get(JSON_LENGTH), model.spec, settings)
 
-    async def _run(self, asked: Asked, model: Served, deadline: Deadline) -> list[Result[dict[str, Array]]]:
+    async def _run(
+        self, asked: ParsedInferRequest, model: ServedModel, deadline: Deadline
+    ) -> list[Result[dict[str, Array]]]:
         """Each image is an item of the batcher; of many so many at a time that one request cannot fill the queue.
 
         The first that fails ends them all.
@@ -151,7 +153,7 @@ class OpenInference:
         return [done.result() for done in running]
 
 
-def _served(repository: Repository, request: Request, *, caller: str = "") -> Served:
+def _served(repository: Repository, request: Request, *, caller: str = "") -> ServedModel:
     """The path's version, or the one that answers this caller. Raises UnknownModel, UnknownVersion, NotReady."""
     path = request.path_params
     if "version" in path:
@@ -159,8 +161,8 @@ def _served(repository: Repository, request: Request, *, caller: str = "") -> Se
     return repository.get(path["name"], caller=caller)
 
 
-def _exchange(request: Request) -> Exchange:
-    found: Exchange = request.scope["exchange"]
+def _exchange(request: Request) -> RequestContext:
+    found: RequestContext = request.scope["exchange"]
     return found
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.answers import Wire
+from service.api.answers import WireModel
 
 Datatype = Literal["FP32", "BYTES"]
 Data = list[Any]
@@ -16,26 +16,26 @@ class Open(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class ServerLive(Wire):
+class ServerLive(WireModel):
     live: Literal[True] = True
 
 
-class ServerReady(Wire):
+class ServerReady(WireModel):
     ready: Literal[True] = True
 
 
-class ModelReady(Wire):
+class ModelReady(WireModel):
     name: str
     ready: Literal[True] = True
 
 
-class ServerMetadata(Wire):
+class ServerMetadata(WireModel):
     name: str
     version: str
     extensions: tuple[str, ...]
 
 
-class TensorMetadata(Wire):
+class TensorMetadata(WireModel):
     """One tensor; -1 is any length."""
 
     name: str
@@ -44,7 +44,7 @@ class TensorMetadata(Wire):
     parameters: dict[str, str | int | bool] = Field(default_factory=dict)
 
 
-class ModelMetadata(Wire):
+class ModelMetadata(WireModel):
     """A request carries one of the inputs."""
 
     name: str
@@ -92,18 +92,18 @@ class InferRequest(Open):
     outputs: list[RequestOutput] | None = None
 
 
-class AnswerParameters(Wire):
+class ResponseParameters(WireModel):
     """sha256: the package's. warnings: codes, comma-separated."""
 
     sha256: str
     warnings: str
 
 
-class BinarySize(Wire):
+class BinarySize(WireModel):
     binary_data_size: int
 
 
-class ResponseOutput(Wire):
+class ResponseOutput(WireModel):
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
@@ -111,22 +111,22 @@ class ResponseOutput(Wire):
     data: tuple[float | str, ...] | None = None
 
 
-class InferResponse(Wire):
+class InferResponse(WireModel):
     model_name: str
     model_version: str
     id: str | None = None
-    parameters: AnswerParameters
+    parameters: ResponseParameters
     outputs: tuple[ResponseOutput, ...]
 
 
-class Duration(Wire):
+class Duration(WireModel):
     """How many, and the nanoseconds of all together."""
 
     count: int
     ns: int
 
 
-class InferenceStats(Wire):
+class InferenceStats(WireModel):
     """success, fail: requests. The others: images."""
 
     success: Duration
@@ -137,14 +137,14 @@ class InferenceStats(Wire):
     compute_output: Duration
 
 
-class BatchStats(Wire):
+class BatchStats(WireModel):
     """Runs of the network with so many images."""
 
     batch_size: int
     compute_infer: Duration
 
 
-class ModelStats(Wire):
+class ModelStats(WireModel):
     """One version since it was loaded. last_inference: Unix milliseconds."""
 
     name: str
@@ -156,5 +156,5 @@ class ModelStats(Wire):
     batch_stats: tuple[BatchStats, ...]
 
 
-class AllStats(Wire):
+class AllStats(WireModel):
     model_stats: tuple[ModelStats, ...]

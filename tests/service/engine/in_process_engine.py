@@ -12,12 +12,12 @@ import numpy as np
 from models.image import Array
 from models.package import Package
 from service.engine.client import RemoteBatcher, follow
-from service.engine.server import Reception
+from service.engine.server import EngineServer
 from service.inference import Session
 from service.repository import loader
 from service.repository.state import Queue, Repository
 from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Ran
+from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 
 
@@ -48,7 +48,7 @@ async def engine(
     """Where an engine listens, and what it has loaded."""
     settings = Settings(models=models, device="cpu", session_threads=1, queue_length=length, loaded_bytes=loaded_bytes)
     async with listening() as (path, listener):
-        reception = Reception()
+        reception = EngineServer()
         keeper = loader.keeper(settings, opener, publish=reception.publish)
         keeper.budget.on_change = reception.tell_loaded
         serving = asyncio.create_task(reception.serve(listener))
@@ -87,11 +87,11 @@ def picture(value: float, *shape: int) -> Array:
     return np.full((1, *(shape or (1, 8, 8))), value, np.float32)
 
 
-async def asked(queue: Queue, tensor: Array, outputs: Sequence[str] = ("probabilities",)) -> Ran:
+async def asked(queue: Queue, tensor: Array, outputs: Sequence[str] = ("probabilities",)) -> InferenceResult:
     return await queue.submit(tensor, outputs, deadline=Deadline.after(120))
 
 
-def asking(repository: Repository, value: float, **how: object) -> asyncio.Task[Ran]:
+def asking(repository: Repository, value: float, **how: object) -> asyncio.Task[InferenceResult]:
     """One small image, which takes its place at the next chance."""
     deadline = how.pop("deadline", None) or Deadline.after(120)
     queue = repository.served["brightness"].batcher

@@ -10,10 +10,10 @@ import pytest
 from service.engine import channel
 from service.engine.client import follow
 from service.engine.messages import Ask, Outcome
-from service.engine.server import Reception, greeting
+from service.engine.server import EngineServer, greeting
 from service.engine.shared_memory import Slots
 from service.errors import NotReady, QueueFull
-from service.inference import NetworkFailed
+from service.inference import InferenceFailed
 from service.repository import loader
 from service.repository.state import Repository
 from service.scheduling.deadline import Deadline
@@ -90,9 +90,9 @@ async def test_much_memory_goes_back_to_the_system(root: Path, monkeypatch: pyte
 
 async def test_what_fails_in_the_engine_fails_for_its_caller_alone(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, here), front_end(path) as there:
-        with pytest.raises(NetworkFailed) as wanted:
+        with pytest.raises(InferenceFailed) as wanted:
             await asked(here.served["brightness"].batcher, picture(0.5, 1, 7, 7))
-        with pytest.raises(NetworkFailed) as failed:
+        with pytest.raises(InferenceFailed) as failed:
             await asked(there.served["brightness"].batcher, picture(0.5, 1, 7, 7))
         assert str(failed.value) == str(wanted.value)
         assert (await asking(there, 0.9)).batch_size == 1
@@ -150,7 +150,7 @@ async def test_the_next_engine_is_joined_when_one_ends(root: Path) -> None:
     async with listening() as (path, listener):
         following = asyncio.create_task(follow(path, length=4, wanted=(), joined=joined, lost=lost))
         (await take_in(listener, b"\x08")).close()  # it ends while it says what it serves
-        reception = Reception()
+        reception = EngineServer()
         settings = Settings(models=root, device="cpu", session_threads=1)
         keeper = loader.keeper(settings, publish=reception.publish)
         loaded = await keeper.refresh()

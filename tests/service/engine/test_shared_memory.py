@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.shared_memory import Memory, Slots, anonymous, copied, placed
+from service.engine.shared_memory import SharedSegment, Slots, anonymous, copied, placed
 
 PAGE = mmap.PAGESIZE
 PAGES = 16
@@ -43,7 +43,7 @@ def test_arrays_follow_each_other_aligned() -> None:
 def test_memory_has_no_name_and_is_shared_by_its_descriptor() -> None:
     before = sorted(os.listdir("/dev/shm"))
     descriptor = anonymous()
-    mine, theirs = Memory(descriptor), Memory(descriptor)
+    mine, theirs = SharedSegment(descriptor), SharedSegment(descriptor)
     os.close(descriptor)
     mine.array(2**35, (2, 3))[:] = np.arange(6).reshape(2, 3)  # far above what the machine has
     assert theirs.array(2**35, (2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]

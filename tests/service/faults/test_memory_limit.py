@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from service.errors import ImageTooLarge, MemoryFull
-from service.pipeline.memory_budget import SMALL_PIXELS, Allowance, memory_bytes, needed_bytes
+from service.pipeline.memory_budget import SMALL_PIXELS, MemoryBudget, memory_bytes, needed_bytes
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.test_processes import children, until
@@ -28,17 +28,17 @@ LIMIT_BYTES = 3 * 2**30  # of address space, of which each process has taken ove
 
 def test_large_images_share_an_allowance_and_give_it_back(tmp_path: Path) -> None:
     spec, pixels = tiny.blobs(tmp_path).spec, 2 * SMALL_PIXELS
-    allowance = Allowance(needed_bytes(pixels, spec))
+    allowance = MemoryBudget(needed_bytes(pixels, spec))
     with allowance.share() as first, allowance.share() as second:
         first.take(pixels, spec)
         first.take(pixels, spec)  # the same image, looked at again
-        assert allowance.taken_bytes == allowance.total_bytes
+        assert allowance.reserved_bytes == allowance.total_bytes
         second.take(SMALL_PIXELS, spec)  # small ones always have room
         with pytest.raises(MemoryFull):
             second.take(pixels, spec)
         with pytest.raises(ImageTooLarge, match="STRIATE_IMAGE_BYTES"):
             second.take(pixels + 1, spec)
-    assert allowance.taken_bytes == 0
+    assert allowance.reserved_bytes == 0
     assert 2**28 < memory_bytes() <= psutil.virtual_memory().total
 
 

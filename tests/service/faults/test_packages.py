@@ -15,7 +15,7 @@ from onnx.external_data_helper import set_external_data
 
 from models.errors import PackageError
 from models.package import Package, read
-from service.inference import NetworkFailed, Session, open_session
+from service.inference import InferenceFailed, Session, open_session
 from service.repository.verifier import prove
 from tests import tiny
 from tests.conftest import Client
@@ -60,7 +60,7 @@ def test_weights_in_a_file_apart_are_not_looked_for(tmp_path: Path, monkeypatch:
     set_external_data(weight, "apart", 0, len(weight.raw_data))
     weight.ClearField("raw_data")
     weight.data_location = TensorProto.EXTERNAL
-    with pytest.raises(NetworkFailed, match="External data path"):
+    with pytest.raises(InferenceFailed, match="External data path"):
         open_session(network.SerializeToString(), device="cpu")
 
 
@@ -115,7 +115,7 @@ def outcome(package: Package, network: bytes) -> str:
 
     try:
         prove(package, open_session=keep)
-    except (PackageError, NetworkFailed) as error:
+    except (PackageError, InferenceFailed) as error:
         return type(error).__name__
     test_input, outputs = package.test_tensors()
     again = kept[0].run(test_input / np.float32(255), tuple(outputs))

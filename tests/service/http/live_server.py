@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from service.http.connection import Guarded
+from service.http.connection import BoundedProtocol
 from service.http.routes import create_app
 from service.settings import Settings
 
@@ -20,7 +20,7 @@ from service.settings import Settings
 def live(root: Path, **fields: Any) -> Iterator[int]:
     """The port of a service of the packages in `root`, ready."""
     settings = Settings(models=root, device="cpu", session_threads=1, worker_threads=2, **fields)
-    config = uvicorn.Config(create_app(settings), http=Guarded, port=0, log_config=None, server_header=False)
+    config = uvicorn.Config(create_app(settings), http=BoundedProtocol, port=0, log_config=None, server_header=False)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

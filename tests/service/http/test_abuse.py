@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.security.api_keys import new_key
-from service.settings import BadSettings, Settings, check_host
+from service.settings import InvalidSettings, Settings, check_host
 from tests.conftest import Client
 from tests.service.http.live_server import exchange, statuses
 from tests.service.image_files import form, grey
@@ -156,7 +156,7 @@ def test_without_keys_the_service_stays_at_home(host: str, settings: dict[str, s
         check_host(Settings(**settings), host)
         return
     with pytest.raises(
-        BadSettings, match=rf"^host {host} is open to the network and there are no API keys\. .*STRIATE"
+        InvalidSettings, match=rf"^host {host} is open to the network and there are no API keys\. .*STRIATE"
     ):
         check_host(Settings(**settings), host)
 

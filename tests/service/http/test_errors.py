@@ -17,14 +17,14 @@ import service.settings
 from models.errors import ImageError, PackageError, StriateError
 from service.errors import Busy, RequestError
 from service.http.errors import STATUS
-from service.http.middleware.access_log import Observed
+from service.http.middleware.access_log import AccessLogMiddleware
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 FAMILIES = {ImageError, RequestError, Busy}
 NEVER_ANSWERED = {  # at start, or a bug
-    PackageError, service.settings.BadSettings, service.inference.NoSuchDevice, service.inference.NetworkFailed,
+    PackageError, service.settings.InvalidSettings, service.inference.DeviceUnavailable, service.inference.InferenceFailed,
 }  # fmt: skip
 
 
@@ -61,7 +61,8 @@ async def test_a_bug_is_a_500_that_tells_the_caller_nothing_and_the_log_where(
     log.configure("info")
     metrics = Metrics()
     app = Starlette(
-        routes=[Route("/buggy", buggy)], middleware=[Middleware(Observed, metrics=metrics, routes=["/buggy"])]
+        routes=[Route("/buggy", buggy)],
+        middleware=[Middleware(AccessLogMiddleware, metrics=metrics, routes=["/buggy"])],
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
         response = await http.get("/buggy", headers={"X-Request-ID": "case-9"})

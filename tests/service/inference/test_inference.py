@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from models.image import Array
-from service.inference import CPU, CUDA, Gpu, NetworkFailed, NoSuchDevice, check_device, open_session
+from service.inference import CPU, CUDA, DeviceUnavailable, Gpu, InferenceFailed, check_device, open_session
 from service.inference.cuda import TENSORRT, providers
 from tests import tiny
 
@@ -35,7 +35,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(tmp_path: Path) -> None:
 
 @no_gpu
 def test_cuda_is_refused_where_it_does_not_work(tmp_path: Path) -> None:
-    with pytest.raises(NoSuchDevice, match="STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"):
+    with pytest.raises(DeviceUnavailable, match="STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"):
         open_session(tiny.brightness(tmp_path).weights, device="cuda", threads=1)
 
 
@@ -44,7 +44,7 @@ def test_cuda_is_refused_where_it_does_not_work(tmp_path: Path) -> None:
 def test_the_check_at_start_says_the_same() -> None:
     check_device("cpu")
     check_device("auto")
-    with pytest.raises(NoSuchDevice, match="install the extra 'gpu'"):
+    with pytest.raises(DeviceUnavailable, match="install the extra 'gpu'"):
         check_device("cuda")
 
 
@@ -87,7 +87,7 @@ def test_cuda_answers_as_the_cpu_does(tmp_path: Path, gpu: Gpu) -> None:
 
 def test_a_broken_network_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x08\x08 not a network")
-    with pytest.raises(NetworkFailed, match="cannot load"):
+    with pytest.raises(InferenceFailed, match="cannot load"):
         open_session(tmp_path / "model.onnx", device="cpu", threads=1)
 
 
@@ -96,7 +96,7 @@ def test_a_broken_network_is_said_to_be_one(tmp_path: Path) -> None:
 )
 def test_a_run_that_fails_is_said_to_have(tmp_path: Path, shape: tuple[int, ...], outputs: list[str]) -> None:
     session = open_session(tiny.brightness(tmp_path).weights, device="cpu", threads=1)
-    with pytest.raises(NetworkFailed, match="cannot run"):
+    with pytest.raises(InferenceFailed, match="cannot run"):
         session.run(np.zeros(shape, np.float32), outputs)
 
 

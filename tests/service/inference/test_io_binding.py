@@ -9,7 +9,7 @@ import pytest
 
 from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
-from service.inference.onnxruntime import CPU, NetworkFailed, load
+from service.inference.onnxruntime import CPU, InferenceFailed, load
 from tests import tiny
 
 BUCKETS = (1, 2, 4)
@@ -119,6 +119,6 @@ def test_a_run_that_fails_is_said_to_have_and_the_next_one_works(
     blobs: Any, shape: tuple[int, ...], output: str
 ) -> None:
     session = bound(blobs)
-    with pytest.raises(NetworkFailed, match="cannot run"):
+    with pytest.raises(InferenceFailed, match="cannot run"):
         session.run(np.zeros(shape, np.float32), [output])
     assert session.run(images(1, side=8), ["probabilities"])["probabilities"].shape == (1, 2, 8, 8)

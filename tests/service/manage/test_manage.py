@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadPlans
+from service.errors import InvalidRollouts
 from service.manage.__main__ import main
 from service.repository import rollouts
 from tests import tiny
@@ -45,7 +45,7 @@ def test_a_version_is_a_canary_or_a_shadow_until_that_ends(models: Path, capsys:
     ):
         assert main(["promote", "brightness", "2.0", *options]) == 0
         assert capsys.readouterr().out == f"brightness 2.0: {said}\n"
-    assert rollouts.read(models).of("brightness") == rollouts.Plan()
+    assert rollouts.read(models).of("brightness") == rollouts.Rollout()
 
 
 def test_verify_proves_and_says_what_fails(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_what_cannot_be_done_is_said(
 
 def test_a_plan_with_an_unknown_field_is_no_plan(models: Path) -> None:
     (models / rollouts.FILE).write_text('{"models": {"brightness": {"pined": "1.0"}}}')
-    with pytest.raises(BadPlans, match=r"models\.brightness\.pined"):
+    with pytest.raises(InvalidRollouts, match=r"models\.brightness\.pined"):
         rollouts.read(models)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from models.image import Array, Image
 from models.preprocess import prepare
-from service.pipeline.input_checks import cautions, deviations, figures_of
+from service.pipeline.input_checks import deviations, figures_of, input_warnings
 from tests.service.pipeline.test_tiling import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
@@ -21,7 +21,7 @@ USUAL = {
 def codes(pixels: Array, *, sent_um: float | None = None, size: object = None, **fields: object) -> list[str]:
     spec = spec_of(input={"channels": 1, "size": size, "steps": []}, stride=1, **fields)
     tensor = prepare(pixels, channels=1, size=spec.input.size, steps=())
-    return [found.code for found in cautions(Image(pixels, "png", sent_um), figures_of(tensor, spec), spec)]
+    return [found.code for found in input_warnings(Image(pixels, "png", sent_um), figures_of(tensor, spec), spec)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.engine.server import Reception
+from service.engine.server import EngineServer
 from service.manage.__main__ import main
 from service.repository import loader
 from service.settings import Settings
@@ -25,7 +25,7 @@ async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator
     """A running engine process's parts, and two applications that are its front ends."""
     settings = Settings(models=models, device="cpu", session_threads=1)
     async with listening() as (path, listener):
-        reception = Reception()
+        reception = EngineServer()
         keeper = loader.keeper(settings, opener, publish=reception.publish)
         keeper.budget.on_change = reception.tell_loaded
         tasks = [asyncio.create_task(keeper.run()), asyncio.create_task(reception.serve(listener))]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from models.image import Array
-from service.inference import NetworkFailed
+from service.inference import InferenceFailed
 from service.scheduling.batcher import Batcher
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority
@@ -45,7 +45,7 @@ class Doubler:
         with self._lock:
             self._now -= 1
         if (batch == BAD).any():
-            raise NetworkFailed("it saw a bad one")
+            raise InferenceFailed("it saw a bad one")
         return dict.fromkeys(outputs, 2 * batch)
 
 

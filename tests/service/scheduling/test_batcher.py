@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from models.image import Array
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.inference import NetworkFailed
+from service.inference import InferenceFailed
 from service.scheduling.batcher import Batcher
-from service.scheduling.cost_model import Release
+from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work_item import Priority
 from tests.service.scheduling.doubling_network import (
     BAD,
@@ -47,7 +47,7 @@ async def test_each_batch_says_once_why_it_was_released() -> None:
         session.gate.set()
         told = [ran.released for ran in await asyncio.gather(*tasks)]
     assert session.batches == [[1], [2, 3, 4, 5], [6, 7]]
-    assert told == [Release.IDLE, Release.FULL, None, None, None, Release.NO_MORE, None]
+    assert told == [BatchCloseReason.IDLE, BatchCloseReason.FULL, None, None, None, BatchCloseReason.NO_MORE, None]
 
 
 async def test_who_was_in_a_batch_that_failed_is_released_alone() -> None:
@@ -57,9 +57,9 @@ async def test_who_was_in_a_batch_that_failed_is_released_alone() -> None:
         await begun(session)
         session.gate.set()
         _, again, failed = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(failed, NetworkFailed)
+    assert isinstance(failed, InferenceFailed)
     assert not isinstance(again, BaseException)
-    assert again.released is Release.ALONE
+    assert again.released is BatchCloseReason.ALONE
 
 
 async def test_where_batches_do_not_pay_each_item_runs_by_itself() -> None:
@@ -104,7 +104,13 @@ async def test_a_bad_item_fails_alone() -> None:
         session.gate.set()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert batcher.depth == 0
-    assert [answer if isinstance(answer, float) else type(answer) for answer in answers] == [2, 4, NetworkFailed, 6, 8]
+    assert [answer if isinstance(answer, float) else type(answer) for answer in answers] == [
+        2,
+        4,
+        InferenceFailed,
+        6,
+        8,
+    ]
     assert session.batches == [[1], [2, BAD, 3, 4], [2], [BAD], [3], [4]]
 
 
@@ -141,7 +147,7 @@ async def test_a_run_shorter_than_a_change_of_thread_is_done_where_it_is() -> No
         ran = await batcher.submit(item(1), ["y"], deadline=later())
         assert ran.outputs["y"].item() == 2
         assert threading.current_thread() in session.threads
-        with pytest.raises(NetworkFailed):
+        with pytest.raises(InferenceFailed):
             await batcher.submit(item(BAD), ["y"], deadline=later())
         for _ in range(50):
             batcher._pace.record(1, elements=1, seconds=1.0)
@@ -315,7 +321,7 @@ def test_no_request_is_lost_or_answered_with_anothers(
 
 
 def check(answers: list[object], wishes: list[tuple[Priority, int, str]]) -> None:
-    errors = {"bad": NetworkFailed, "late": DeadlinePassed, "gone": asyncio.CancelledError}
+    errors = {"bad": InferenceFailed, "late": DeadlinePassed, "gone": asyncio.CancelledError}
     for n, (answer, (_, height, fate)) in enumerate(zip(answers, wishes), start=1):
         if fate == "answered":
             assert answer == [2.0 * n] * height

@@ -2,14 +2,19 @@
 
 import pytest
 
-from service.scheduling.cost_model import Pace, Release
+from service.scheduling.cost_model import BatchCloseReason, CostModel
 
-NO_MORE, FULL, BOUND, NO_GAIN = Release.NO_MORE, Release.FULL, Release.BOUND, Release.NO_GAIN
+NO_MORE, FULL, BOUND, NO_GAIN = (
+    BatchCloseReason.NO_MORE,
+    BatchCloseReason.FULL,
+    BatchCloseReason.BOUND,
+    BatchCloseReason.NO_GAIN,
+)
 BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
-def measured(fixed: float, rate: float, *, sizes: tuple[int, ...] = (1, 2, 4), elements: int = 10) -> Pace:
-    pace = Pace()
+def measured(fixed: float, rate: float, *, sizes: tuple[int, ...] = (1, 2, 4), elements: int = 10) -> CostModel:
+    pace = CostModel()
     for size in sizes:
         pace.record(size, elements=size * elements, seconds=fixed + rate * size * elements)
     return pace
@@ -32,7 +37,7 @@ def test_a_line_is_found_again(fixed: float, rate: float, sizes: tuple[int, ...]
     ],
 )
 def test_neither_part_is_ever_negative(points: dict[int, float], line: tuple[float, float]) -> None:
-    pace = Pace()
+    pace = CostModel()
     for size, seconds in points.items():
         pace.record(size, elements=10 * size, seconds=seconds)
     assert pace.line() == pytest.approx(line)
@@ -51,7 +56,7 @@ def test_neither_part_is_ever_negative(points: dict[int, float], line: tuple[flo
     ],
 )
 def test_how_many_run_together(
-    fixed: float, rate: float, waiting: int, bound_s: float, size: int, why: Release
+    fixed: float, rate: float, waiting: int, bound_s: float, size: int, why: BatchCloseReason
 ) -> None:
     pace = measured(fixed, rate)
     assert pace.batch_size(waiting, elements=10, buckets=BUCKETS, bound_s=bound_s) == (size, why)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import QueueFull
-from service.inference import NetworkFailed
-from service.scheduling.cost_model import Release
+from service.inference import InferenceFailed
+from service.scheduling.cost_model import BatchCloseReason
 from tests.conftest import Client
 from tests.service.faults.test_callers_leave import fragile
 from tests.service.faults.test_load import metric
@@ -26,27 +26,27 @@ pytestmark = pytest.mark.anyio
 async def test_it_runs_in_the_calling_thread() -> None:
     with batching() as (session, batcher):
         session.gate.set()
-        ran = batcher.run_alone(item(3), ["y"], deadline=later())
+        ran = batcher.run_inline(item(3), ["y"], deadline=later())
         assert ran is not None
-        assert (ran.outputs["y"].item(), ran.queue_s, ran.batch_size, ran.released) == (6, 0, 1, Release.IDLE)
+        assert (ran.outputs["y"].item(), ran.queue_s, ran.batch_size, ran.released) == (6, 0, 1, BatchCloseReason.IDLE)
         assert session.threads == {threading.current_thread()}
         assert batcher.depth == 0
 
 
 async def test_it_does_not_where_another_runs_or_waits_or_it_is_late() -> None:
     with batching(lanes=2, paying=False) as (session, batcher):
-        assert batcher.run_alone(item(1), ["y"], deadline=later(-1)) is None
+        assert batcher.run_inline(item(1), ["y"], deadline=later(-1)) is None
         tasks = await queued(batcher, item(1))
-        assert batcher.run_alone(item(2), ["y"], deadline=later()) is None  # one of two lanes is idle
+        assert batcher.run_inline(item(2), ["y"], deadline=later()) is None  # one of two lanes is idle
         session.gate.set()
         await asyncio.gather(*tasks)
-    assert batcher.run_alone(item(3), ["y"], deadline=later()) is None  # closed
+    assert batcher.run_inline(item(3), ["y"], deadline=later()) is None  # closed
     assert session.batches == [[1]]
 
 
 async def test_who_comes_meanwhile_waits_is_counted_and_goes_next() -> None:
     with batching(length=3) as (session, batcher), ThreadPoolExecutor() as threads:
-        alone = asyncio.wrap_future(threads.submit(batcher.run_alone, item(1), ["y"], deadline=later()))
+        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], deadline=later()))
         await begun(session)
         assert batcher.depth == 1
         tasks = await queued(batcher, item(2), item(3))
@@ -61,15 +61,15 @@ async def test_who_comes_meanwhile_waits_is_counted_and_goes_next() -> None:
 async def test_one_that_fails_leaves_the_lane_to_the_next() -> None:
     with batching() as (session, batcher):
         session.gate.set()
-        with pytest.raises(NetworkFailed):
-            batcher.run_alone(item(BAD), ["y"], deadline=later())
+        with pytest.raises(InferenceFailed):
+            batcher.run_inline(item(BAD), ["y"], deadline=later())
         assert batcher.depth == 0
         assert await asyncio.gather(*await queued(batcher, item(1))) == [2]
 
 
 async def test_closing_waits_until_it_has_ended() -> None:
     with batching() as (session, batcher), ThreadPoolExecutor() as threads:
-        alone = asyncio.wrap_future(threads.submit(batcher.run_alone, item(1), ["y"], deadline=later()))
+        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], deadline=later()))
         await begun(session)
         closing = asyncio.wrap_future(threads.submit(batcher.close))
         await asyncio.sleep(0.05)
@@ -86,7 +86,7 @@ def test_whoever_runs_it_each_is_answered_once_and_with_its_own(values: list[int
             session.gate.set()
 
             async def answer(value: int) -> float:
-                alone = partial(batcher.run_alone, item(value), ["y"], deadline=later())
+                alone = partial(batcher.run_inline, item(value), ["y"], deadline=later())
                 ran = await asyncio.get_running_loop().run_in_executor(threads, alone)
                 ran = ran or await batcher.submit(item(value), ["y"], deadline=later())
                 return float(ran.outputs["y"].item())

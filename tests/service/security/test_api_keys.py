@@ -11,8 +11,8 @@ import pytest
 
 from service.manage.__main__ import main
 from service.security import api_keys as keys
-from service.security.api_keys import Keys, new_key, parse, presented
-from service.settings import BadSettings
+from service.security.api_keys import KeyStore, new_key, parse, presented
+from service.settings import InvalidSettings
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,7 +48,7 @@ def test_the_command_line_gives_lines_to_append_and_the_key_apart(tmp_path: Path
         )
         assert re.fullmatch(r"striate_[\w-]{43}\n", done.stderr)
         lines += done.stdout
-    found = Keys(write(tmp_path / "keys.toml", lines)).find(done.stderr.strip().encode())
+    found = KeyStore(write(tmp_path / "keys.toml", lines)).find(done.stderr.strip().encode())
     assert found is not None
     assert (found.name, found.scopes) == ("watcher", {"infer", "operate"})
 
@@ -74,20 +74,20 @@ BAD_FILES = {
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_refused_with_the_place(tmp_path: Path, case: str) -> None:
     text, says = BAD_FILES[case]
-    with pytest.raises(BadSettings, match=says):
-        Keys(write(tmp_path / "keys.toml", text))
+    with pytest.raises(InvalidSettings, match=says):
+        KeyStore(write(tmp_path / "keys.toml", text))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match="cannot be read"):
-        Keys(tmp_path / "keys.toml")
+    with pytest.raises(InvalidSettings, match="cannot be read"):
+        KeyStore(tmp_path / "keys.toml")
 
 
 def test_a_change_is_seen_and_a_slip_keeps_what_was_right(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     first, first_lines = new_key("first", ["infer"])
     second, second_lines = new_key("second", ["infer"])
-    known = Keys(write(path, first_lines))
+    known = KeyStore(write(path, first_lines))
     assert known.find(first.encode())
     assert known.find(second.encode()) is None
     write(path, first_lines, second_lines)
@@ -106,7 +106,7 @@ def test_a_change_is_seen_and_a_slip_keeps_what_was_right(tmp_path: Path) -> Non
 def test_a_change_of_another_key_gives_no_key_a_new_burst(tmp_path: Path) -> None:
     key, lines = new_key("slow", ["infer"], rate_per_s=1e-6)
     path = write(tmp_path / "keys.toml", lines, "burst = 1")
-    known = Keys(path)
+    known = KeyStore(path)
     found = known.find(key.encode())
     assert found is not None
     assert found.bucket is not None
@@ -137,7 +137,7 @@ def test_one_lookup_and_one_comparison_however_many_keys(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
 ) -> None:
     entries = [f'[keys.k{n}]\nsha256 = "{sha256(b"%d" % n).hexdigest()}"\nscopes = ["infer"]' for n in range(size)]
-    known = Keys(write(tmp_path / "keys.toml", *entries))
+    known = KeyStore(write(tmp_path / "keys.toml", *entries))
     monkeypatch.setattr(keys, "_LOOK_S", 60.0)
     compared: list[bytes] = []
 

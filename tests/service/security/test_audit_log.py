@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from service.http.middleware.access_log import Exchange
-from service.http.middleware.auditing import Audited
+from service.http.middleware.access_log import RequestContext
+from service.http.middleware.auditing import AuditMiddleware
 from service.manage.__main__ import main
 from service.security import audit_log
 from service.security.api_keys import new_key
-from service.security.audit_log import NOTHING, Broken, Last, Trail, verify
-from service.settings import BadSettings
+from service.security.audit_log import NOTHING, AuditLog, Broken, Last, verify
+from service.settings import InvalidSettings
 from tests.conftest import Client
 from tests.service.image_files import form, grey
 
@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[3]
 BIG = 2**30
 
 
-def written(path: Path, count: int, *, file_bytes: int = BIG) -> Trail:
-    trail = Trail(path, file_bytes=file_bytes)
+def written(path: Path, count: int, *, file_bytes: int = BIG) -> AuditLog:
+    trail = AuditLog(path, file_bytes=file_bytes)
     for number in range(count):
         trail.append({"status": 200 + number})
     return trail
@@ -112,7 +112,7 @@ def test_a_log_written_anew_is_found_by_a_line_that_was_noted_elsewhere(tmp_path
     assert verify(path, anchor=noted).number == 8
     for file in tmp_path.iterdir():
         file.unlink()
-    trail = Trail(path, file_bytes=BIG)
+    trail = AuditLog(path, file_bytes=BIG)
     for _ in range(8):
         trail.append({"status": 200})
     assert verify(path).number == 8  # by itself it is whole
@@ -155,7 +155,7 @@ def test_a_crash_between_a_line_and_the_head_is_no_change(tmp_path: Path) -> Non
 def test_lines_longer_than_a_look_at_the_tail_are_followed(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     for _ in range(3):
-        trail = Trail(path, file_bytes=BIG)
+        trail = AuditLog(path, file_bytes=BIG)
         trail.append({"inputs": ["0" * 64] * 1000})
         trail.close()
     assert verify(path).number == 3
@@ -164,8 +164,8 @@ def test_lines_longer_than_a_look_at_the_tail_are_followed(tmp_path: Path) -> No
 def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     code = (
-        "import sys; from pathlib import Path; from service.security.audit_log import Trail\n"
-        "trail = Trail(Path(sys.argv[1]), file_bytes=4096)\n"
+        "import sys; from pathlib import Path; from service.security.audit_log import AuditLog\n"
+        "trail = AuditLog(Path(sys.argv[1]), file_bytes=4096)\n"
         "for number in range(200): trail.append({'key': sys.argv[2], 'status': number})"
     )
     command = [sys.executable, "-c", code, str(path)]
@@ -198,9 +198,9 @@ def test_a_disk_that_takes_half_a_line_keeps_none_of_it(tmp_path: Path, monkeypa
 FILL = """
 import resource, sys
 from pathlib import Path
-from service.security.audit_log import Trail
+from service.security.audit_log import AuditLog
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-trail = Trail(Path(sys.argv[1]), file_bytes=2**30)
+trail = AuditLog(Path(sys.argv[1]), file_bytes=2**30)
 written = 0
 try:
     while True:
@@ -224,8 +224,8 @@ def test_where_the_system_takes_no_more_bytes_the_log_stays_whole(tmp_path: Path
 WRITE = """
 import sys
 from pathlib import Path
-from service.security.audit_log import Trail
-trail = Trail(Path(sys.argv[1]), file_bytes=5000)
+from service.security.audit_log import AuditLog
+trail = AuditLog(Path(sys.argv[1]), file_bytes=5000)
 while True:
     trail.append({"padding": "0" * 700})
     print(flush=True)
@@ -309,11 +309,11 @@ async def test_without_its_line_an_answer_is_withheld_and_then_they_go_on(
 
 
 def test_a_log_that_cannot_be_written_ends_the_start(tmp_path: Path) -> None:
-    from service.http.middleware import audit_trail
+    from service.http.middleware import open_audit_log
     from service.settings import Settings
 
-    with pytest.raises(BadSettings, match=r"STRIATE_AUDIT=.*/nowhere/audit_log.jsonl: it cannot be written"):
-        audit_trail(Settings(audit=str(tmp_path / "nowhere" / "audit.jsonl")))
+    with pytest.raises(InvalidSettings, match=r"STRIATE_AUDIT=.*/nowhere/audit.jsonl: it cannot be written"):
+        open_audit_log(Settings(audit=str(tmp_path / "nowhere" / "audit.jsonl")))
 
 
 async def streamed(_: Request) -> Response:
@@ -328,11 +328,11 @@ async def buggy(_: Request) -> Response:
     raise LookupError
 
 
-async def converse(path: str, trail: Trail) -> tuple[list[dict], Exchange]:
+async def converse(path: str, trail: AuditLog) -> tuple[list[dict], RequestContext]:
     """What the audited application sends for a POST, as ASGI messages."""
     routes = [Route("/streamed", streamed, methods=["POST"]), Route("/buggy", buggy, methods=["POST"])]
-    app = Audited(Starlette(routes=routes).router, trail=trail)
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "exchange": Exchange("1")}
+    app = AuditMiddleware(Starlette(routes=routes).router, trail=trail)
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "exchange": RequestContext("1")}
     sent: list[dict] = []
 
     async def send(message: dict) -> None:
@@ -349,7 +349,7 @@ async def converse(path: str, trail: Trail) -> tuple[list[dict], Exchange]:
 @pytest.mark.anyio
 async def test_a_streamed_answer_has_its_line_before_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "audit.jsonl"
-    trail = Trail(path, file_bytes=BIG)
+    trail = AuditLog(path, file_bytes=BIG)
     sent, _ = await converse("/streamed", trail)
     assert b"".join(message.get("body", b"") for message in sent) == b"abc"
     assert json.loads(lines_of(path)[0])["output"] == sha256(b"abc").hexdigest()
@@ -367,6 +367,6 @@ async def test_a_streamed_answer_has_its_line_before_its_end(tmp_path: Path, mon
 async def test_a_bug_has_its_line_too(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     with pytest.raises(LookupError):
-        await converse("/buggy", Trail(path, file_bytes=BIG))
+        await converse("/buggy", AuditLog(path, file_bytes=BIG))
     assert json.loads(lines_of(path)[0])["status"] == 500
     assert verify(path) != NOTHING

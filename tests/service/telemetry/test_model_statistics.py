@@ -6,7 +6,7 @@ import pytest
 
 from service.api.answers import Timings
 from service.errors import MissingField
-from service.scheduling.work_item import Ran
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import Spent, Statistics
 
 
@@ -14,7 +14,7 @@ def test_runs_are_counted_once_however_many_images_they_held() -> None:
     statistics = Statistics()
     for size, seconds, images in [(4, 0.02, 4), (1, 0.01, 1), (1, 0.03, 1), (4, 0.04, 4), (8, 0.08, 7)]:
         for _ in range(images):  # of the last run one caller had left
-            statistics.ran(Ran({}, 0.0, seconds, size))
+            statistics.ran(InferenceResult({}, 0.0, seconds, size))
     runs = statistics.runs()
     assert {size: spent.count for size, spent in runs.items()} == {1: 2, 4: 2, 8: 1}
     assert {size: spent.seconds for size, spent in runs.items()} == pytest.approx({1: 0.04, 4: 0.06, 8: 0.07})

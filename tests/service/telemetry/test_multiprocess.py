@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.telemetry.metrics import Metrics, ModelFacts
-from service.telemetry.multiprocess import Shares
+from service.telemetry.multiprocess import MultiprocessMetrics
 
 
 def lines(text: bytes) -> dict[str, float]:
@@ -21,9 +21,9 @@ def served(*, depth: int = 0) -> tuple[ModelFacts, ...]:
     return (ModelFacts("digits", "1", "ready", serves=True, depth=depth),)
 
 
-def process(folder: Path, name: str) -> tuple[Metrics, Shares]:
+def process(folder: Path, name: str) -> tuple[Metrics, MultiprocessMetrics]:
     metrics = Metrics()
-    return metrics, Shares(metrics, folder, name)
+    return metrics, MultiprocessMetrics(metrics, folder, name)
 
 
 def test_counts_and_histograms_add_up_whoever_is_scraped(tmp_path: Path) -> None:

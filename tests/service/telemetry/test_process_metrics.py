@@ -12,7 +12,7 @@ import pynvml
 import pytest
 
 from service.settings import Settings
-from service.telemetry.export import ENGINE, telling
+from service.telemetry.export import ENGINE, exporting
 from service.telemetry.metrics import Metrics
 from service.telemetry.process_metrics import watch_gpus
 
@@ -120,7 +120,7 @@ def test_without_a_gpu_there_is_no_series_of_one(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_process_tells_its_memory_its_files_and_how_late_its_loop_is(tmp_path: Path) -> None:
     metrics = Metrics()
-    async with telling(Settings(device="cpu"), metrics):
+    async with exporting(Settings(device="cpu"), metrics):
         before = value(metrics, 'striate_process_open_fds{process="service"}')
         with (tmp_path / "open").open("w"):
             assert value(metrics, 'striate_process_open_fds{process="service"}') == before + 1
@@ -138,8 +138,8 @@ async def test_a_process_tells_its_memory_its_files_and_how_late_its_loop_is(tmp
 async def test_the_processes_of_one_folder_tell_of_each_other(tmp_path: Path) -> None:
     front_end, engine = Metrics(), Metrics()
     async with (
-        telling(Settings(device="cpu"), front_end, process="front_end_1", folder=tmp_path),
-        telling(Settings(device="cpu"), engine, process=ENGINE, folder=tmp_path),
+        exporting(Settings(device="cpu"), front_end, process="front_end_1", folder=tmp_path),
+        exporting(Settings(device="cpu"), engine, process=ENGINE, folder=tmp_path),
     ):
         async with asyncio.timeout(60):
             while b'process="engine"' not in (told := front_end.scrape()):

@@ -3,21 +3,21 @@
 from pathlib import Path
 
 from service.api.answers import Timings
-from service.scheduling.work_item import Ran
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import Comparison, Spent, Statistics
-from service.telemetry.tallies import Tallies
+from service.telemetry.tallies import ClusterStatistics
 
 
 def counted(images: int, *, size: int = 1, last: float = 0.0) -> Statistics:
     statistics = Statistics(success=Spent(images, 2.0 * images), last=last, comparison=Comparison(compared=images))
     for _ in range(images):
-        statistics.ran(Ran({}, 0.0, 0.5, size))
+        statistics.ran(InferenceResult({}, 0.0, 0.5, size))
         statistics.answered(Timings(decode=0, preprocess=0, queue=250, infer=500, postprocess=0, encode=0))
     return statistics
 
 
-def process(folder: Path, name: str, **own: Statistics) -> Tallies:
-    tallies = Tallies(lambda: own)
+def process(folder: Path, name: str, **own: Statistics) -> ClusterStatistics:
+    tallies = ClusterStatistics(lambda: own)
     tallies.share(folder, name)()
     return tallies
 
@@ -36,14 +36,14 @@ def test_whoever_is_asked_tells_the_sum(tmp_path: Path) -> None:
 
 def test_a_process_alone_tells_its_own_and_writes_nothing() -> None:
     own = counted(3)
-    assert Tallies(lambda: {"digits": own}).together() == {"digits": own}
-    assert Tallies(lambda: None).together() == {}
+    assert ClusterStatistics(lambda: {"digits": own}).together() == {"digits": own}
+    assert ClusterStatistics(lambda: None).together() == {}
 
 
 def test_who_takes_the_place_of_one_that_was_killed_goes_on_with_its_counts(tmp_path: Path) -> None:
     process(tmp_path, "front_end_1", digits=counted(3))
     other = process(tmp_path, "front_end_2", digits=counted(1))
-    Tallies(lambda: None).share(tmp_path, "front_end_1")()  # it serves nothing yet
+    ClusterStatistics(lambda: None).share(tmp_path, "front_end_1")()  # it serves nothing yet
     assert other.together()["digits"].success.count == 4
     successor = process(tmp_path, "front_end_1", digits=counted(2))
     assert other.together()["digits"].success.count == successor.together()["digits"].success.count == 6
@@ -52,7 +52,7 @@ def test_who_takes_the_place_of_one_that_was_killed_goes_on_with_its_counts(tmp_
 def test_a_version_that_was_freed_and_loaded_again_begins_anew(tmp_path: Path) -> None:
     process(tmp_path, "front_end_1", digits=counted(3))
     serves: dict[str, Statistics] = {}
-    tallies = Tallies(lambda: serves)
+    tallies = ClusterStatistics(lambda: serves)
     tallies.share(tmp_path, "front_end_1")
     assert tallies.together() == {}
     serves["digits"] = counted(1)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from service.http.middleware.security_headers import SECURITY, Secured
+from service.http.middleware.security_headers import SECURITY, SecurityHeadersMiddleware
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.conftest import Client
@@ -39,7 +39,7 @@ async def test_a_page_with_its_own_policy_keeps_it_and_gets_the_rest() -> None:
     async def page(_: Request) -> Response:
         return HTMLResponse("<p>", headers={"Content-Security-Policy": "default-src 'self'"})
 
-    app = Starlette(routes=[Route("/", page)], middleware=[Middleware(Secured)])
+    app = Starlette(routes=[Route("/", page)], middleware=[Middleware(SecurityHeadersMiddleware)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
         answer = await http.get("/")
     assert answer.headers.get_list("content-security-policy") == ["default-src 'self'"]

@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from service.http.middleware.access_log import OTHER
 from service.http.routes import create_app
-from service.settings import BadSettings, Settings
+from service.settings import InvalidSettings, Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
@@ -196,5 +196,5 @@ async def test_the_real_service_sends_what_is_left_when_it_ends(
 def test_without_the_extra_the_service_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "service.http.middleware.tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(BadSettings, match="needs the extra 'trace'"):
+    with pytest.raises(InvalidSettings, match="needs the extra 'trace'"):
         create_app(Settings(trace_endpoint="http://collector:4318"))
