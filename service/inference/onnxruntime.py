@@ -75,8 +75,10 @@ def load(
 
 
 def optimised(network: Path | bytes, folder: Path) -> Path:
-    """Writes the graph as ONNX Runtime optimises it for this processor, its weights in a file beside it that sessions
-    map into memory instead of reading. Raises NetworkFailed."""
+    """Writes the graph as ONNX Runtime optimises it for this processor. Raises NetworkFailed.
+
+    The weights are in a file beside it, which sessions map into memory instead of reading.
+    """
     options = _options(network, threads=1)
     options.optimized_model_filepath = str(folder / "network.onnx")
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
