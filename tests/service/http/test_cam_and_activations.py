@@ -231,8 +231,8 @@ def test_buffers_for_a_tap_are_there_only_where_it_is_asked_for(models: Path) ->
         given = session.run(x, outputs)
         for name, wanted in zip(outputs, network.run(list(outputs), {"x": x})):
             np.testing.assert_array_equal(given[name], wanted)
-    assert list(session._waiting) == [((1, 1, 8, 8), ()), ((1, 1, 8, 8), ("tap_blocks",))]
-    alone, tapped = (waiting[0].nbytes for waiting in session._waiting.values())
+    assert list(session.idle_buffers) == [((1, 1, 8, 8), ()), ((1, 1, 8, 8), ("tap_blocks",))]
+    alone, tapped = (nbytes for nbytes, *_ in session.idle_buffers.values())
     assert tapped - alone == 4 * 4 * 4  # one map of 4 x 4
 
 
