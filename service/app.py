@@ -16,7 +16,7 @@ from models.errors import StriateError
 from service import signals
 from service.engine.supervisor import keep_engine
 from service.http import connection
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.inference import check_device
 from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines

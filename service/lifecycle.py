@@ -18,6 +18,7 @@ from service.pipeline.warmup import warm_up
 from service.repository import loader
 from service.repository.reconciler import Reconciler
 from service.repository.state import Repository, ServedModel, drain
+from service.scheduling.memory_budget import MemoryBudget
 from service.security.audit_log import AuditLog
 from service.settings import Settings
 from service.telemetry.cluster_statistics import ClusterStatistics, Counts
@@ -38,7 +39,8 @@ class Runtime:
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
         self.cluster_statistics = ClusterStatistics(self._counts)
         self._shadows = ShadowRunner(settings, self._shadow_of)
-        self.pipeline = Pipeline(settings, self.metrics, on_prediction=self._shadows.on_prediction)
+        self.pipeline = Pipeline(settings, self.metrics)
+        self.memory = MemoryBudget.of(settings)
         self._repository: Repository | None = None
         self._why_not = "The models are still being loaded."
         self._on_ready: OnReady | None = on_ready
@@ -53,7 +55,7 @@ class Runtime:
             raise NotReady(self._why_not)
         return self._repository
 
-    async def told(self) -> Repository:
+    async def with_cluster_statistics(self) -> Repository:
         """The repository with what all front ends together have counted. Raises NotReady."""
         counts = await run_in_threadpool(self.cluster_statistics.total)
         return self.repository.with_statistics(counts)
@@ -124,6 +126,7 @@ class Runtime:
         new = [model for model in now.all_models() if model.package.sha256 not in known]
         await warm_up(new, self.settings)
         self._repository = now
+        self.pipeline.on_prediction = self._shadows.on_prediction if now.shadows else None
         self._changed.set()
         self._changed = asyncio.Event()
         if self._on_ready is not None:  # the first time only

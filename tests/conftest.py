@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from models.package import Package
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.settings import Settings
 from service.telemetry.background_tasks import SERVICE_PROCESS
 from tests import tiny

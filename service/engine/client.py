@@ -14,8 +14,8 @@ from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository.state import CanaryModel, InactivePackage, InvalidPackage, Repository, ServedModel
 from service.scheduling.cost_model import BatchCloseReason
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Work
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import Statistics
 
 Joined = Callable[[Repository], Awaitable[None]]
@@ -65,39 +65,36 @@ class RemoteBatcher:
         """This front end's items that wait or run."""
         return self._pending
 
-    def at_hand(self) -> None:
-        """It is the engine's."""
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> None:
+        """Returns None: its network is in another process."""
 
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit. Raises NotReady besides, where the engine ends."""
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> None:
+        """Returns None: its network is in another process."""
+
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs as Batcher.submit does. Raises NotReady besides, where the engine ends."""
         ask = Ask(
             number=0,
             model=self._place,
             outputs=bits(self._spec.every_output, outputs),
-            priority=priority,
-            admitted=admitted,
+            priority=work.priority,
+            admitted=work.has_place,
             channels=tensor.shape[1],
             height=tensor.shape[2],
             width=tensor.shape[3],
-            deadline_at=deadline.at,
-            timeout_s=deadline.timeout_s,
+            deadline_at=work.deadline.at,
+            timeout_s=work.deadline.timeout_s,
         )
         self._pending += 1
+        work.reservation.retain()
         try:
             answer = await self._link.ask(tensor, ask, room=self._room(outputs, tensor.shape))
         finally:
             self._pending -= 1
+            work.reservation.release()
         reply = answer.reply
         if reply.outcome != Outcome.RAN:
-            raise self._error(answer, deadline)
+            raise self._error(answer, work.deadline)
         known = dict(zip(names(self._spec.every_output, ask.outputs), answer.outputs))
         released = BatchCloseReason(reply.released) if reply.released else None
         return InferenceResult(known, reply.queue_s, reply.infer_s, reply.size, released)

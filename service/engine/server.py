@@ -26,12 +26,12 @@ from service.engine.messages import (
 )
 from service.engine.shared_memory import SharedSegment, copied, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.http.middleware.access_log import RequestContext, log_bug
 from service.inference import InferenceFailed
 from service.repository.state import Repository, ServedModel
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Priority, Work
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.log import log
+from service.telemetry.request_context import RequestContext, log_bug
 
 _HELLO_S = 10.0
 _NEWS = Reply(0, Outcome.NEWS)
@@ -178,9 +178,7 @@ class FrontEnd(asyncio.Protocol):
         submitted = model.batcher.submit(
             self._memory.array(ask.begin, (1, ask.channels, ask.height, ask.width)),
             names(model.spec.every_output, ask.outputs),
-            deadline=Deadline(ask.deadline_at, ask.timeout_s),
-            priority=Priority(ask.priority),
-            admitted=ask.admitted,
+            Work(Deadline(ask.deadline_at, ask.timeout_s), Priority(ask.priority), has_place=ask.admitted),
         )
         running = asyncio.get_running_loop().create_task(submitted)
         self._running[ask.number] = running
@@ -206,7 +204,9 @@ class FrontEnd(asyncio.Protocol):
         if end > ask.end:
             self._say(ask, Outcome.FAILED, f"Its outputs are {shapes}, larger than rdf.yaml describes.")
             return
-        reply = Reply(ask.number, Outcome.RAN, ran.batch_size, ran.released or 0, 0, ran.queue_s, ran.infer_s, shapes)
+        reply = Reply(
+            ask.number, Outcome.RAN, ran.batch_size, ran.close_reason or 0, 0, ran.queue_s, ran.infer_s, shapes
+        )
         targets = [self._memory.array(place, shape) for place, shape in zip(places, shapes)]
         copied(partial(_copy, targets, outputs), lambda _: self.send(reply), size=end - ask.begin)
 

@@ -12,14 +12,13 @@ from starlette.routing import Route
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
 from service.errors import CannotServe, InvalidOption, RolloutsNotWritable, UnknownModel
 from service.http.model_listing import model_entry, model_names, model_versions
-from service.http.request import bounded
+from service.http.request import read_body
 from service.http.responses import json_response
 from service.lifecycle import Runtime
-from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
 from service.repository.rollouts import Rollout
 from service.repository.state import Repository, incompatibility
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline, Reservation
 
 Body = TypeVar("Body", bound=BaseModel)
 _MAX_BODY_BYTES = 2**16
@@ -158,8 +157,7 @@ def _name(request: Request) -> str:
 
 async def _body(request: Request, kind: type[Body]) -> Body:
     """Reads a JSON body, which may be empty. Raises InvalidOption, TooManyBytes."""
-    with MemoryBudget(_MAX_BODY_BYTES).share() as share:
-        body = await bounded(request, _MAX_BODY_BYTES, share)
+    body = await read_body(request, _MAX_BODY_BYTES, Reservation())
     try:
         return kind.model_validate_json(body or b"{}")
     except ValidationError as error:

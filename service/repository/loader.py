@@ -18,7 +18,7 @@ def create_reconciler(
     """Returns a reconciler that has not scanned yet. opener: ONNX Runtime on the settings' device by default."""
     options = LoadOptions(
         settings.models,
-        open_session=opener or partial(_open_session, settings),
+        open_session=opener or partial(open_package, settings),
         open_batcher=partial(Batcher, length=settings.queue_length, bound_s=settings.batch_bound_s),
         queue_length=settings.queue_length,
         wanted=settings.wanted,
@@ -32,7 +32,7 @@ def gpu_options(settings: Settings) -> Gpu:
     return Gpu(settings.gpu_engine, settings.gpu_memory_bytes, settings.engine_cache)
 
 
-def _open_session(settings: Settings, package: Package) -> Session:
+def open_package(settings: Settings, package: Package) -> Session:
     return open_session(
         package.network(),
         device=settings.device,

@@ -1,25 +1,22 @@
 """Repository state: an immutable snapshot of the served models, which chooses the version for each request."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal, Protocol
 
-from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
 from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
 from service.repository.rollouts import Rollout, Rollouts
-from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.scheduler import Network
 from service.telemetry.model_statistics import CountedRequest, Statistics
 
 Task = Literal["classification", "segmentation"]
 
 
-class ModelBatcher(Protocol):
+class ModelBatcher(Network, Protocol):
     """The batcher in front of a version's network, in this process or in the engine process."""
 
     @property
@@ -28,20 +25,6 @@ class ModelBatcher(Protocol):
     @property
     def loaded(self) -> bool:
         """Whether the network is in memory; if not, the next request waits until it is loaded."""
-
-    def at_hand(self) -> Batcher | None:
-        """The batcher, where it is in this process and its network in memory: who is alone may run it at once."""
-
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit."""
 
     def close(self) -> None: ...
 

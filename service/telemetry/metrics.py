@@ -68,45 +68,45 @@ class Metrics:
             partial(Histogram, **options),
         )
 
-        self.service_info = gauge(
-            "service_info", "1; how the service was started.", ["version", "device", "gpu_engine"]
-        )
+        self.service_info = gauge("service_info", "1; the configuration at start.", ["version", "device", "gpu_engine"])
         self.requests = counter("requests_total", "Requests answered.", ["route", "status"])
         self.request_duration = histogram(
-            "request_duration_seconds", "From a request's arrival to its answer.", ["route"], buckets=SECONDS
+            "request_duration_seconds", "Time from the arrival of a request to its answer.", ["route"], buckets=SECONDS
         )
-        self.in_flight = gauge("in_flight_requests", "Requests being answered.")
-        self.errors = counter("errors_total", "Errors answered, of a request or of one image of several.", ["code"])
-        self.rejections = counter("rejections_total", "Requests that found the service too busy.", ["reason"])
+        self.in_flight = gauge("in_flight_requests", "Requests in progress.")
+        self.errors = counter("errors_total", "Errors of requests or of single images.", ["code"])
+        self.rejections = counter("rejections_total", "Requests rejected: busy or not ready.", ["reason"])
 
         self.stage_duration = histogram(
-            "stage_duration_seconds", "What an image spent in each stage.", ["stage", "model"], buckets=SECONDS
+            "stage_duration_seconds", "Time that an image spends in each stage.", ["stage", "model"], buckets=SECONDS
         )
-        self.queue_limit = gauge("queue_limit", "Images that may wait or run, for each model.")
-        self.batch_size = histogram("batch_size", "Images in one run of the network.", ["model"], buckets=_BATCH)
-        self.batches = counter("batches_total", "Runs by why no more images were in them.", ["model", "released"])
-        self.failed_runs = counter("failed_runs_total", "Images on which the network itself failed.", ["model"])
+        self.queue_limit = gauge("queue_limit", "Limit of queue_depth, per model.")
+        self.batch_size = histogram(
+            "batch_size", "Number of images in a run of the network.", ["model"], buckets=_BATCH
+        )
+        self.batches = counter("batches_total", "Runs by the reason why the batch was closed.", ["model", "released"])
+        self.failed_runs = counter("failed_runs_total", "Images on which the network failed.", ["model"])
 
-        self.input_warnings = counter("input_warnings_total", "Warnings about images.", ["model", "code"])
+        self.input_warnings = counter("input_warnings_total", "Warnings returned with answers.", ["model", "code"])
         self.input_side = histogram(
-            "input_side_pixels", "Root of an image's height times width, as sent.", ["model"], buckets=_SIDE
+            "input_side_pixels", "Square root of the pixel count of the image as sent.", ["model"], buckets=_SIDE
         )
         self.input_deviation = histogram(
             "input_deviation_ratio",
-            "A figure of the prepared image: 0 in the middle of what 99 % of the training images have, 1 at its end.",
+            "Statistic of the prepared image, scaled so that -1 to 1 is the range of 99 % of the training images.",
             ["model", "figure"],
             buckets=_DEVIATION,
         )
         self.inputs_outside = counter(
-            "inputs_outside_total", "Images of which a figure is beyond that.", ["model", "figure", "side"]
+            "inputs_outside_total", "Images with a statistic outside that range.", ["model", "figure", "side"]
         )
         self.predictions = counter("predictions_total", "Images by their most probable class.", ["model", "label"])
         self.confidence = histogram(
-            "confidence_ratio", "The most probable class's probability.", ["model"], buckets=_CONFIDENCE
+            "confidence_ratio", "Probability of the most probable class.", ["model"], buckets=_CONFIDENCE
         )
 
-        self.loop_lag = histogram("event_loop_lag_seconds", "How late a timer of the event loop came.", buckets=SECONDS)
-        self.engine_starts = counter("engine_starts_total", "Starts of the engine process of several front ends.")
+        self.loop_lag = histogram("event_loop_lag_seconds", "Delay of a timer of the event loop.", buckets=SECONDS)
+        self.engine_starts = counter("engine_starts_total", "Starts of the engine process (several front ends only).")
 
         self.for_model = cache(partial(ModelMetrics, self))
         self.scrape: Callable[[], bytes] = (
@@ -153,8 +153,8 @@ class ModelMetrics:
 
     def observe_run(self, result: InferenceResult) -> None:
         """Observes an image or tile that the network has processed."""
-        if result.released is not None:
-            self._released(result.released).inc()
+        if result.close_reason is not None:
+            self._released(result.close_reason).inc()
             self._batch_size.observe(result.batch_size)
 
     def observe_prediction(self, label: str, probability: float) -> None:
@@ -173,12 +173,12 @@ class _ModelCollector(Collector):
         models = tuple(self._metrics.models())
         invalid = [facts for facts in models if facts.state == "invalid"]
         serving = [facts for facts in models if facts.serves]
-        yield single_gauge("ready", "1 where /readyz says 200.", self._metrics.is_ready())
-        yield single_gauge("models_refused", "Packages that were refused.", len(invalid))
-        state = gauge_family("model_state", "1 for the state in which a version is.", "model version state")
+        yield single_gauge("ready", "1 if /readyz returns 200, otherwise 0.", self._metrics.is_ready())
+        yield single_gauge("models_refused", "Number of invalid packages.", len(invalid))
+        state = gauge_family("model_state", "1 for the current state of a version.", "model version state")
         for facts in models:
             state.add_metric((facts.model, facts.version, facts.state), 1)
-        ready = gauge_family("model_ready", "1 where the version serves, 0 where it was refused.", "model version")
+        ready = gauge_family("model_ready", "1 if the version serves, 0 if it is invalid.", "model version")
         # A version that serves although its replacement in the folder is invalid counts as serving.
         for name, serves in {(facts.model, facts.version): facts.serves for facts in (*invalid, *serving)}.items():
             ready.add_metric(name, serves)
@@ -187,10 +187,10 @@ class _ModelCollector(Collector):
 
 def _serving_metrics(serving: Sequence[ModelFacts]) -> Iterator[Metric]:
     info = gauge_family("model_info", "1 for each version that serves.", "model version sha256 provider task")
-    memory = gauge_family("model_memory_bytes", "Weights that are loaded.", "model version")
-    compared = counter_family("shadow_compared", "Images that a shadow ran too.", "model version")
-    differed = counter_family("shadow_differed", "Images on which a shadow decided otherwise.", "model version")
-    depth = gauge_family("queue_depth", "Images, or tiles of one, that wait or run.", "model")
+    memory = gauge_family("model_memory_bytes", "Size of the loaded weights.", "model version")
+    compared = counter_family("shadow_compared", "Images that a shadow has re-run.", "model version")
+    differed = counter_family("shadow_differed", "Images on which the shadow's decision differs.", "model version")
+    depth = gauge_family("queue_depth", "Images or tiles in the queue or running.", "model")
     for facts in serving:
         name = (facts.model, facts.version)
         info.add_metric((*name, facts.sha256, facts.provider, facts.task), 1)

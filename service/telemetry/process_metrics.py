@@ -30,9 +30,9 @@ class ProcessCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         facts = {
-            "process_resident_memory_bytes": ("Memory of the process, shared parts with it.", _resident_bytes()),
+            "process_resident_memory_bytes": ("Resident memory, including shared pages.", _resident_bytes()),
             "process_open_fds": ("Open files and connections.", _open_files()),
-            "process_max_fds": ("Open files and connections that it may have.", limit),
+            "process_max_fds": ("Limit on open files and connections.", limit),
         }
         for name, (help_text, value) in facts.items():
             if value is not None:
@@ -80,9 +80,9 @@ class GpuCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         nvml = self._nvml
         info = gauge_family("gpu_info", "1 for each GPU.", "gpu name driver")
-        used = gauge_family("gpu_memory_used_bytes", "Memory in use, by whomever.", "gpu")
-        total = gauge_family("gpu_memory_total_bytes", "Memory of the GPU.", "gpu")
-        busy = gauge_family("gpu_utilization_ratio", "Share of the last moments in which any kernel ran.", "gpu")
+        used = gauge_family("gpu_memory_used_bytes", "GPU memory in use by all processes.", "gpu")
+        total = gauge_family("gpu_memory_total_bytes", "Total GPU memory.", "gpu")
+        busy = gauge_family("gpu_utilization_ratio", "Share of recent time in which a kernel was running.", "gpu")
         for n, gpu in enumerate(self._handles):
             with suppress(nvml.NVMLError):  # a GPU that has fallen off the bus, or does not support this
                 info.add_metric([str(n), nvml.nvmlDeviceGetName(gpu), self._driver], 1)

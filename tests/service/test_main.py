@@ -129,9 +129,9 @@ def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, 
 
 
 INVALID_STARTS = {
-    "a typo": ({"STRIATE_DEVCE": "cpu"}, "striate: STRIATE_DEVCE is no setting"),
+    "a typo": ({"STRIATE_DEVCE": "cpu"}, "striate: STRIATE_DEVCE is not a setting"),
     "out of bounds": ({"STRIATE_QUEUE_LENGTH": "0"}, "striate: STRIATE_QUEUE_LENGTH=0"),
-    "no such folder": ({"STRIATE_MODELS": "/nowhere"}, "striate: STRIATE_MODELS=/nowhere: there is no such folder"),
+    "no such folder": ({"STRIATE_MODELS": "/nowhere"}, "striate: STRIATE_MODELS=/nowhere: no such folder"),
     "no GPU": ({"STRIATE_DEVICE": "cuda"}, "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"),
 }
 

@@ -3,44 +3,23 @@
 import os
 import re
 import time
-import traceback
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.package import Package
 from service.errors import CallerGone, Internal, NotReady, QueueFull
 from service.http.errors import STATUS, response
 from service.telemetry.log import Level, log
 from service.telemetry.metrics import Metrics
+from service.telemetry.request_context import RequestContext, log_bug
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
 Outcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
 PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # requested every few seconds by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
-
-
-@dataclass(slots=True)
-class RequestContext:
-    """Facts about a request in progress; handlers fill in the model and the images, for the audit log."""
-
-    request_id: str
-    started: float = field(default_factory=time.perf_counter)
-    trace_id: str | None = None
-    model: str | None = None
-    model_version: str | None = None
-    model_sha256: str | None = None
-    images: tuple[bytes | memoryview, ...] = ()
-    key: str | None = None
-    status: int = 0
-    error: str | None = None
-
-    def asks(self, package: Package) -> None:
-        self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256
 
 
 def request_id(scope: Scope) -> str:
@@ -131,9 +110,3 @@ def recording_send(send: Send, context: RequestContext) -> Send:
         await send(message)
 
     return send_recorded
-
-
-def log_bug(error: Exception, context: RequestContext) -> None:
-    """Logs the type and location of an exception, but not its message, which may quote image contents."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.write("error", "bug", request_id=context.request_id, kind=type(error).__name__, at=frames[-8:])

@@ -16,8 +16,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.answers import Stage
-from service.http.middleware.access_log import OTHER, PROBES, RequestContext
-from service.telemetry.stopwatch import ON_STAGE
+from service.http.middleware.access_log import OTHER, PROBES
+from service.telemetry.request_context import RequestContext
 
 _MAX_STAGE_SPANS = 200  # per request: a large slide has thousands of tiles
 _W3C = TraceContextTextMapPropagator()
@@ -45,14 +45,13 @@ class TracingMiddleware:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         span = self._tracer.start_span(scope["method"], _W3C.extract(headers), SpanKind.SERVER)
         context.trace_id = format(span.get_span_context().trace_id, "032x")
-        token = ON_STAGE.set(StageSpans(self._tracer, span) if span.is_recording() else None)
+        context.on_stage = StageSpans(self._tracer, span) if span.is_recording() else None
         try:
             await self._app(scope, receive, _propagating_send(send, span))
         except BaseException as error:
             span.set_status(StatusCode.ERROR, type(error).__name__)
             raise
         finally:
-            ON_STAGE.reset(token)
             _describe(span, scope, context)
             span.end()
 

@@ -16,7 +16,7 @@ from service.engine.server import EngineServer
 from service.inference import Session
 from service.repository import loader
 from service.repository.state import ModelBatcher, Repository
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline, Work
 from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 
@@ -88,14 +88,14 @@ def picture(value: float, *shape: int) -> Array:
 
 
 async def asked(queue: ModelBatcher, tensor: Array, outputs: Sequence[str] = ("probabilities",)) -> InferenceResult:
-    return await queue.submit(tensor, outputs, deadline=Deadline.after(120))
+    return await queue.submit(tensor, outputs, Work(Deadline.after(120)))
 
 
 def asking(repository: Repository, value: float, **how: object) -> asyncio.Task[InferenceResult]:
     """One small image, which takes its place at the next chance."""
-    deadline = how.pop("deadline", None) or Deadline.after(120)
+    work = Work(how.pop("deadline", None) or Deadline.after(120), **how)
     queue = repository.served["brightness"].batcher
-    return asyncio.create_task(queue.submit(picture(value), ["probabilities"], deadline=deadline, **how))
+    return asyncio.create_task(queue.submit(picture(value), ["probabilities"], work))
 
 
 def remote(repository: Repository, name: str = "brightness") -> RemoteBatcher:

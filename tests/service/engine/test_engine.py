@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from service.errors import DeadlinePassed, QueueFull
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
+from service.scheduling.work import Deadline, Priority
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import (
@@ -142,7 +141,7 @@ async def test_the_engine_bounds_all_front_ends_together(root: Path, gate: Gate)
         with pytest.raises(QueueFull, match=r"^2 images are waiting already") as full:
             await asking(one, 0.2)
         assert full.value.retry_after_s >= 1
-        tasks.append(asking(other, 0.3, admitted=True))  # a later tile of what was let in
+        tasks.append(asking(other, 0.3, has_place=True))  # a later tile of what was let in
         await until(lambda: here.served["brightness"].batcher.depth == 3)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 3

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from service.errors import CallerGone, MethodNotAllowed, NoSuchRoute
+from service.http.application import create_app
 from service.http.errors import STATUS
 from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
-from service.http.routes import VERSION, create_app
+from service.http.routes import VERSION
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.service.test_main import ROOT, environment, served

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline, Work
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine, front_end, picture
@@ -105,6 +105,6 @@ async def test_front_ends_know_the_models_loaded_by_the_engine(models: Path) -> 
     async with engine(models, loaded_bytes=bytes_of_two(models)) as (path, _), front_end(path) as there:
         for name in ("second", "third", "first"):
             queue = there.served[name].batcher
-            ran = await queue.submit(picture(0.8), ["probabilities"], deadline=Deadline.after(120))
+            ran = await queue.submit(picture(0.8), ["probabilities"], Work(Deadline.after(120)))
             assert float(ran.outputs["probabilities"][0, 1]) > 0.5
         await until_now(lambda: [there.served[name].batcher.loaded for name in NAMES] == [True, False, True])

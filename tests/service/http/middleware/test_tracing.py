@@ -14,8 +14,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from service.http.application import create_app
 from service.http.middleware.access_log import OTHER
-from service.http.routes import create_app
 from service.settings import InvalidSettings, Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate

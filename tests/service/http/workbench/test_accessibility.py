@@ -1,4 +1,4 @@
-"""How the page looks and how fast it is: accessible, in both colour schemes, at every width, at frame rate."""
+"""Accessibility and speed of the page, in both colour schemes and at every width."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ DRAG = """async ([selector, count]) => {
 
 
 def states(page: Page) -> Iterator[str]:
-    """Goes through the page's main states."""
+    """Visits the page's main states."""
     expect(page.locator(".sample").last).to_be_visible()
     yield "start"
     take_sample(page, "digits")
@@ -51,7 +51,7 @@ def states(page: Page) -> Iterator[str]:
     yield "segmented"
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"Dear diary"})
     expect(page.locator(".problem")).to_be_visible()
-    yield "refused"
+    yield "invalid"
     page.get_by_role("link", name="Many images").click()
     page.set_input_files("#many-files", {"name": "a.png", "mimeType": "image/png", "buffer": b"Dear diary"})
     expect(page.locator(".failures li")).to_be_visible()
@@ -98,7 +98,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (2048, 2048), np.uint8)
 def test_the_opacity_of_a_large_overlay_moves_at_frame_rate(
     browser: Browser, url: str, model: str, layer: str, slider: str, pixels: Array
 ) -> None:
-    """By the browser's own timeline: when a frame was drawn and handed to the display."""
+    """Measured by the browser's own timeline of drawn frames."""
     with opened(browser, url) as page:
         bring(page, "large.png", png(pixels), model=model)
         overlay = page.locator(f"#view canvas.{layer}")

@@ -1,6 +1,7 @@
 """Occlusion against Captum's, and its bounds: how many runs, how many at once, and none after it has ended."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -9,9 +10,20 @@ from captum.attr import Occlusion
 from torch import nn
 
 from models.image import Array
-from service.pipeline.occlusion import STEPS, drops, windows
+from service.scheduling.scheduler import Scheduler
+from service.settings import Settings
+from service.tasks.occlusion import STEPS, occlusion_map, windows
 
 pytestmark = pytest.mark.anyio
+
+
+async def drops(tensor: Array, probability: Callable[[Array], Awaitable[float]], *, before: float, most: int) -> Array:
+    scheduler = Scheduler(Settings())
+
+    async def probabilities(inputs: list[Callable[[], Array]]) -> list[float]:
+        return await scheduler.fan_out(lambda make: probability(make()), inputs, most=most)
+
+    return await occlusion_map(tensor, probabilities, before=before)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (29, 40), (5, 61)])  # even steps, cut off at the border, smaller than STEPS
@@ -28,7 +40,7 @@ async def test_it_is_captums(size: tuple[int, int]) -> None:
             return float(network(torch.from_numpy(covered[None]))[0, 1])
 
     before = await probability(x[0].numpy())
-    ours = await drops(x[0].numpy(), probability, before=before, at_once=3)
+    ours = await drops(x[0].numpy(), probability, before=before, most=3)
     step = [-(-side // STEPS) for side in size]
     theirs = Occlusion(network).attribute(
         x,
@@ -64,7 +76,7 @@ async def test_no_more_runs_are_under_way_than_may_be() -> None:
         under_way -= 1
         return 0.25
 
-    found = await drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, at_once=5)
+    found = await drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, most=5)
     assert most == 5
     assert (found == 0.75).all()
 
@@ -88,7 +100,7 @@ async def test_what_fails_is_told_as_it_is_and_ends_the_rest() -> None:
         return 0.0
 
     with pytest.raises(Late):
-        await drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, at_once=4)
+        await drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, most=4)
     assert ended == asked - 1
     assert asked < 20
 
@@ -105,7 +117,7 @@ async def test_who_cancels_ends_it() -> None:
             ended += 1
         return 0.0
 
-    running = asyncio.create_task(drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, at_once=4))
+    running = asyncio.create_task(drops(np.ones((1, 20, 20), np.float32), probability, before=1.0, most=4))
     async with asyncio.timeout(60):
         while begun < 4:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-/** What is it: the classes with their probabilities, the model that said so, and how long it took. */
+/** The classification result: classes with probabilities, the model, and the time by stage. */
 import { askJson } from "./api.js";
 import { bar, el, number, percent, section } from "./dom.js";
 
@@ -8,7 +8,7 @@ const STAGES = ["decode", "preprocess", "queue", "infer", "postprocess", "encode
 export const predict = ({ model, file, signal }) =>
   askJson("/predict", { image: file, fields: { model: model.name, top_k: model.classes.length }, signal });
 
-export function whatCard(answer, model) {
+export function classesCard(answer, model) {
   const decided = answer.classes.filter((found) => found.decided);
   const verdict = decided.length ? decided.map((found) => found.name).join(", ") : "No class reaches its threshold";
   const shown = answer.nodes.length ? [tree(answer, model)] : [bars(answer.classes)];
@@ -16,7 +16,7 @@ export function whatCard(answer, model) {
     el("p", { class: "verdict" }, verdict),
     warnings(answer.warnings),
     ...shown,
-    el("p", { class: "quiet small" }, "The line in a bar is the class's threshold; from there on it is decided."),
+    el("p", { class: "quiet small" }, "The tick marks the decision threshold: bars that pass it count as positive."),
   );
 }
 
@@ -26,7 +26,7 @@ function bars(classes) {
       el("span", { class: "name" }, found.name),
       el("span", { class: "share" }, percent(found.probability)),
       bar(found.probability, { mark: found.threshold }),
-      el("span", { class: "away" }, `, threshold ${percent(found.threshold)}, ${found.decided ? "decided" : "not decided"}`),
+      el("span", { class: "away" }, `, threshold ${percent(found.threshold)}, ${found.decided ? "positive" : "below threshold"}`),
     );
   const few = classes.slice(0, 10);
   const list = el("ol", { class: "bars" }, ...few.map(row));
@@ -35,7 +35,7 @@ function bars(classes) {
   return el("div", {}, list, el("details", {}, el("summary", {}, `${classes.length - 10} less probable classes`), more));
 }
 
-/** The taxonomy as nested lists: inner nodes with the sum over what is below them. */
+/** The taxonomy as nested lists; an inner node has the sum over the classes below it. */
 function tree(answer, model) {
   const parentOf = new Map([...model.classes, ...model.nodes].map((known) => [known.label, known.parent]));
   const all = [...answer.nodes, ...answer.classes];
@@ -59,7 +59,7 @@ export function warnings(found) {
   return el("ul", { class: "warnings", "aria-label": "Warnings" }, ...found.map((warning) => el("li", {}, warning.message)));
 }
 
-/** Which model gave the answer, about which file, and where the time went. */
+/** The model, the input and the time by stage. */
 export function aboutCard(answer) {
   const { model, input, timings_ms: times } = answer;
   const total = STAGES.reduce((sum, stage) => sum + times[stage], 0);
@@ -73,7 +73,7 @@ export function aboutCard(answer) {
   return section("Answered by", null,
     el("dl", { class: "facts" },
       pair("Model", `${model.name} ${model.version}`),
-      pair("Digest", el("code", { class: "digest" }, model.sha256)),
+      pair("SHA-256", el("code", { class: "digest" }, model.sha256)),
       pair("Image", `${input.width} × ${input.height}, ${input.channels === 1 ? "grey" : "colour"}, ${input.dtype}, ${input.format}`),
       pair("Request", el("code", { class: "digest" }, answer.request_id)),
       pair("Time", `${number(total)} ms`),

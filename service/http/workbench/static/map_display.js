@@ -1,16 +1,16 @@
-/** Activation maps as numbers, kept as long as their image is looked at, and how two of them stand side by side. */
+/** Activation maps as numbers, cached while their image is open, and the layout of two maps. */
 import { ask, fact } from "./api.js";
 import { paintMap } from "./colour.js";
 import { parseNpy } from "./npy.js";
 import { paintPicture } from "./picture.js";
 
-/** A map: {width, height, values, most, label, probability, method, sentences}. Asked for once. */
+/** A map: {width, height, values, most, label, probability, method}. Fetched once. */
 export function classMap(bench, { model, label, method }) {
   const name = [model, label, method].join("\n");
   if (!bench.maps.has(name)) {
     const fetched = fetchMap(bench, { model, label, method });
     bench.maps.set(name, fetched);
-    fetched.catch(() => bench.maps.delete(name)); // asked again the next time
+    fetched.catch(() => bench.maps.delete(name)); // fetched again the next time
   }
   return bench.maps.get(name);
 }
@@ -26,7 +26,7 @@ async function fetchMap({ file, signal }, fields) {
 
 export const valueOf = (map, { x, y }) => map.values[y * map.width + x];
 
-/** Shows one map; or two, the other right of a line that `share` of the width is left of; or side by side. */
+/** Shows one map; or two, split at `share` of the width; or two side by side. */
 export function layOut({ viewer, second, picture }, { first, other, mode, colourMap, opacity, share }) {
   paintMap(viewer.layer("map"), first, colourMap);
   viewer.layer("map").style.opacity = opacity;

@@ -1,4 +1,4 @@
-"""Many images: five hundred of them, and a service that has more to do than it can."""
+"""The view of many images: five hundred images, and an overloaded service."""
 
 import csv
 import io
@@ -15,12 +15,14 @@ from playwright.sync_api import Browser, Page, Response, expect
 from sklearn.datasets import load_digits
 
 from service.encode.png_writer import png
+from service.errors import QueueFull
 from tests.service.http.workbench.browser import downloaded, needs_chromium, opened, tab_to
 from tests.service.test_main import ROOT, served
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 SAMPLES = ROOT / "models/starter"
 XRAY = SAMPLES / "pneumonia/1.0.0/sample.png"
+SENTENCE = re.sub(r"\d+", r"\\d+", re.escape(str(QueueFull(1))))  # with any numbers
 DAMAGED = {7: b"Dear diary", 250: b"", 499: XRAY.read_bytes()[:9000]}
 OBJECT_URLS = """() => {
     let open = 0;
@@ -47,7 +49,7 @@ SORTED_IN = """() => {
 
 
 def five_hundred(folder: Path) -> Path:
-    """Real digits, drawn by people, three of them damaged."""
+    """Writes real handwritten digits, three of them damaged."""
     folder.mkdir()
     digits = load_digits()
     for i, (picture, label) in enumerate(zip(digits.images[:500], digits.target)):
@@ -70,7 +72,7 @@ def test_five_hundred_images_are_answered_sorted_and_given_back(browser: Browser
         page.select_option("#many-model", "digits")
         page.evaluate(LONGEST_TASK)
         page.set_input_files("#many-folder", folder)
-        expect(page.get_by_text("500 of 500 done, 3 not answered.")).to_be_visible(timeout=240_000)
+        expect(page.get_by_text("500 of 500 done, 3 failed.")).to_be_visible(timeout=240_000)
         longest = page.evaluate("() => window.longest")
         assert page.locator("#many progress").evaluate("(bar) => [bar.value, bar.max]") == [500, 500]
         failures = page.locator(".failures li strong")
@@ -86,7 +88,7 @@ def test_five_hundred_images_are_answered_sorted_and_given_back(browser: Browser
 
         tiles = page.locator(".grid li")
         page.wait_for_function(f"() => ({PAINTED})() > 10")
-        assert page.evaluate(PAINTED) < 200  # the others when they come near
+        assert page.evaluate(PAINTED) < 200  # the others are painted when they come near
         last = tiles.last.locator("canvas")
         last.scroll_into_view_if_needed()
         page.wait_for_function(
@@ -115,7 +117,7 @@ def test_what_is_beyond_five_hundred_is_left_out_and_said(page: Page, tmp_path: 
     page.get_by_role("link", name="Many images").click()
     page.select_option("#many-model", "taxonomy")
     page.set_input_files("#many-folder", folder)
-    expect(page.get_by_text(" of 500 done. 3 more were left out: 500 at a time.")).to_be_visible()
+    expect(page.get_by_text(" of 500 done. 3 more were skipped: the limit is 500.")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped: ")).to_be_visible()
     answered = page.locator(".grid li").count()
@@ -149,17 +151,17 @@ def test_many_images_are_asked_about_by_the_keyboard(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that lets one image at a time wait or run."""
-    log = tmp_path_factory.mktemp("narrow") / "log"
+def small_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with a queue of one image."""
+    log = tmp_path_factory.mktemp("small_queue") / "log"
     variables = {"STRIATE_MODELS": str(SAMPLES), "STRIATE_DEVICE": "cpu", "STRIATE_QUEUE_LENGTH": "1"}
     with served(log, **variables) as (http, _):
         yield str(http.base_url).rstrip("/")
 
 
 @contextmanager
-def crowd(url: str) -> Iterator[None]:
-    """Others who ask the same service without a pause."""
+def background_load(url: str) -> Iterator[None]:
+    """Sends requests from other callers without a pause."""
     enough = threading.Event()
 
     def ask() -> None:
@@ -178,11 +180,11 @@ def crowd(url: str) -> Iterator[None]:
             thread.join()
 
 
-def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, narrow: str) -> None:
-    with opened(browser, narrow) as page:
+def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, small_queue: str) -> None:
+    with opened(browser, small_queue) as page:
         page.select_option("#model", "pneumonia")
         alert = page.get_by_role("alert")
-        with crowd(narrow):
+        with background_load(small_queue):
             for _ in range(50):
                 with page.expect_response(lambda answer: answer.url.endswith("/predict")) as answered:
                     page.set_input_files("#file", XRAY)
@@ -190,14 +192,14 @@ def test_a_full_queue_is_told_in_the_service_s_words(browser: Browser, narrow: s
                     break
             expect(alert).to_contain_text(answered.value.json()["error"])
         assert answered.value.json()["code"] == "queue_full"
-        expect(alert).to_contain_text(f"The service asks to wait {answered.value.headers['retry-after']} s.")
+        expect(alert).to_contain_text(f"in {answered.value.headers['retry-after']} s.")
         page.get_by_role("button", name="Try again").click()
         expect(page.locator(".verdict")).to_have_text("pneumonia")
         expect(alert).to_be_empty()
 
 
-def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser, narrow: str) -> None:
-    with opened(browser, narrow) as page:
+def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser, small_queue: str) -> None:
+    with opened(browser, small_queue) as page:
         page.get_by_role("link", name="Many images").click()
         page.select_option("#many-model", "pneumonia")
         refused: list[Response] = []
@@ -205,9 +207,7 @@ def test_many_images_wait_for_a_full_queue_and_all_are_answered(browser: Browser
         files = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": XRAY.read_bytes()} for i in range(16)]
         page.set_input_files("#many-files", files)
         waits = page.locator("#many .notice")
-        expect(waits).to_have_text(
-            re.compile(r"waiting already, which is all that may; send it again later\. Asking again in \d+ s\.$")
-        )
+        expect(waits).to_have_text(re.compile(rf"^{SENTENCE} Retrying in \d+ s\.$"))
         expect(page.get_by_text("16 of 16 done.", exact=True)).to_be_visible(timeout=120_000)
         expect(waits).to_have_count(0)
         expect(page.locator(".tally")).to_have_text("pneumonia 16")

@@ -1,4 +1,4 @@
-"""How the network sees: its stages, what a unit looks at, and a digit answered while it is drawn."""
+"""The layers card, and classification of a digit while it is drawn."""
 
 import math
 import re
@@ -73,7 +73,7 @@ def test_every_stage_has_its_maps_and_the_filters_are_shown(page: Page) -> None:
         "filters", "features.1", "features.2", "features.4", "features.5"
     ]  # fmt: skip
     page.locator(".stage-box", has_text="filters").click()
-    expect(page.get_by_text("what the first layer looks for")).to_be_visible()
+    expect(page.get_by_text("the patterns that the first layer looks for")).to_be_visible()
     expect(page.locator(".maps canvas")).to_be_visible()
 
 
@@ -85,7 +85,7 @@ def test_a_digit_is_read_while_it_is_drawn_with_every_layer_in_sight(page: Page)
     page.select_option("#model", "digits")
     layers: list[list[str]] = []
     for points, label in ((FOUR, "4"), (ZERO, "0")):
-        page.get_by_role("button", name="Wipe").click()
+        page.get_by_role("button", name="Clear").click()
         pad = page.locator(".pad").bounding_box()
         for i, (x, y) in enumerate(points):
             page.mouse.move(pad["x"] + x * pad["width"], pad["y"] + y * pad["height"], steps=4)

@@ -1,15 +1,15 @@
-/** Where: the class activation map over the image, one or two at a time. */
+/** The activation map card: one class map over the image, or two to compare. */
 import { ask } from "./api.js";
 import { COLOUR_MAPS, paintScale } from "./colour.js";
-import { classMap, fade, layOut, swipe, valueOf } from "./compare.js";
+import { classMap, fade, layOut, swipe, valueOf } from "./map_display.js";
 import { choice, el, number, percent, save, section, slider } from "./dom.js";
 
-const FORMATS = [["overlay", "Overlay", "png"], ["heatmap", "Heat map", "png"], ["raw", "Numbers", "npy"]];
+const FORMATS = [["overlay", "Overlay", "png"], ["heatmap", "Heat map", "png"], ["raw", "Values (.npy)", "npy"]];
 const METHODS = { cam: "CAM", gradcam: "Grad-CAM", hirescam: "HiResCAM", occlusion: "Occlusion (slow)" };
-const AHEAD = 3; // so many more classes are fetched before they are asked for
+const AHEAD = 3; // classes whose maps are prefetched
 
-export class Where {
-  /** bench: what is looked at. answer: /predict's. before: another's, whose looks stay. onchange: told what is shown has changed. */
+export class ClassMapCard {
+  /** bench: the current image and model. answer: from /predict. before: the card before, whose display settings stay. onchange: called when the display changes. */
   constructor(bench, answer, { before, onchange }) {
     Object.assign(this, { bench, answer, onchange });
     const [top, next] = answer.classes;
@@ -28,7 +28,7 @@ export class Where {
       slider("Opacity", this.state.opacity, { id: "map-opacity", oninput: (opacity) => this.fade(opacity) }),
       choice("Colours", COLOUR_MAPS.map((name) => [name, name]),
         { id: "map-colours", value: colourMap, onchange: (colourMap) => this.set({ colourMap }) }),
-      choice("Show", [["one", "One map"], ["swipe", "Two, with a line between"], ["side", "Two, side by side"]],
+      choice("Show", [["one", "One map"], ["swipe", "Two maps, swipe"], ["side", "Two maps, side by side"]],
         { id: "map-mode", value: "one", onchange: (mode) => this.set({ mode }) }),
       this.pair,
       el("div", { class: "key" }, el("span", { class: "small" }, "0"), this.scale, this.range),
@@ -53,23 +53,23 @@ export class Where {
 
   async show() {
     const { state, bench } = this;
-    const asked = (this.asked = {});
+    const request = (this.request = {});
     const other = { model: state.otherModel, label: state.otherLabel, method: this.#methodOf(state.otherModel) };
-    const late = setTimeout(() => (this.note.textContent = "Asking for the map ..."), 150);
+    const late = setTimeout(() => (this.note.textContent = "Computing the map …"), 150);
     try {
       const maps = await Promise.all([classMap(bench, this.fields), state.mode === "one" ? null : classMap(bench, other)]);
-      if (asked !== this.asked || bench.signal.aborted) return;
+      if (request !== this.request || bench.signal.aborted) return;
       [this.first, this.other] = maps;
       layOut(bench, { ...state, first: this.first, other: this.other });
       paintScale(this.scale, state.colourMap);
       this.range.textContent = number(this.first.most);
       this.note.textContent = this.first.most > 0
-        ? "What is coloured speaks for the class; what speaks against it stays uncoloured."
-        : "Nothing in the image speaks for this class.";
+        ? "Coloured regions increase the score of this class. Regions that lower it are not shown."
+        : "No region of the image increases the score of this class.";
       this.onchange();
       this.#ahead();
     } catch (error) {
-      if (asked === this.asked && !bench.signal.aborted) this.note.textContent = error.message;
+      if (request === this.request && !bench.signal.aborted) this.note.textContent = error.message;
     } finally {
       clearTimeout(late);
     }
@@ -102,7 +102,7 @@ export class Where {
     }
   }
 
-  /** The model's own way, where the other has not the one that is chosen. */
+  /** The chosen method, or the model's default if it does not offer that method. */
   #methodOf(name) {
     const methods = this.bench.models.find((model) => model.name === name).cam_methods;
     return methods.includes(this.state.method) ? this.state.method : methods[0];
@@ -120,15 +120,15 @@ export class Where {
       choice("Other class", classes.map((known) => [known.label, known.name || known.label]),
         { id: "other-class", value: state.otherLabel, onchange: (otherLabel) => this.set({ otherLabel }) }),
     );
-    if (state.mode === "swipe") this.pair.append(slider("Line", state.share, { id: "line", oninput: (share) => swipe(bench.viewer, (state.share = share)) }));
+    if (state.mode === "swipe") this.pair.append(slider("Divider", state.share, { id: "line", oninput: (share) => swipe(bench.viewer, (state.share = share)) }));
   }
 
-  /** The next classes' maps, one after another, so that choosing one shows it at once. */
+  /** Prefetches the next classes' maps, one after another, so that they show at once when chosen. */
   async #ahead() {
     if (this.state.method === "occlusion" || this.first.width * this.first.height > 1e6) return;
     for (const found of this.answer.classes.slice(1, 1 + AHEAD)) {
       if (this.bench.signal.aborted) return;
-      await classMap(this.bench, { ...this.fields, label: found.label }).catch(() => null); // it is asked again when chosen
+      await classMap(this.bench, { ...this.fields, label: found.label }).catch(() => null); // fetched again when chosen
     }
   }
 }

@@ -1,4 +1,4 @@
-"""How an image comes to the page, and how it is looked at: files, drops, wheel, fingers."""
+"""Image input and navigation: files, drops, wheel and touch."""
 
 import base64
 from collections.abc import Callable
@@ -86,12 +86,12 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("case", DAMAGED)
 def test_a_damaged_tiff_is_not_shown_and_the_service_says_what_is_wrong(page: Page, case: str) -> None:
     bring(page, "bad.tif", DAMAGED[case](tiff(NOISE, compression="lzw")))
-    expect(page.locator("#about")).to_contain_text("It is not shown: ")
+    expect(page.locator("#about")).to_contain_text("Not displayed: ")
     expect(page.get_by_role("alert")).to_contain_text("TIFF")
 
 
 def at_pixel(page: Page, x: float, y: float) -> list[float]:
-    """A place on the image, in its pixels -> left, top in the window, and how large a pixel is there."""
+    """A position in image pixels -> left, top in the window, and the size of a pixel there."""
     return page.evaluate(
         """([x, y]) => {
             const canvas = document.querySelector("#view canvas"), box = canvas.getBoundingClientRect();
@@ -161,7 +161,7 @@ def test_two_fingers_zoom_and_hold_what_is_under_them(browser: Browser, url: str
 
 
 def drop(page: Page, selector: str, *paths: Path) -> None:
-    """Lets files or folders of the disk fall there, as the system's file manager would."""
+    """Drops files or folders from the disk on an element, like the system's file manager."""
     box = page.locator(selector).bounding_box()
     devtools = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):

@@ -1,10 +1,10 @@
-/** The maps of one layer side by side, in which a unit is chosen by the pointer or by the arrow keys. */
+/** The maps of one layer side by side; the pointer or the arrow keys select a unit. */
 import { el } from "./dom.js";
 
 const GAP = 1; // px between the service's maps
 
-export class Maps {
-  /** onunit: told the {column, row} that is chosen. */
+export class FeatureMaps {
+  /** onunit: called with the {column, row} of the selected unit. */
   constructor(onunit) {
     Object.assign(this, { onunit, unit: null });
     this.canvas = el("canvas", { "aria-hidden": "true", onclick: (event) => this.#click(event) });
@@ -16,11 +16,11 @@ export class Maps {
     this.unit = null;
   }
 
-  /** picture: an ImageBitmap of `count` maps of width x height units, `columns` in a row; the unit chosen before stays. */
+  /** picture: an ImageBitmap of `count` maps of width x height units, `columns` in a row; the selected unit stays. */
   show(picture, { name, width, height, columns, count }) {
     const side = (picture.width + GAP) / columns; // of a map with its gap
     Object.assign(this, { picture, width, height, columns, count, zoom: (side - GAP) / width });
-    this.node.setAttribute("aria-label", `Maps of ${name}. Arrow keys choose a unit.`);
+    this.node.setAttribute("aria-label", `Maps of ${name}. Arrow keys select a unit.`);
     this.node.hidden = false;
     if (this.unit) this.choose(this.unit);
     else this.#paint();
@@ -33,7 +33,7 @@ export class Maps {
     this.onunit(this.unit);
   }
 
-  /** The maps, the chosen unit framed in each. */
+  /** Draws the maps with the selected unit framed in each. */
   #paint() {
     const { canvas, picture, zoom, unit } = this;
     Object.assign(canvas, { width: picture.width, height: picture.height });

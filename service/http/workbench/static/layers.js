@@ -1,26 +1,26 @@
-/** How it sees: every stage of the network with its maps of this image, its first filters, and what a unit looks at. */
+/** The network card: each stage's feature maps for this image, the first filters, and a unit's receptive field. */
 import { ask, fact } from "./api.js";
 import { el, number, section } from "./dom.js";
-import { Maps } from "./maps.js";
+import { FeatureMaps } from "./feature_maps.js";
 
-const FEW = 16; // maps of a stage while another is looked at
-const MANY = 64; // maps of the stage looked at, the service's most
+const FEW = 16; // maps of each stage in the overview
+const MANY = 64; // maps of the selected stage: the service's maximum
 
-export class See {
+export class LayersCard {
   constructor(model) {
     Object.assign(this, { model, first: 0, layer: null, onchange: () => {} });
     const filters = model.has_filters && { name: "filters", words: ["of the first layer"], lasting: true, ask: () => this.#filters(), open: () => this.filters() };
     const stages = model.layers.map((layer) => ({
       name: layer.name,
-      words: [`${layer.channels} maps`, `${layer.height} × ${layer.width}`, `sees ${layer.receptive_field_px} px`],
+      words: [`${layer.channels} maps`, `${layer.height} × ${layer.width}`, `receptive field ${layer.receptive_field_px} px`],
       ask: () => this.#maps({ layer: layer.name, first: 0, count: FEW }),
       open: () => this.open(layer, 0),
     }));
     this.stages = [filters, ...stages].filter(Boolean).map((stage) => ({ ...stage, ...box(stage) }));
-    this.maps = new Maps((unit) => this.#unit(unit));
+    this.maps = new FeatureMaps((unit) => this.#unit(unit));
     this.turns = el("div", { class: "row", hidden: true });
     this.note = el("p", { class: "quiet small", role: "status" });
-    this.card = section("How it sees", "The network's stages with their maps of this image. Choose one to look closer.",
+    this.card = section("Inside the network", "The feature maps of each stage for this image. Select a stage to enlarge it.",
       el("div", { class: "stages" }, ...this.stages.map(({ button }) => button)), this.turns, this.maps.node, this.note);
   }
 
@@ -30,7 +30,7 @@ export class See {
     return { title: `The maps of ${this.layer.name}`, path: "/activations", fields, save: "maps.png" };
   }
 
-  /** Asks for the stages' maps of the bench's image as soon as they are in view; done at once where they are not. */
+  /** Fetches the stages' maps as soon as the card is in view. */
   show(bench) {
     this.bench = bench;
     return new Promise((done) => {
@@ -49,15 +49,15 @@ export class See {
   async open(layer, first) {
     if (layer !== this.layer) this.#leave(layer.name);
     Object.assign(this, { layer, first });
-    await this.#told(async () => {
+    await this.#withErrors(async () => {
       const answer = await this.#maps(this.call.fields);
       const picture = await createImageBitmap(await answer.blob());
       const last = Math.min(first + MANY, layer.channels);
-      this.note.textContent = `Maps ${first + 1} to ${last} of ${layer.channels}, each in the whole of the colours. Click into one to see which part of the image the unit looks at.`;
+      this.note.textContent = `Maps ${first + 1} to ${last} of ${layer.channels}, each scaled to its own minimum and maximum. Click in a map to see the receptive field of that unit.`;
       this.maps.show(picture, { ...layer, columns: Number(fact(answer, "Columns")), count: last - first });
     });
     const turn = (to, text) => el("button", { type: "button", disabled: to < 0 || to >= layer.channels, onclick: () => this.open(layer, to) }, text);
-    this.turns.replaceChildren(turn(first - MANY, "Before"), turn(first + MANY, "Next"));
+    this.turns.replaceChildren(turn(first - MANY, "Previous"), turn(first + MANY, "Next"));
     this.turns.hidden = layer.channels <= MANY;
     this.onchange();
   }
@@ -65,17 +65,17 @@ export class See {
   async filters() {
     this.#leave("filters");
     this.turns.hidden = true;
-    await this.#told(async () => {
+    await this.#withErrors(async () => {
       const answer = await this.#filters();
       const [count, , height, width] = JSON.parse(fact(answer, "Shape"));
       const picture = await createImageBitmap(await answer.blob());
-      this.note.textContent = `${count} filters of ${width} × ${height}: what the first layer looks for.`;
+      this.note.textContent = `${count} filters of ${width} × ${height}: the patterns that the first layer looks for.`;
       this.maps.show(picture, { name: "the filters", width, height, columns: Number(fact(answer, "Columns")), count });
     });
     this.onchange();
   }
 
-  /** Every stage's maps, and those of the stage that is looked at. */
+  /** Fetches every stage's maps, and those of the selected stage. */
   #all() {
     const small = this.stages.filter(({ done }) => !done).map(async (stage) => {
       const picture = await createImageBitmap(await (await stage.ask()).blob());
@@ -83,7 +83,7 @@ export class See {
       stage.canvas.getContext("2d").drawImage(picture, 0, 0);
       stage.done = stage.lasting;
     });
-    return Promise.all([this.#told(() => Promise.all(small)), this.layer && this.open(this.layer, this.first)]);
+    return Promise.all([this.#withErrors(() => Promise.all(small)), this.layer && this.open(this.layer, this.first)]);
   }
 
   #maps(fields) {
@@ -94,7 +94,7 @@ export class See {
     return ask(`/models/${encodeURIComponent(this.model.name)}/filters`, { signal: this.bench.signal });
   }
 
-  /** What was chosen before is left for the stage of this name. */
+  /** Deselects the current stage and selects the stage of this name. */
   #leave(name) {
     for (const stage of this.stages) stage.button.setAttribute("aria-pressed", String(stage.name === name));
     this.layer = null;
@@ -102,7 +102,7 @@ export class See {
     this.bench.viewer.clear("picked");
   }
 
-  async #told(act) {
+  async #withErrors(act) {
     const { signal } = this.bench;
     try {
       await act();
@@ -111,7 +111,7 @@ export class See {
     }
   }
 
-  /** Frames what the unit sees: receptive_field_px about pixel origin_px + i * stride_px of the network's input. */
+  /** Frames the unit's receptive field: receptive_field_px centred on pixel origin_px + i * stride_px of the network's input. */
   #unit({ column, row }) {
     if (!this.layer) return;
     const { receptive_field_px: field, origin_px: origin, stride_px: stride } = this.layer;
@@ -119,7 +119,7 @@ export class See {
     const edge = (place) => origin + place * stride + 0.5 - field / 2;
     frame(this.bench.viewer, { x: edge(column) / width, y: edge(row) / height, width: field / width, height: field / height });
     const span = (from, size) => `${number(Math.max(0, from))} to ${number(Math.min(size, from + field) - 1)}`;
-    this.note.textContent = `Unit ${column}, ${row} of ${this.layer.name} sees ${field} × ${field} px: x ${span(edge(column), width)}, y ${span(edge(row), height)} of the network's input of ${width} × ${height}.`;
+    this.note.textContent = `Unit ${column}, ${row} of ${this.layer.name} sees ${field} × ${field} px: x ${span(edge(column), width)}, y ${span(edge(row), height)} of the ${width} × ${height} network input.`;
   }
 }
 

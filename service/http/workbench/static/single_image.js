@@ -1,18 +1,18 @@
-/** One image: it is brought, shown, asked about, and every answer stands beside it. */
+/** The view of one image: opens it, shows it, sends it to the model and shows the results. */
 import { callsCard } from "./calls.js";
 import { byId, el } from "./dom.js";
 import { padCard, readsDigits } from "./pad.js";
-import { Pixels, segment } from "./pixels.js";
+import { SegmentationCard, segment } from "./segmentation.js";
 import { fullWindow, paintPicture, readPicture, valueAt } from "./picture.js";
-import { See } from "./see.js";
+import { LayersCard } from "./layers.js";
 import { Viewer, together } from "./viewer.js";
-import { aboutCard, predict, whatCard } from "./what.js";
-import { Where } from "./where.js";
+import { aboutCard, predict, classesCard } from "./classes.js";
+import { ClassMapCard } from "./class_map.js";
 
-const PASSING = new Set([0, 401, 403, 429, 500, 503, 504]); // what may go well the next time
+const PASSING = new Set([0, 401, 403, 429, 500, 503, 504]); // statuses for which a retry may succeed
 
-export class Look {
-  /** models: those that serve, from GET /models. */
+export class SingleImage {
+  /** models: the ready ones, from GET /models. */
   constructor(models) {
     this.models = models;
     this.viewer = new Viewer(byId("view"));
@@ -33,13 +33,13 @@ export class Look {
     return this.models.find((model) => model.name === byId("model").value);
   }
 
-  /** Takes a file and shows it at once; then the model is asked. */
+  /** Shows a file at once, then sends it to the model. */
   async open(file) {
     this.file = file;
     this.#stop();
     byId("empty").hidden = true;
     byId("about").textContent = file.name;
-    const picture = this.model?.input.kind === "signal" ? { hidden: "A signal: its classes stand beside." } : await readPicture(file);
+    const picture = this.model?.input.kind === "signal" ? { hidden: "This is a signal; only its classes are shown." } : await readPicture(file);
     if (this.file !== file) return;
     this.picture = picture;
     this.viewer.empty();
@@ -49,7 +49,7 @@ export class Look {
     await this.run();
   }
 
-  /** Takes a drawing that grows under the pen -> /predict's answer. What was answered before stays until it is there. */
+  /** Sends a drawing while it grows -> /predict's answer. The former result stays until then. */
   async draw(file) {
     this.file = file;
     this.asking?.abort();
@@ -62,7 +62,7 @@ export class Look {
     return this.#ask({ pixelSizeUm: null });
   }
 
-  /** Asks the chosen model about the image. */
+  /** Sends the image to the selected model. */
   async run({ pixelSizeUm = null } = {}) {
     if (!this.file || !this.model) return;
     this.#stop();
@@ -96,45 +96,45 @@ export class Look {
     const calls = el("div");
     const first = { title: "The classes", path: "/predict", fields: { model: bench.model.name, top_k: bench.model.classes.length } };
     const isImage = bench.model.input.kind === "image";
-    const where = isImage && bench.model.cam_methods.length ? new Where(bench, answer, { before: this.where, onchange: () => showCalls() }) : null;
-    if (this.see?.model !== bench.model) this.see = null;
-    const see = isImage && bench.model.layers.length ? (this.see ?? new See(bench.model)) : null;
-    Object.assign(this, { where, see });
+    const mapCard = isImage && bench.model.cam_methods.length ? new ClassMapCard(bench, answer, { before: this.mapCard, onchange: () => showCalls() }) : null;
+    if (this.layersCard?.model !== bench.model) this.layersCard = null;
+    const layersCard = isImage && bench.model.layers.length ? (this.layersCard ?? new LayersCard(bench.model)) : null;
+    Object.assign(this, { mapCard, layersCard });
     const showCalls = () => {
       const open = calls.querySelector("details")?.open;
-      calls.replaceChildren(callsCard([first, where?.call, see?.call].filter(Boolean), this.file));
+      calls.replaceChildren(callsCard([first, mapCard?.call, layersCard?.call].filter(Boolean), this.file));
       calls.firstChild.open = open ?? false;
     };
-    if (see) see.onchange = showCalls;
+    if (layersCard) layersCard.onchange = showCalls;
     showCalls();
-    const what = whatCard(answer, bench.model);
-    const looks = readsDigits(bench.model) ? [see?.card, what, where?.card] : [what, where?.card, see?.card];
+    const card = classesCard(answer, bench.model);
+    const looks = readsDigits(bench.model) ? [layersCard?.card, card, mapCard?.card] : [card, mapCard?.card, layersCard?.card];
     this.#results(...looks, calls, aboutCard(answer));
-    await Promise.all([where?.show(), see?.show(bench)]);
+    await Promise.all([mapCard?.show(), layersCard?.show(bench)]);
     return answer;
   }
 
   async #segment(bench, pixelSizeUm) {
     const found = await segment(bench, pixelSizeUm);
     if (bench.signal.aborted) return;
-    const pixels = new Pixels(bench, found, { asked: pixelSizeUm, onmeasure: (size) => this.run({ pixelSizeUm: size || null }) });
+    const pixels = new SegmentationCard(bench, found, { pixelSizeUm, onmeasure: (size) => this.run({ pixelSizeUm: size || null }) });
     this.#results(pixels.card, callsCard([pixels.call], this.file), aboutCard(found.measured));
     pixels.show();
   }
 
   #results(...cards) {
     byId("results").replaceChildren(...cards.filter(Boolean));
-    byId("state").textContent = `${this.model.name} has answered about ${this.file.name}.`;
+    byId("state").textContent = `Result of ${this.model.name} for ${this.file.name} is shown.`;
   }
 
   #problem(error) {
     const may = PASSING.has(error.status);
     const again = may ? el("button", { type: "button", onclick: () => this.run() }, "Try again") : null;
-    const wait = error.retryAfter ? ` The service asks to wait ${error.retryAfter} s.` : "";
+    const wait = error.retryAfter && !/\d s\.$/.test(error.message) ? ` Try again in ${error.retryAfter} s.` : "";
     byId("problem").replaceChildren(el("div", { class: "problem" }, el("p", {}, error.message + wait), again));
   }
 
-  /** What was asked before is no longer wanted, and what it showed goes. */
+  /** Cancels the request in progress and clears its results. */
   #stop() {
     this.asking?.abort();
     byId("problem").replaceChildren();
@@ -153,7 +153,7 @@ export class Look {
     const shown = this.viewer.size;
     if (shown?.width !== picture.width || shown.height !== picture.height) this.viewer.resize(picture.width, picture.height);
     byId("window").hidden = false;
-    this.#tellWindow();
+    this.#showWindow();
   }
 
   #offerModels() {
@@ -172,7 +172,7 @@ export class Look {
     byId("draw").replaceChildren(...(readsDigits(this.model) ? [padCard((file) => this.draw(file))] : []));
   }
 
-  /** What is black and what is white, in thousandths of the range that the picture has. */
+  /** Connects the sliders for black and white, in thousandths of the picture's range. */
   #offerWindow() {
     const change = () => {
       const { least, most } = this.picture;
@@ -183,7 +183,7 @@ export class Look {
     byId("low").oninput = byId("high").oninput = change;
     byId("auto").onclick = () => {
       this.#show(fullWindow(this.picture));
-      this.#tellWindow();
+      this.#showWindow();
     };
   }
 
@@ -196,7 +196,7 @@ export class Look {
     });
   }
 
-  #tellWindow() {
+  #showWindow() {
     const { low, high, least, most } = this.picture;
     byId("low").value = ((low - least) / (most - least)) * 1000;
     byId("high").value = ((high - least) / (most - least)) * 1000;
@@ -210,7 +210,7 @@ export class Look {
       parts.push(`x ${pixel.x}, y ${pixel.y}`);
       if (um) parts.push(`${(pixel.x * um).toFixed(2)}, ${(pixel.y * um).toFixed(2)} µm`);
       if (this.picture && !this.picture.hidden) parts.push(`value ${valueAt(this.picture, pixel)}`);
-      for (const tell of this.readouts.values()) parts.push(tell(pixel));
+      for (const readout of this.readouts.values()) parts.push(readout(pixel));
     }
     byId("readout").value = parts.filter(Boolean).join(" · ") || "\u00a0";
   }

@@ -1,27 +1,27 @@
-/** Which pixels: the mask over the image, its objects, and what they measure. */
+/** The segmentation card: the mask over the image, its objects and their measurements. */
 import { ask, askJson } from "./api.js";
 import { parts } from "./colour.js";
 import { choice, csv, el, number, percent, save, section, slider } from "./dom.js";
 import { fetchMask, paintAreas, paintObject } from "./mask.js";
 import { ObjectTable, histogram } from "./objects.js";
-import { warnings } from "./what.js";
+import { warnings } from "./classes.js";
 
 const FORMATS = [
   ["labels", "Labels", "png"], ["overlay", "Overlay", "png"], ["binary", "Black and white", "png"],
   ["colours", "Colours", "png"], ["masks", "Masks", "npy"], ["probabilities", "Probabilities", "npy"], ["measurements", "Measurements", "json"],
 ];
 
-/** {measured, mask}: /segment's measurements, and where what is. */
+/** {measured, mask}: /segment's measurements and its mask. */
 export async function segment(bench, pixelSizeUm) {
   const fields = { model: bench.model.name, pixel_size_um: pixelSizeUm, format: "measurements" };
-  const asked = askJson("/segment", { image: bench.file, fields, signal: bench.signal });
-  const [measured, mask] = await Promise.all([asked, fetchMask(bench, asked)]);
+  const request = askJson("/segment", { image: bench.file, fields, signal: bench.signal });
+  const [measured, mask] = await Promise.all([request, fetchMask(bench, request)]);
   return { measured, mask };
 }
 
-export class Pixels {
-  constructor(bench, { measured, mask }, { asked, onmeasure }) {
-    Object.assign(this, { bench, measured, mask, asked, hidden: new Set(), opacity: 0.45 });
+export class SegmentationCard {
+  constructor(bench, { measured, mask }, { pixelSizeUm, onmeasure }) {
+    Object.assign(this, { bench, measured, mask, pixelSizeUm, hidden: new Set(), opacity: 0.45 });
     this.byObject = bench.model.separates_objects;
     this.objects = new Map(measured.objects.map((object) => [object.id, object]));
     this.table = new ObjectTable(measured, (object) => this.pick(object));
@@ -81,13 +81,13 @@ export class Pixels {
   }
 
   get call() {
-    const fields = { model: this.bench.model.name, format: "measurements", pixel_size_um: this.asked };
+    const fields = { model: this.bench.model.name, format: "measurements", pixel_size_um: this.pixelSizeUm };
     return { title: "These measurements", path: "/segment", fields };
   }
 
   async save(format, ending) {
     try {
-      const fields = { model: this.bench.model.name, format, pixel_size_um: this.asked };
+      const fields = { model: this.bench.model.name, format, pixel_size_um: this.pixelSizeUm };
       const answer = await ask("/segment", { image: this.bench.file, fields });
       save(`${this.bench.model.name}-${format}.${ending}`, await answer.blob());
       this.note.textContent = "";
@@ -96,7 +96,7 @@ export class Pixels {
     }
   }
 
-  /** Each value's colour, as 32 bits: the mean of its classes' that are switched on; 0 where none is. */
+  /** Each value's colour as 32 bits: the mean colour of its visible classes, or 0. */
   #tint() {
     const tint = new Uint32Array(65536);
     const colourOf = new Map(this.bench.model.classes.map(({ label, colour }) => [label, parts(colour)]));
@@ -124,8 +124,8 @@ export class Pixels {
   }
 
   #pixelSize(known, onmeasure) {
-    const input = el("input", { id: "pixel-size", type: "number", min: "0", step: "any", inputmode: "decimal", placeholder: "not known", value: known === null ? "" : String(known) });
+    const input = el("input", { id: "pixel-size", type: "number", min: "0", step: "any", inputmode: "decimal", placeholder: "unknown", value: known === null ? "" : String(known) });
     input.addEventListener("change", () => onmeasure(input.value));
-    return el("div", { class: "field" }, el("label", { for: "pixel-size" }, "Pixel, µm"), input);
+    return el("div", { class: "field" }, el("label", { for: "pixel-size" }, "Pixel size, µm"), input);
   }
 }
