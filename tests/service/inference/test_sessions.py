@@ -1,4 +1,4 @@
-"""ONNX Runtime behind its seam: devices that are promised, outputs that are asked for."""
+"""Tests of sessions: devices, requested outputs, threads and errors."""
 
 import time
 from pathlib import Path
@@ -14,13 +14,11 @@ from service.inference import CPU, CUDA, DeviceUnavailable, Gpu, InferenceFailed
 from service.inference.cuda import TENSORRT, providers
 from tests import tiny
 
-no_gpu = pytest.mark.skipif(
-    CUDA in onnxruntime.get_available_providers(), reason="what is refused without CUDA needs an onnxruntime without it"
-)
+no_gpu = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="needs an onnxruntime without CUDA")
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_only_the_outputs_asked_for_are_given(tmp_path: Path, device: str) -> None:
+def test_only_requested_outputs_are_returned(tmp_path: Path, device: str) -> None:
     session = open_session(tiny.brightness(tmp_path).weights, device=device, threads=1)
     batch = np.zeros((3, 1, 8, 8), np.float32)
     assert set(session.run(batch, ["probabilities"])) == {"probabilities"}
@@ -29,19 +27,19 @@ def test_only_the_outputs_asked_for_are_given(tmp_path: Path, device: str) -> No
 
 
 @no_gpu
-def test_auto_takes_the_cpu_where_there_is_no_gpu(tmp_path: Path) -> None:
+def test_auto_uses_the_cpu_without_a_gpu(tmp_path: Path) -> None:
     assert open_session(tiny.brightness(tmp_path).weights, device="auto", threads=1).provider == CPU
 
 
 @no_gpu
-def test_cuda_is_refused_where_it_does_not_work(tmp_path: Path) -> None:
+def test_cuda_is_rejected_if_it_does_not_work(tmp_path: Path) -> None:
     with pytest.raises(DeviceUnavailable, match="STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"):
         open_session(tiny.brightness(tmp_path).weights, device="cuda", threads=1)
 
 
 @no_gpu
 @pytest.mark.slow
-def test_the_check_at_start_says_the_same() -> None:
+def test_the_check_at_startup_rejects_cuda_too() -> None:
     check_device("cpu")
     check_device("auto")
     with pytest.raises(DeviceUnavailable, match="install the extra 'gpu'"):
@@ -57,7 +55,7 @@ def test_the_check_at_start_says_the_same() -> None:
         (Gpu(memory_bytes=2**31), "half", {"gpu_mem_limit": "2147483648"}),
     ],
 )
-def test_what_cuda_is_asked_for(gpu: Gpu, precision: str, expected: dict[str, str]) -> None:
+def test_the_options_of_the_cuda_provider(gpu: Gpu, precision: str, expected: dict[str, str]) -> None:
     ((name, options),) = providers(gpu, precision)
     assert name == CUDA
     assert options | expected == options
@@ -73,7 +71,7 @@ def test_tensorrt_comes_before_cuda_and_keeps_its_engines(tmp_path: Path) -> Non
 @pytest.mark.gpu
 @pytest.mark.skipif(CUDA not in onnxruntime.get_available_providers(), reason="onnxruntime without CUDA")
 @pytest.mark.parametrize("gpu", [Gpu(), Gpu(engine="cuda_graphs"), Gpu(memory_bytes=2**30)], ids=lambda gpu: gpu.engine)
-def test_cuda_answers_as_the_cpu_does(tmp_path: Path, gpu: Gpu) -> None:
+def test_cuda_outputs_equal_those_of_the_cpu(tmp_path: Path, gpu: Gpu) -> None:
     weights = tiny.brightness(tmp_path).weights
     check_device("cuda", gpu)
     sessions = [open_session(weights, device=device, gpu=gpu) for device in ("cuda", "cpu")]
@@ -85,7 +83,7 @@ def test_cuda_answers_as_the_cpu_does(tmp_path: Path, gpu: Gpu) -> None:
             assert cuda[name] == pytest.approx(cpu[name], abs=1e-5)
 
 
-def test_a_broken_network_is_said_to_be_one(tmp_path: Path) -> None:
+def test_an_invalid_network_is_reported(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x08\x08 not a network")
     with pytest.raises(InferenceFailed, match="cannot load"):
         open_session(tmp_path / "model.onnx", device="cpu", threads=1)
@@ -94,14 +92,14 @@ def test_a_broken_network_is_said_to_be_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "outputs"), [((1, 1, 9, 9), ["probabilities"]), ((1, 8, 8), ["cam"]), ((1, 1, 8, 8), ["masks"])]
 )
-def test_a_run_that_fails_is_said_to_have(tmp_path: Path, shape: tuple[int, ...], outputs: list[str]) -> None:
+def test_a_failed_run_is_reported(tmp_path: Path, shape: tuple[int, ...], outputs: list[str]) -> None:
     session = open_session(tiny.brightness(tmp_path).weights, device="cpu", threads=1)
     with pytest.raises(InferenceFailed, match="cannot run"):
         session.run(np.zeros(shape, np.float32), outputs)
 
 
 def convolutions(size: tuple[int | str, int | str]) -> bytes:
-    """y (N, 64, h, w) of x (N, 64, h, w): two layers of 3 x 3 kernels, 74,000 multiply-adds a pixel."""
+    """Builds two layers of 3 x 3 kernels, x to y (N, 64, h, w): 74,000 multiply-adds per pixel."""
     layers = [
         helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "between"), ("between", "y"))
     ]
@@ -111,7 +109,7 @@ def convolutions(size: tuple[int | str, int | str]) -> bytes:
 
 
 def threads_of(network: bytes, image: Array) -> int:
-    """That a session which may have four at once has started once it has run."""
+    """Returns the number of threads that a session with four threads has started after one run."""
     before = psutil.Process().num_threads()
     session = open_session(network, device="cpu", threads=4)
     session.run(image, ["y"])
@@ -120,9 +118,14 @@ def threads_of(network: bytes, image: Array) -> int:
 
 @pytest.mark.parametrize(
     ("size", "side", "threads"),
-    [((256, 256), 256, 3), (("h", "w"), 256, 3), (("h", "w"), 4, 3), ((4, 4), 4, 0)],  # the caller's own is the fourth
+    [
+        ((256, 256), 256, 3),
+        (("h", "w"), 256, 3),
+        (("h", "w"), 4, 3),
+        ((4, 4), 4, 0),
+    ],  # the calling thread is the fourth
 )
-def test_a_network_whose_run_is_brief_starts_no_threads(
+def test_a_network_with_brief_runs_starts_no_threads(
     size: tuple[int | str, int | str], side: int, threads: int
 ) -> None:
     assert threads_of(convolutions(size), np.ones((1, 64, side, side), np.float32)) == threads
