@@ -64,12 +64,12 @@ class Predictor:
     def spec(self) -> ModelSpec:
         return self.model.spec
 
-    def __call__(self, image: ImageLike) -> "Prediction":
+    def __call__(self, image: ImageLike) -> "ImageResult":
         """Runs one image: (H, W) or (H, W, 1 or 3) of any dtype, a file's bytes, or its path.
 
         A signal is (samples,) or (channels, samples). Raises ImageError, ValuesTooLarge, OSError.
         """
-        return Prediction(self, _sent(image, self.spec))
+        return ImageResult(self, _sent(image, self.spec))
 
     def __enter__(self) -> "Predictor":
         return self
@@ -110,7 +110,7 @@ class Predictor:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
 
-class Prediction:
+class ImageResult:
     """The answers about one image, each computed when it is first asked for."""
 
     def __init__(self, predictor: Predictor, sent: Sent) -> None:

@@ -1,4 +1,4 @@
-"""The service as an OpenAPI 3.1 document, made from the wire format itself so that it cannot say anything else."""
+"""OpenAPI 3.1 document, generated from the tasks, the wire format and the error classes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from models.errors import ImageError, StriateError
-from service.api.answers import Health, Measurements, Prediction, Predictions, WireError
+from service.api.answers import Health, WireError
 from service.api.model_info import (
     Index,
     IndexRequest,
@@ -17,9 +17,8 @@ from service.api.model_info import (
     RolloutRequest,
     UnloadRequest,
 )
-from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
+from service.api.options import FilterOptions
 from service.errors import (
-    CamError,
     DeadlinePassed,
     InputError,
     InvalidOption,
@@ -28,7 +27,6 @@ from service.errors import (
     TooLarge,
     TooLargeForOnePass,
     TooManyBytes,
-    TooManyObjects,
     UnknownLayer,
 )
 from service.http.errors import (
@@ -54,6 +52,8 @@ from service.http.openinference.schemas import (
 )
 from service.repository.errors import RolloutError, UnknownModel, UnknownVersion, WrongTask
 from service.security.errors import AccessDenied, AuditUnavailable, RateLimited
+from service.tasks import TASKS
+from service.tasks.task import Task
 
 Json = dict[str, Any]
 Errors = tuple[type[StriateError], ...]
@@ -74,7 +74,7 @@ _PACKAGED: Json = _PNG | _BYTES | {"text/markdown": _TEXT}
 _FRONT: Json = {"application/json": {"schema": {"type": "object"}}, "text/html": _TEXT}
 _STATIC: Json = {f"text/{kind}": _TEXT for kind in ("html", "css", "javascript")} | {"image/svg+xml": _TEXT}
 _ANSWERS: tuple[type[BaseModel], ...] = (
-    Prediction, Predictions, Measurements, Models, ModelInfo, Health, WireError,
+    *(schema for task in TASKS.values() for schema in task.schemas), Models, ModelInfo, Health, WireError,
     AllStats, InferResponse, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, Index,
 )  # fmt: skip
 _ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexRequest, LoadRequest, UnloadRequest, Nothing, RolloutRequest)
@@ -88,7 +88,7 @@ def document(*, version: str) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Striate", "version": version, "description": "What is it, where, and which pixels."},
-        "paths": _paths() | _protocol() | _operator(),
+        "paths": _tasks() | _paths() | _protocol() | _operator(),
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
@@ -99,27 +99,21 @@ def document(*, version: str) -> Json:
     }
 
 
+def _tasks() -> Json:
+    """The route of each task, as the task describes itself."""
+    return {
+        f"/{name}": {"post": _question(task.summary, task.options, _content(task), *task.errors)}
+        for name, task in TASKS.items()
+    }
+
+
+def _content(task: Task[Any, Any]) -> Json:
+    return {kind: {"schema": _FILE} for kind in task.media_types} | (_json(*task.schemas) if task.schemas else {})
+
+
 def _paths() -> Json:
     text: Json = {"text/plain": {"schema": {"type": "string"}}}
     return {
-        "/predict": {
-            "post": _question("Which classes each image shows.", PredictOptions, _json(Prediction, Predictions))
-        },
-        "/cam": {
-            "post": _question("Where the network saw a class.", CamOptions, _PNG | _NPY, CamError),
-        },
-        "/segment": {
-            "post": _question(
-                "Which pixels are what.",
-                SegmentOptions,
-                _PNG | _NPY | _json(Measurements),
-                TooManyObjects,
-                TooLargeForOnePass,
-            ),
-        },
-        "/activations": {
-            "post": _question("What a layer sees in the image.", ActivationOptions, _PNG | _NPY, UnknownLayer),
-        },
         "/models": {"get": _operation("What serves, and what was refused and why.", _json(Models), NotReady)},
         "/models/{name}": {"get": _operation("One model.", _json(ModelInfo), UnknownModel, NotReady)} | _path("name"),
         "/models/{name}/filters": {"get": _filters()},

@@ -50,7 +50,9 @@ class ModelCache:
             )
         async with self._lock:
             while self.used_bytes + network.nbytes > self.limit_bytes:
-                await self._evict(min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.last_used)))  # idle first
+                await self._evict(
+                    min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.last_used))
+                )  # idle first
             await network.load()
             self._loaded.add(network)
         self.on_change()

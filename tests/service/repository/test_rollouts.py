@@ -7,7 +7,8 @@ import pytest
 
 from service.repository import rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
-from service.repository.rollouts import CanaryRollout, Rollout
+from service.api.rollout import CanaryRollout, Rollout
+from service.repository.rollouts import 
 
 CANARY = CanaryRollout(version="2.0", percent=5)
 
