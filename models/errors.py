@@ -16,20 +16,24 @@ class ImageError(StriateError):
     """These bytes, or these pixels, cannot be used."""
 
 
+def _beginning(leading_bytes: bytes) -> str:
+    return f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
+
+
 class NotAnImage(ImageError):
     code = "not_an_image"
 
-    def __init__(self, leading_bytes: bytes) -> None:
-        what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
-        super().__init__(f"The file {what}, which is no image this service reads; it reads PNG, JPEG and TIFF.")
+    def __init__(self, leading_bytes: bytes, *, formats: str) -> None:
+        """formats: those that are read, as in "PNG and TIFF"."""
+        super().__init__(f"The file {_beginning(leading_bytes)}. Supported image formats: {formats}.")
 
 
 class NotASignal(ImageError):
     code = "not_a_signal"
 
-    def __init__(self, leading_bytes: bytes) -> None:
-        what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
-        super().__init__(f"The file {what}; this model takes a signal: an array as .npy or JSON.")
+    def __init__(self, leading_bytes: bytes, *, formats: str) -> None:
+        """formats: those that are read, as in "NPY or JSON"."""
+        super().__init__(f"The file {_beginning(leading_bytes)}. This model takes a signal, an array as {formats}.")
 
 
 class BadSignal(ImageError):
@@ -54,7 +58,7 @@ class TooManyPixels(ImageError):
     code = "too_many_pixels"
 
     def __init__(self, *, width: int, height: int, limit: int) -> None:
-        self.pixels = width * height
+        self.width, self.height, self.pixels, self.limit = width, height, width * height, limit
         super().__init__(
             f"The image is {width} x {height}, {width * height:,} pixels; this service takes at most {limit:,}."
         )
