@@ -7,7 +7,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from pydantic import ValidationError
 
 from models import package
 from models.preprocess import prepare
@@ -19,7 +18,6 @@ from training.evaluate import main as evaluate
 from training.evaluated_model import model_from_checkpoint, model_from_package
 from training.prepared_dataset import draws
 
-RECIPES = sorted(Path("training/recipes").glob("*.toml"))
 DIGITS = Path("training/recipes/digits.toml")
 EXAMPLES = read_recipe(DIGITS).data.load().examples
 
@@ -42,20 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> package.Package:
     return export.main(run / checkpoint.BEST, root=tmp_path_factory.mktemp("repository"))
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipe_opens_with_its_command_and_says_what_it_reaches(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert path.read_text().startswith(f"# python -m training.train {path}")
-    assert recipe.reach
-
-
-def test_a_mistyped_field_is_named() -> None:
-    values = read_recipe(DIGITS).model_dump()
-    values["training"]["epoch"] = 3
-    with pytest.raises(ValidationError, match=r"training\.epoch"):
-        Recipe.model_validate(values)
 
 
 def test_resume_continues_bit_for_bit(tmp_path: Path) -> None:
