@@ -30,7 +30,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path: Path) -> Path:
     """A run that was stopped after the first of its two epochs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(recipe(), run=tmp_path, device="cpu")
     return tmp_path
 

@@ -46,7 +46,7 @@ def test_resume_continues_bit_for_bit(tmp_path: Path) -> None:
     """Stopped after one epoch of two and resumed: the same weights as without a stop."""
     through = train.main(few_epochs(2), run=tmp_path / "through", device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(few_epochs(2), run=tmp_path / "halves", device="cpu")
     resumed = train.main(few_epochs(2), run=tmp_path / "halves", resume=True, device="cpu")
     last = [checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("through", "halves")]
