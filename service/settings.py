@@ -1,4 +1,4 @@
-"""Every environment variable, typed and bounded; the only file of the service that reads the environment."""
+"""Settings: every environment variable, typed and bounded. No other file of the service reads the environment."""
 
 import os
 import re

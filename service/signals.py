@@ -1,4 +1,4 @@
-"""circus, which starts and ends BentoML's processes: a signal to end that comes while it is busy is heeded."""
+"""Termination signals: one that comes while BentoML's process manager (circus) is busy is heeded too."""
 
 from circus import controller
 from circus.client import make_json

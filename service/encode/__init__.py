@@ -1,1 +1,1 @@
-"""Arrays -> bytes to send, a file a family."""
+"""Encoders: arrays to PNG, NumPy and colours, a file a family."""

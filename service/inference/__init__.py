@@ -1,4 +1,4 @@
-"""ONNX Runtime behind a small seam: only the files of this package import it."""
+"""ONNX Runtime behind a small protocol, Session: only the files of this package import it."""
 
 import multiprocessing
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""`python -m service.manage`: what an operator does with the folder of models, a file a command."""
+"""The operator's command line, a file a command: `python -m service.manage`."""

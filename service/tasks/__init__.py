@@ -1,1 +1,1 @@
-"""What a network's outputs mean, a file a task."""
+"""Tasks: what a network's outputs mean, a file a task."""
