@@ -15,7 +15,7 @@ from benchmarks.report import Section, Table
 from benchmarks.rounds import CONTROL, AtMost, Finding, Ratio, interleaved, with_control
 from models.image import Array
 from service.encode.colour import blend, colormap
-from service.encode.png import png
+from service.encode.png_writer import png
 
 SIDE = 1024  # px
 

@@ -20,7 +20,7 @@ from benchmarks.report import Section, Table
 from models.errors import StriateError
 from models.image import Array
 from service.inference import CPU, Gpu, open_session
-from service.repository.verifier import verified
+from service.repository.verifier import read_verified
 from training.export import TOLERANCE
 
 STARTERS = ("digits", "pneumonia", "nuclei")
@@ -79,7 +79,7 @@ def _answers(chosen: Network, scale: Scale) -> Iterator[Check]:
     wanted = [_plainly(device, x, chosen) for x in inputs]
     yield _as_wanted(f"{name}: io_binding / session.run", chosen, scale, "cuda", inputs, wanted)
     try:
-        verified(chosen.package.folder, open_session=lambda package: opened(chosen, scale))
+        read_verified(chosen.package.folder, open_session=lambda package: opened(chosen, scale))
     except StriateError as error:
         yield Check(f"{name}: the service takes the package", f"{error!s:.120}", False)
     else:

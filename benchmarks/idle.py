@@ -16,7 +16,7 @@ from benchmarks.rounds import CONTROL, AtMost, Finding, Ratio, interleaved, with
 from models.image import Array
 from service.inference import Session, open_session
 from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline, Work
 
 NETWORKS = ("resnet18",)
 OUTPUTS = ("probabilities",)
@@ -56,7 +56,7 @@ def _batched(session: Session, x: Array, seconds: float) -> float:
         batcher = Batcher(session, length=64)
         taken, until = [], time.perf_counter() + seconds
         while (started := time.perf_counter()) < until:
-            await batcher.submit(x, OUTPUTS, deadline=Deadline.after(30))
+            await batcher.submit(x, OUTPUTS, Work(Deadline.after(30)))
             taken.append(time.perf_counter() - started)
         batcher.close()
         return median(taken[1:])

@@ -1,4 +1,4 @@
-"""docs/configuration.md's table and docker-compose.yml's variables, out of service/settings.py, by `make reference`."""
+"""The table in docs/configuration.md, generated from service/settings.py by `python -m docs.configuration`."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 def allowed(field: FieldInfo) -> str:
-    """The choices or the bounds of a setting; a dash where its sentence says all there is to say."""
+    """Returns the choices or bounds of a setting, or a dash if it has neither."""
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
     bounds = [
@@ -33,7 +33,7 @@ def default(name: str, field: FieldInfo) -> str:
 
 
 def table() -> str:
-    """A row a setting, in the order of the code."""
+    """Returns the table, one row per setting, in the order of the code."""
     rows = [
         f"| `{PREFIX}{name.upper()}` | {default(name, field)} | {allowed(field)} | {field.description} |\n"
         for name, field in Settings.model_fields.items()
@@ -42,7 +42,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """The page with its table as the code says now. Raises ValueError where the page has no place for one."""
+    """Returns the page with its table updated. Raises ValueError if the page has no place for it."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

@@ -38,7 +38,7 @@ def _states(page: Page, name: str) -> None:
     _shoot(page, name, "compared")
     page.set_input_files("#file", {"name": "diary.png", "mimeType": "image/png", "buffer": b"Dear diary"})
     expect(page.locator(".problem")).to_be_visible()
-    _shoot(page, name, "refused")
+    _shoot(page, name, "invalid")
     page.select_option("#model", "nuclei")
     page.set_input_files("#file", ROOT / "models/starter/nuclei/1.0.0/sample.png")
     expect(page.locator(".objects")).to_be_visible()

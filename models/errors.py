@@ -59,7 +59,7 @@ class TooManyPixels(ImageError):
     status, code = 413, "too_many_pixels"
 
     def __init__(self, *, width: int, height: int, limit: int) -> None:
-        self.pixels = width * height
+        self.width, self.height, self.pixels = width, height, width * height
         super().__init__(
             f"The image is {width} x {height}, {width * height:,} pixels; this service takes at most {limit:,}."
         )

@@ -191,6 +191,10 @@ class ModelSpec(Closed):
         """The graph's answers; taps come after them."""
         return ("probabilities", "cam", *self.cam.also) if self.cam else ("probabilities",)
 
+    def name_of(self, role: str) -> str:
+        """Returns the graph's name of the output with this role."""
+        return role
+
     @property
     def every_output(self) -> tuple[str, ...]:
         return (*self.output_names, *(tap.output for tap in self.taps))

@@ -1,11 +1,11 @@
-"""`python -m service --port 3000`: becomes `bentoml serve service.app:Striate`, which reports to nobody."""
+"""Command line `python -m service --port 3000`: runs `bentoml serve service.app:Striate` without telemetry."""
 
 import argparse
 import os
 import sys
 
-QUIET = {
-    "BENTOML_DO_NOT_TRACK": "True",  # read by BentoML before it imports anything of ours
+NO_TELEMETRY = {
+    "BENTOML_DO_NOT_TRACK": "True",  # BentoML reads it before it imports this service
     "ORT_DISABLE_TELEMETRY": "1",
 }
 
@@ -15,12 +15,14 @@ def main() -> None:
         prog="python -m service",
         description="Serves the model packages under STRIATE_MODELS; docs/configuration.md has every setting.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; beyond 127.0.0.1 with STRIATE_KEYS")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; other than 127.0.0.1 needs STRIATE_KEYS"
+    )
     parser.add_argument("--port", default=3000, type=int)
-    given = parser.parse_args()
-    where = ["--host", given.host, "--port", str(given.port)]
-    command = [sys.executable, "-m", "bentoml", "serve", "service.app:Striate", *where]
-    os.execve(sys.executable, command, QUIET | dict(os.environ))  # noqa: S606  the same process: it gets our signals
+    arguments = parser.parse_args()
+    address = ["--host", arguments.host, "--port", str(arguments.port)]
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:Striate", *address]
+    os.execve(sys.executable, command, NO_TELEMETRY | dict(os.environ))  # noqa: S606  the same process receives the signals
 
 
 if __name__ == "__main__":

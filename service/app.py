@@ -1,4 +1,4 @@
-"""The BentoML service: `bentoml serve service.app:Striate`. The only file that knows BentoML."""
+"""BentoML service: `bentoml serve service.app:Striate`. No other file imports BentoML."""
 
 import asyncio
 import gc
@@ -16,79 +16,79 @@ from models.errors import StriateError
 from service import signals
 from service.engine.supervisor import keep_engine
 from service.http import connection
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.inference import check_device
-from service.repository.loader import gpu
-from service.repository.startup_message import lines
+from service.repository.loader import gpu_options
+from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
-from service.telemetry.export import ALONE
+from service.telemetry.background_tasks import SERVICE_PROCESS
 from service.telemetry.log import log
 
 
 def _application() -> tuple[Settings, Starlette]:
     try:
         settings = load_settings()
-        # A front end that takes another's place takes its name, and goes on with its counts.
-        process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else ALONE
+        # A front end that replaces another takes over its name and its counts.
+        process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else SERVICE_PROCESS
         return settings, create_app(settings, on_ready=_ready, process=process)
     except StriateError as error:
         sys.exit(f"striate: {error}")
 
 
 def _ready(repository: Repository) -> None:
-    """Called once, in the event loop, when the models are loaded."""
+    """Runs once, in the event loop, when the models are loaded."""
     loop, parser = type(asyncio.get_running_loop()).__module__, connection.BoundedProtocol.__base__.__module__
     log.write("info", "ready", event_loop=loop, http_parser=parser)
     if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
-        _announce(repository)
-    # What lives now lives as long as the process: a full collection would walk through it, tens of ms, in a request.
+        _print_startup_message(repository)
+    # These objects live as long as the process: a full collection would traverse them, tens of ms within a request.
     gc.collect()
     gc.freeze()
 
 
-def _announce(repository: Repository) -> None:
-    """Says on standard output what serves where, and how to ask it."""
+def _print_startup_message(repository: Repository) -> None:
+    """Prints the served models, and a command to try, on standard output."""
     url = BentoMLContainer.remote_runner_mapping.get().get("striate", "http://127.0.0.1:3000")
-    sys.stdout.write("".join(f"{line}\n" for line in lines(repository, url=url)))
+    sys.stdout.write("".join(f"{line}\n" for line in startup_lines(repository, url=url)))
     sys.stdout.flush()
 
 
-logging.getLogger("uvicorn.access").propagate = False  # uvicorn would put a line together for each request
-values.ValueClass = values.MutexValue  # BentoML would have values kept in files: see service.telemetry.multiprocess
+logging.getLogger("uvicorn.access").propagate = False  # uvicorn would format a line for each request
+values.ValueClass = values.MutexValue  # BentoML would keep values in files: see service.telemetry.multiprocess
 connection.install()
 signals.install()
 SETTINGS, APP = _application()
 
 
-class Ours:
-    """Gives every HTTP request to our application, and the rest, which is the lifespan, to BentoML's."""
+class HttpDispatcher:
+    """An ASGI application that sends HTTP requests to Striate, and the lifespan to BentoML's application."""
 
-    def __init__(self, theirs: ASGIApp, *, ours: ASGIApp) -> None:
-        self._theirs, self._ours = theirs, ours
+    def __init__(self, bentoml_app: ASGIApp, *, http_app: ASGIApp) -> None:
+        self._bentoml_app, self._http_app = bentoml_app, http_app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._ours if scope["type"] == "http" else self._theirs)(scope, receive, send)
+        await (self._http_app if scope["type"] == "http" else self._bentoml_app)(scope, receive, send)
 
 
 class DirectService(bentoml.Service):  # type: ignore[misc]
-    """A BentoML service whose requests reach our application without passing through BentoML's.
+    """A BentoML service whose requests bypass BentoML's application.
 
-    BentoML's would answer /readyz, /livez and 404 in other shapes than ours; starts a task and a timer a request, which
-    it never cancels, so that every request's objects live for `traffic.timeout` (TimeoutMiddleware, 1.4.39); and traces
-    each request even where nothing is configured to receive the traces, which
-    service.http.middleware.tracing does in its place.
+    That application would answer /readyz, /livez and 404 in formats of its own. It starts a task and a timer per
+    request and never cancels them, so that every request's objects live for `traffic.timeout` (TimeoutMiddleware,
+    1.4.39). It also traces each request even if nothing receives the traces; service.http.middleware.tracing does that
+    only when configured.
     """
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return Ours(super().to_asgi(is_main), ours=APP)
+        return HttpDispatcher(super().to_asgi(is_main), http_app=APP)
 
 
 def _host() -> str:
-    """Where BentoML was told to listen; what it passes to our hook does not say it."""
+    """Returns the address that BentoML listens on, which it does not pass to the deployment hook."""
     command = click.get_current_context(silent=True)
-    told: str | None = command.params.get("host") if command else None
-    return told or str(BentoMLContainer.http.host.get())
+    option: str | None = command.params.get("host") if command else None
+    return option or str(BentoMLContainer.http.host.get())
 
 
 @bentoml.asgi_app(APP, path="/")  # BentoML runs its lifespan
@@ -103,11 +103,11 @@ class Striate:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prepare() -> None:
-        """Runs once, before any worker: what would fail in every worker ends the process here, with its reason."""
+        """Runs once, before any worker, to abort with a reason instead of failing in every worker."""
         try:
             check_host(SETTINGS, _host())
             check_models_folder(SETTINGS)
-            check_device(SETTINGS.device, gpu(SETTINGS))
+            check_device(SETTINGS.device, gpu_options(SETTINGS))
         except StriateError as error:
             sys.exit(f"striate: {error}")
         if SETTINGS.front_ends > 1:

@@ -16,11 +16,12 @@ from service.pipeline.warmup import warm_up
 from service.repository import loader
 from service.repository.reconciler import Reconciler
 from service.repository.state import Repository, ServedModel, drain
+from service.scheduling.memory_budget import MemoryBudget
 from service.security.audit_log import AuditLog
 from service.settings import Settings
+from service.telemetry.cluster_statistics import ClusterStatistics, Counts
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics, ModelFacts
-from service.telemetry.tallies import ClusterStatistics, Counts
 
 OnReady = Callable[[Repository], None]
 
@@ -28,15 +29,16 @@ OnReady = Callable[[Repository], None]
 class Runtime:
     """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
 
-    def __init__(self, settings: Settings, *, on_ready: OnReady, trail: AuditLog | None = None) -> None:
-        """trail: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
+    def __init__(self, settings: Settings, *, on_ready: OnReady, audit_log: AuditLog | None = None) -> None:
+        """audit_log: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
         self.settings = settings
-        self._trail = trail
+        self._audit_log = audit_log
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
-        self.tallies = ClusterStatistics(self._counts)
+        self.cluster_statistics = ClusterStatistics(self._counts)
         self._shadows = ShadowRunner(settings, self._shadow_of)
-        self.pipeline = Pipeline(settings, self.metrics, on_prediction=self._shadows.on_prediction)
+        self.pipeline = Pipeline(settings, self.metrics)
+        self.memory = MemoryBudget.of(settings)
         self._repository: Repository | None = None
         self._why_not = "The models are still being loaded."
         self._on_ready: OnReady | None = on_ready
@@ -51,9 +53,9 @@ class Runtime:
             raise NotReady(self._why_not)
         return self._repository
 
-    async def told(self) -> Repository:
+    async def with_cluster_statistics(self) -> Repository:
         """The repository with what all front ends together have counted. Raises NotReady."""
-        counts = await asyncio.to_thread(self.tallies.together)
+        counts = await asyncio.to_thread(self.cluster_statistics.total)
         return self.repository.with_statistics(counts)
 
     def check_ready(self) -> None:
@@ -63,7 +65,7 @@ class Runtime:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
         if not self.repository.served:
             raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
-        if self._trail and not self._trail.is_written():
+        if self._audit_log and not self._audit_log.is_writable():
             raise NotReady("The audit log cannot be written, so answers are withheld.")
 
     async def run(self, opener: Callable[[Package], Session] | None = None) -> None:
@@ -74,7 +76,7 @@ class Runtime:
         settings = self.settings
         log.configure(settings.log_level)
         if not settings.engine_socket:
-            self._keeper = loader.keeper(settings, opener, publish=self._serve)
+            self._keeper = loader.create_reconciler(settings, opener, publish=self._serve)
             await self._keeper.run()
         following = asyncio.create_task(
             follow(
@@ -91,8 +93,8 @@ class Runtime:
     async def settled(self, revision: int) -> Repository:
         """The first state that follows plans of this revision, or of a later one. Raises NotReady."""
         if self._keeper:
-            self._keeper.look()
-        while self.repository.plans.revision < revision:
+            self._keeper.wake()
+        while self.repository.rollouts.revision < revision:
             await self._changed.wait()
         return self.repository
 
@@ -118,10 +120,11 @@ class Runtime:
 
     async def _serve(self, now: Repository) -> None:
         former = self._repository or Repository()
-        known = {model.package.sha256 for model in former.every()}
-        new = [model for model in now.every() if model.package.sha256 not in known]
+        known = {model.package.sha256 for model in former.all_models()}
+        new = [model for model in now.all_models() if model.package.sha256 not in known]
         await warm_up(new, self.settings)
         self._repository = now
+        self.pipeline.on_prediction = self._shadows.on_prediction if now.shadows else None
         self._changed.set()
         self._changed = asyncio.Event()
         if self._on_ready is not None:  # the first time only
@@ -139,7 +142,7 @@ class Runtime:
 
     def _counts(self) -> Counts | None:
         now = self._repository
-        return {model.package.sha256: model.statistics for model in now.every()} if now else None
+        return {model.package.sha256: model.statistics for model in now.all_models()} if now else None
 
     def _is_ready(self) -> bool:
         try:
@@ -151,7 +154,7 @@ class Runtime:
     def _facts(self) -> Iterator[ModelFacts]:
         """What the metrics tell of every version; of none while there is no repository."""
         now = self._repository or Repository()
-        for model in now.every():
+        for model in now.all_models():
             compared = model.statistics.comparison
             yield ModelFacts(
                 model.spec.name,
@@ -166,10 +169,10 @@ class Runtime:
                 compared=compared.compared,
                 differed=compared.differed,
             )
-        for spare in now.spare:
-            yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "spare")
-        for refused in now.refused:
-            yield ModelFacts(refused.name, refused.version, "refused")
+        for spare in now.inactive:
+            yield ModelFacts(spare.package.spec.name, spare.package.spec.version, "inactive")
+        for refused in now.invalid:
+            yield ModelFacts(refused.name, refused.version, "invalid")
 
 
 def _end(following: asyncio.Task[None]) -> None:

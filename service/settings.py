@@ -1,4 +1,4 @@
-"""Settings: every environment variable, typed and bounded. No other file of the service reads the environment."""
+"""Settings from environment variables, typed and bounded; the only module of the service that reads the environment."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOIN
 
 
 class InvalidSettings(StriateError):
-    """An environment variable that is misspelt or out of bounds; the process does not start."""
+    """A setting that is misspelt or out of bounds; the process does not start."""
 
     code = "bad_settings"
 
@@ -31,116 +31,116 @@ class Settings(BaseSettings):
     )
     wanted: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma-separated names of the models that must serve for /readyz to answer 200; "
-        "empty: one model, any, is enough.",
+        description="Comma-separated names of the models that must serve before /readyz returns 200; "
+        "empty: any one model is enough.",
     )
     rescan_s: float = Field(
         10.0,
         ge=0.1,
         le=3600,
-        description="Seconds after which the folder of models is looked through where the system tells of no change, "
+        description="Seconds between scans of the model folder where the system reports no changes, "
         "as on network file systems.",
     )
     loaded_bytes: int = Field(
         0,
         ge=0,
-        description="Bytes of weights that may be loaded; the least recently used model is unloaded, and loaded again "
-        "when it is asked for. `0` is no limit.",
+        description="Limit on the bytes of loaded weights. Beyond it the least recently used model is unloaded, and "
+        "its next request loads it again. `0` is no limit.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
-        description="Where networks run; with `cuda` the service refuses to start unless the GPU really works.",
+        description="Where networks run; with `cuda` the service refuses to start without a working GPU.",
     )
     batch_sizes: Annotated[tuple[int, ...], NoDecode] = Field(
         (1, 2, 4, 8, 16, 32),
-        description="Comma-separated numbers of images that may run together, from 1 up; a GPU prepares for each.",
+        description="Comma-separated batch sizes, ascending from 1; a GPU prepares each of them.",
     )
     batch_bound_s: float = Field(
         0.5,
         gt=0,
         le=60,
-        description="Seconds that a run of several images may take: batches are only as large as that allows.",
+        description="Longest time in seconds for a run of several images; limits the batch size.",
     )
     gpu_memory_bytes: int = Field(
-        0, ge=0, description="GPU memory that each model may take for weights and activations; `0` is no limit."
+        0, ge=0, description="Bytes of GPU memory that each model may use for weights and activations; `0` is no limit."
     )
     gpu_engine: Literal["cuda", "cuda_graphs", "tensorrt"] = Field(
         "cuda",
-        description="How a GPU runs networks; anything but `cuda` needs `STRIATE_DEVICE=cuda`, and is refused where it "
-        "does not work.",
+        description="How a GPU runs networks. `cuda_graphs` and `tensorrt` need `STRIATE_DEVICE=cuda`; a model that "
+        "they cannot run is invalid.",
     )
     engine_cache: Path = Field(
-        Path("build/tensorrt"), description="Folder where `tensorrt` keeps what it compiles, for the next start."
+        Path("build/tensorrt"), description="Folder where `tensorrt` caches compiled networks for the next start."
     )
     front_ends: int = Field(
         1,
         ge=1,
         le=64,
-        description="Processes that answer HTTP, decode and encode; more than 1 share one engine process, which runs "
-        "the networks.",
+        description="Processes that handle HTTP, decode and encode; more than 1 share one engine process that runs the "
+        "networks.",
     )
     engine_socket: str = Field(
-        "", description="Where the engine process listens; the service tells its own front ends, leave it alone."
+        "", description="Socket of the engine process. Set by the service for its own front ends; do not set it."
     )
     session_threads: int = Field(
         min(os.cpu_count() or 1, 8),
         ge=1,
         le=256,
-        description="CPU threads on which a network runs, each a batch of its own.",
+        description="CPU threads that run a network, each with its own batch.",
     )
     worker_threads: int = Field(
-        min(os.cpu_count() or 1, 16), ge=1, le=256, description="Threads that decode, prepare and encode images."
+        min(os.cpu_count() or 1, 16), ge=1, le=256, description="Threads that decode, preprocess and encode images."
     )
     queue_length: int = Field(
         64,
         ge=1,
         le=10_000,
-        description="Images that may wait for a thread, or for one model; one more is answered 429.",
+        description="Images that may wait for a thread, or for one model; further images get 429.",
     )
-    timeout_s: float = Field(30.0, gt=0, le=3600, description="Seconds a request may take before it is answered 504.")
+    timeout_s: float = Field(30.0, gt=0, le=3600, description="Seconds that a request may take; then it gets 504.")
     max_upload_bytes: int = Field(
-        64 * 2**20, ge=1024, le=2**32, description="Bytes that a request's body may have; a larger one is answered 413."
+        64 * 2**20, ge=1024, le=2**32, description="Largest request body in bytes; a larger one gets 413."
     )
-    max_pixels: int = Field(
-        50_000_000, ge=1, le=2**31, description="Pixels that an image may have, checked before any is decoded."
-    )
+    max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="Largest image in pixels, checked before decoding.")
     image_bytes: int = Field(
         0,
         ge=0,
-        description="Bytes that bodies above 1 MiB and images above 4 megapixels may take together, maps included; `0` "
-        "is half of the memory that the machine or the container has. What alone would need more is answered 413, what "
-        "finds too little left 503.",
+        description="Memory budget in bytes for all bodies above 1 MiB and images above 4 megapixels, with their maps; "
+        "`0` is half of the memory of the machine or container. A request that exceeds the whole budget gets 413; one "
+        "that exceeds what is currently free gets 503.",
     )
-    max_images: int = Field(64, ge=1, le=1000, description="Images that one /predict may carry.")
+    max_images: int = Field(64, ge=1, le=1000, description="Most images in one /predict request.")
     tile_px: int = Field(
-        1024, ge=64, le=16_384, description="Side in pixels above which a segmentation runs in overlapping tiles."
+        1024, ge=64, le=16_384, description="Image side in pixels above which segmentation uses overlapping tiles."
     )
-    keys: str = Field("", description="File of API keys; where it is given, every route but health needs a key.")
+    keys: str = Field("", description="File of API keys; if set, every route except health and the page needs a key.")
     without_keys: Literal["loopback", "anywhere"] = Field(
         "loopback",
-        description="Where the service may listen without keys; `anywhere` leaves the door to a proxy or a firewall.",
+        description="Where the service may listen without keys; `anywhere` relies on a proxy or firewall.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma-separated origins, such as `https://viewer.example.org`, whose pages may ask the service.",
+        description="Comma-separated origins, such as `https://viewer.example.org`, whose pages may call the service.",
     )
-    audit: str = Field("", description="File of the audit log, a line an answer; empty: none is kept.")
+    audit: str = Field("", description="File of the audit log, one line per answer; empty: no audit log.")
     audit_file_bytes: int = Field(
-        256 * 2**20, ge=4096, description="Bytes at which the audit log goes on in a new file; none is ever deleted."
+        256 * 2**20,
+        ge=4096,
+        description="Size in bytes at which the audit log continues in a new file; files are never deleted.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe log line written; a request's line is `info`."
+        "info", description="Lowest level to log; a request's line has the level `info`."
     )
     trace_endpoint: str = Field(
         "",
         pattern=r"^(https?://\S+)?$",
-        description="Base URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; "
-        "empty: as `OTEL_EXPORTER_OTLP_ENDPOINT` says, and without that none are made.",
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP) for traces; "
+        "empty: `OTEL_EXPORTER_OTLP_ENDPOINT` applies, and without it there are no traces.",
     )
 
     @property
     def traced(self) -> bool:
-        """Whether a collector is named, here or in OpenTelemetry's own variables."""
+        """Returns whether a trace collector is configured, here or in OpenTelemetry's own variables."""
         return bool(self.trace_endpoint) or any(os.environ.get(name) for name in _COLLECTORS)
 
     @field_validator("wanted", "batch_sizes", "cors_origins", mode="before")
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     @classmethod
     def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
         if not sizes or sizes[0] != 1 or list(sizes) != sorted(set(sizes)) or sizes[-1] > 1024:
-            raise ValueError("batch sizes begin with 1, ascend, and end at 1024 at most")
+            raise ValueError("batch sizes must start at 1, ascend, and not exceed 1024")
         return sizes
 
     @field_validator("cors_origins")
@@ -160,30 +160,30 @@ class Settings(BaseSettings):
     def _named(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
-                raise ValueError(f"{origin!r} is no origin: it needs scheme and host, in small letters, and no path")
+                raise ValueError(f"{origin!r} is not an origin: give scheme and host in lower case, without a path")
         return origins
 
     @field_validator("front_ends")
     @classmethod
     def _possible(cls, count: int) -> int:
         if count > 1 and not hasattr(os, "memfd_create"):
-            raise ValueError("more than one share memory in a way that only Linux has")
+            raise ValueError("several front ends need Linux, for shared memory")
         return count
 
     @field_validator("gpu_engine")
     @classmethod
     def _promised(cls, engine: str, info: ValidationInfo) -> str:
         if engine != "cuda" and info.data.get("device") != "cuda":
-            raise ValueError("it needs STRIATE_DEVICE=cuda, or the service would do without it in silence")
+            raise ValueError("it needs STRIATE_DEVICE=cuda; otherwise the service could silently run without it")
         return engine
 
 
 def load_settings() -> Settings:
-    """The environment's settings. Raises BadSettings, which names the variable, its value and what is allowed."""
+    """Returns the settings. Raises InvalidSettings, which names the variable, its value and what is allowed."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
-        raise InvalidSettings(f"{', '.join(unknown)} is no setting; the settings are {', '.join(sorted(known))}.")
+        raise InvalidSettings(f"{', '.join(unknown)} is not a setting; the settings are {', '.join(sorted(known))}.")
     try:
         return Settings()
     except ValidationError as error:
@@ -193,23 +193,23 @@ def load_settings() -> Settings:
 
 
 def hand_down(*, engine_socket: Path) -> None:
-    """Tells the processes that this one starts where the engine listens, and BentoML to start ended ones again."""
+    """Passes the engine's socket to child processes, and makes BentoML restart processes that end."""
     os.environ[PREFIX + "ENGINE_SOCKET"] = str(engine_socket)
-    # With this set, as in its images, BentoML lets the other front ends go on, one fewer each time, until none is left.
+    # With this set, as in its images, BentoML does not restart front ends that end, until none is left.
     os.environ.pop("BENTOML_CONTAINERIZED", None)
 
 
 def check_models_folder(settings: Settings) -> None:
-    """Raises BadSettings where there is no folder of models; not in load_settings, since a build has none yet."""
+    """Raises InvalidSettings if the model folder is missing; not in load_settings, since a build has none."""
     if not settings.models.is_dir():
-        raise InvalidSettings(f"{PREFIX}MODELS={settings.models}: there is no such folder (seen from {Path.cwd()}).")
+        raise InvalidSettings(f"{PREFIX}MODELS={settings.models}: no such folder (relative to {Path.cwd()}).")
 
 
 def check_host(settings: Settings, host: str) -> None:
-    """Raises BadSettings where the service would listen beyond this machine without keys, and nobody said it may."""
+    """Raises InvalidSettings if the service would listen beyond this machine without keys or an explicit permission."""
     if settings.keys or settings.without_keys == "anywhere" or host == "localhost" or ip_address(host).is_loopback:
         return
     raise InvalidSettings(
-        f"host {host} is open to the network and there are no API keys. Listen on 127.0.0.1, or name a file of keys in "
-        f"{PREFIX}KEYS, or say with {PREFIX}WITHOUT_KEYS=anywhere that a proxy or a firewall keeps the door."
+        f"host {host} is reachable from the network and there are no API keys. Listen on 127.0.0.1, or name a key file "
+        f"in {PREFIX}KEYS, or set {PREFIX}WITHOUT_KEYS=anywhere if a proxy or firewall controls access."
     )

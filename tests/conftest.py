@@ -11,9 +11,9 @@ import pytest
 from hypothesis import settings
 
 from models.package import Package
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.settings import Settings
-from service.telemetry.export import ALONE
+from service.telemetry.background_tasks import SERVICE_PROCESS
 from tests import tiny
 
 Client = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -43,7 +43,7 @@ def serving(root: Path) -> Client:
 
     @asynccontextmanager
     async def start(
-        open_session: Callable[[Package], Any] | None = None, *, process: str = ALONE, **fields: Any
+        open_session: Callable[[Package], Any] | None = None, *, process: str = SERVICE_PROCESS, **fields: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
         usual = {"models": root, "device": "cpu", "session_threads": 1, "worker_threads": 2}
         loaded = anyio.Event()

@@ -1,4 +1,4 @@
-"""Every query names metrics that exist, parses, and answers with data when the real service is under real traffic."""
+"""Queries, rules and dashboards: they use existing metrics, parse, and return data for a real service under load."""
 
 import inspect
 import io
@@ -26,7 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from monitoring.dashboards.__main__ import DASHBOARDS, FOLDER
 from monitoring.dashboards.panels import rendered
 from service.telemetry.metrics import CONTENT_TYPE, Metrics, ModelFacts
-from service.telemetry.process_metrics import Gpus, Process
+from service.telemetry.process_metrics import GpuCollector, ProcessCollector
 from tests import tiny
 from tests.service.engine.test_processes import until
 from tests.service.telemetry.test_process_metrics import Driver
@@ -43,10 +43,10 @@ PANELS = {
     for panel in dashboard["panels"]
     for target in panel.get("targets", [])
 }
-# What Grafana puts in place of its variables.
+# Values for Grafana's variables.
 VARIABLES = {"$__rate_interval": "1m", "$model": ".*"}
 HISTOGRAM = ("_bucket", "_sum", "_count")
-# In place of nvidia-ml-py: a module whose functions are those of a driver with two GPUs.
+# A substitute for nvidia-ml-py: a module with the functions of a driver with two GPUs.
 DRIVER = f"""from types import SimpleNamespace
 
 {inspect.getsource(Driver)}
@@ -75,12 +75,12 @@ EXPRESSIONS = {
 
 
 def exposed() -> dict[str, set[str]]:
-    """The service's sample names, each with the labels it may have."""
+    """Returns the service's sample names with their labels."""
     metrics = Metrics()
     facts = ModelFacts("digits", "1", "ready", serves=True)
-    metrics.models = lambda: [facts, replace(facts, state="refused", serves=False)]
-    metrics.registry.register(Process("service"))
-    metrics.registry.register(Gpus(Driver()))
+    metrics.models = lambda: [facts, replace(facts, state="invalid", serves=False)]
+    metrics.registry.register(ProcessCollector("service"))
+    metrics.registry.register(GpuCollector(Driver()))
     names: dict[str, set[str]] = {}
     for metric in (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)):
         (family,) = metric.describe()
@@ -184,7 +184,7 @@ def test_every_panels_query_parses(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package of each kind; the classifier knows what its training images were like."""
+    """A package of each kind; the classifier has intensity statistics of its training images."""
     folder = tmp_path_factory.mktemp("models")
     usual = {"mean": (0.2, 0.5), "std": (0.0, 0.5), "p1": (0.0, 1.0), "p99": (0.0, 1.0)}
     tiny.brightness(folder, intensity={name: {"low": low, "high": high} for name, (low, high) in usual.items()})

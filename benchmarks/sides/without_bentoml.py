@@ -6,7 +6,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from service.engine.supervisor import keep_engine
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.settings import hand_down, load_settings
 
 

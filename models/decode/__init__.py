@@ -1,9 +1,10 @@
 """Bytes -> Image, a file a format. Training reads its images here too, so that both sides see the same pixels."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from models.decode import jpeg, png, tiff
-from models.errors import NotAnImage
+from models.errors import NotAnImage, TooManyPixels
 from models.image import Image
 
 
@@ -27,3 +28,20 @@ def decode(data: bytes, *, max_pixels: int) -> Image:
         if decoder.sniff(data):
             return decoder.read(data, max_pixels=max_pixels)
     raise NotAnImage(leading_bytes=data[:8])
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a file's header says of its image."""
+
+    width: int
+    height: int
+
+
+def probe(data: bytes) -> Probe:
+    """Reads the size of any image file from its header."""
+    try:
+        decode(data, max_pixels=0)
+    except TooManyPixels as error:
+        return Probe(error.width, error.height)
+    raise AssertionError("no image has 0 pixels")

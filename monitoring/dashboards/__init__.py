@@ -1,1 +1,1 @@
-"""Grafana's dashboards, built as code: `python -m monitoring.dashboards` writes them; a new panel is a line in ROWS."""
+"""Grafana dashboards as code: `python -m monitoring.dashboards` writes them; a new panel is an entry in ROWS."""

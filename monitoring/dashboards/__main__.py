@@ -1,4 +1,4 @@
-"""Writes each dashboard where compose mounts it."""
+"""Generator of the dashboard files that compose mounts."""
 
 from pathlib import Path
 

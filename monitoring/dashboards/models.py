@@ -1,4 +1,4 @@
-"""Which models serve, how they run, and what they answer."""
+"""Dashboard of the models: versions, inference and predictions."""
 
 from monitoring.dashboards.panels import MODEL, Panel, Rows, mean, quantile, rate
 
@@ -6,29 +6,30 @@ INFER = '{stage="infer", model=~"$model"}'
 QUEUE = '{stage="queue", model=~"$model"}'
 
 ROWS: Rows = {
-    "What serves": [
+    "Versions": [
         Panel(
-            "Served",
+            "Serving versions",
             {"": "striate_model_info"},
             kind="table",
-            help="Which bytes give the answers, and on which device.",
+            help="The versions that answer, with digest and execution provider.",
         ),
         Panel(
-            "State of every version",
+            "State of all versions",
             {"": f"max by (model, version, state) (striate_model_state{MODEL}) == 1"},
             kind="table",
-            help="spare: sound, and not needed. unloaded: loaded again when it is asked for.",
+            help="inactive: verified, not in use. unloaded: its next request loads it. invalid: GET /models says why.",
         ),
         Panel(
             "Loaded weights",
             {"{{model}} {{version}}": f"max by (model, version) (striate_model_memory_bytes{MODEL})"},
             unit="bytes",
             kind="stacked",
+            help="Limited by STRIATE_LOADED_BYTES.",
         ),
     ],
-    "How they run": [
+    "Inference": [
         Panel(
-            "Inference",
+            "Inference time",
             {
                 "p50 {{model}}": quantile(0.5, "striate_stage_duration_seconds", "model", where=INFER),
                 "p99 {{model}}": quantile(0.99, "striate_stage_duration_seconds", "model", where=INFER),
@@ -36,29 +37,29 @@ ROWS: Rows = {
             unit="s",
         ),
         Panel(
-            "Wait for it, p95",
+            "Queue time, p95",
             {"{{model}}": quantile(0.95, "striate_stage_duration_seconds", "model", where=QUEUE)},
             unit="s",
         ),
-        Panel("Images in a run, mean", {"{{model}}": mean("striate_batch_size", "model", MODEL)}),
+        Panel("Mean batch size", {"{{model}}": mean("striate_batch_size", "model", MODEL)}),
         Panel(
-            "Why no more were in it",
+            "Why batches were closed",
             {"{{released}}": rate("striate_batches_total", "released", where=MODEL)},
             unit="ops",
             kind="stacked",
-            help="idle: nobody waited. no_more: too few did. full: the largest size. bound: STRIATE_BATCH_BOUND_S. "
-            "no_gain: more would not be faster. alone: it was in a run that failed.",
+            help="idle: the queue was empty. no_more: too few images waited. full: largest batch size. "
+            "bound: STRIATE_BATCH_BOUND_S. no_gain: a larger batch is not faster. alone: retry after a failed batch.",
         ),
     ],
-    "What they answer": [
+    "Predictions": [
         Panel(
-            "Images",
+            "Images per second",
             {"{{model}}": rate("striate_input_side_pixels_count", "model", where=MODEL)},
             unit="ops",
             kind="stacked",
         ),
         Panel(
-            "Classes",
+            "Predicted classes",
             {"{{model}} {{label}}": rate("striate_predictions_total", "model", "label", where=MODEL)},
             unit="ops",
             kind="stacked",
@@ -71,12 +72,14 @@ ROWS: Rows = {
             kind="stacked",
         ),
         Panel(
-            "A shadow's other decisions",
+            "Shadow: images with another decision",
             {
                 "compared, {{model}} {{version}}": rate(
                     "striate_shadow_compared_total", "model", "version", where=MODEL
                 ),
-                "other, {{model}} {{version}}": rate("striate_shadow_differed_total", "model", "version", where=MODEL),
+                "different, {{model}} {{version}}": rate(
+                    "striate_shadow_differed_total", "model", "version", where=MODEL
+                ),
             },
             unit="ops",
         ),

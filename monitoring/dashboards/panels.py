@@ -1,4 +1,4 @@
-"""A panel in our words -> Grafana's JSON; the one file that knows grafana_foundation_sdk."""
+"""Conversion of panels to Grafana's JSON; the only module that uses grafana_foundation_sdk."""
 
 from itertools import count
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -25,7 +25,7 @@ MODEL = '{model=~"$model"}'
 
 
 class Panel(NamedTuple):
-    """One picture: `queries` maps a legend (Grafana's template, "{{label}}") to PromQL."""
+    """One panel: `queries` maps a legend (Grafana's template, "{{label}}") to PromQL."""
 
     title: str
     queries: dict[str, str]
@@ -45,24 +45,24 @@ class Dashboard(NamedTuple):
 
 
 def quantile(q: float, metric: str, *by: str, where: str = "") -> str:
-    """The q-quantile of a histogram over the panel's interval, one series for each value of the labels `by`."""
+    """Returns the query of a histogram's q-quantile over the panel's interval, by the labels `by`."""
     labels = ", ".join((*by, "le"))
     return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{where}[$__rate_interval])))"
 
 
 def mean(metric: str, by: str, where: str = "") -> str:
-    """The mean of a histogram over the panel's interval, one series for each value of the label `by`."""
+    """Returns the query of a histogram's mean over the panel's interval, by the label `by`."""
     total, count = (f"sum by ({by}) (rate({metric}_{part}{where}[$__rate_interval]))" for part in ("sum", "count"))
     return f"{total} / {count}"
 
 
 def rate(metric: str, *by: str, where: str = "") -> str:
-    """Events a second over the panel's interval, one series for each value of the labels `by`."""
+    """Returns the query of events per second over the panel's interval, by the labels `by`."""
     return f"sum by ({', '.join(by)}) (rate({metric}{where}[$__rate_interval]))"
 
 
 def rendered(wanted: Dashboard) -> str:
-    """The file's text."""
+    """Returns the text of the JSON file."""
     return JSONEncoder(sort_keys=True, indent=2).encode(_built(wanted).build()) + "\n"
 
 

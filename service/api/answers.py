@@ -1,4 +1,4 @@
-"""The wire format of answers about an image."""
+"""Wire format of answers about an image."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ class WireModel(BaseModel):
 
 
 class ModelRef(WireModel):
-    """Which model bytes gave an answer: sha256 is the package's rdf.yaml's, which holds every other file's."""
+    """The exact model behind an answer. sha256: of the package's rdf.yaml, which holds every other file's digest."""
 
     name: str
     version: str
@@ -29,7 +29,7 @@ class ModelRef(WireModel):
 
 
 class InputInfo(WireModel):
-    """The image as it was read: upright (EXIF orientation applied) and without alpha; sha256 is the file's."""
+    """The decoded image: upright (EXIF orientation applied) and without alpha. sha256: of the file as sent."""
 
     width: int
     height: int
@@ -40,14 +40,14 @@ class InputInfo(WireModel):
 
 
 class InputWarning(WireModel):
-    """Something about the image that makes the answer less trustworthy."""
+    """A reason why the answer may be unreliable."""
 
     code: WarningCode
     message: str
 
 
 class Timings(WireModel):
-    """Milliseconds in each stage; waiting for a free thread counts to the stage that waited."""
+    """Milliseconds in each stage; waiting for a thread counts towards the stage that waits."""
 
     decode: float = 0.0
     preprocess: float = 0.0
@@ -58,7 +58,7 @@ class Timings(WireModel):
 
 
 class Answer(WireModel):
-    """What every JSON answer about one image carries."""
+    """The fields common to every JSON answer about one image."""
 
     model: ModelRef
     request_id: str
@@ -68,7 +68,7 @@ class Answer(WireModel):
 
 
 class ClassProbability(WireModel):
-    """One class; it is decided where its probability reaches its threshold."""
+    """One class; `decided` is true if its probability reaches its threshold."""
 
     label: str
     name: str
@@ -78,7 +78,7 @@ class ClassProbability(WireModel):
 
 
 class NodeProbability(WireModel):
-    """An inner node of the model's taxonomy: the sum over all classes below it, whatever top_k is."""
+    """An inner node of the taxonomy; its probability is the sum over all classes below it, regardless of top_k."""
 
     label: str
     name: str
@@ -87,21 +87,21 @@ class NodeProbability(WireModel):
 
 
 class Prediction(Answer):
-    """/predict: the classes, most probable first, and the inner nodes of the taxonomy likewise, if there is one."""
+    """/predict: the classes, most probable first, and the taxonomy's inner nodes, if any, in the same order."""
 
     classes: tuple[ClassProbability, ...]
     nodes: tuple[NodeProbability, ...] = ()
 
 
 class WireError(WireModel):
-    """Every error's shape: a sentence for people, a code for machines that never changes."""
+    """Every error: a sentence for people, and a stable code for machines."""
 
     error: str
     code: str
 
 
 class Failure(WireError):
-    """One image of several that could not be answered; status is what it would have had by itself."""
+    """One image of several that failed. status: the HTTP status it would get alone."""
 
     status: int
 
@@ -127,7 +127,7 @@ class Box(TypedDict):
 
 
 class MeasuredClass(WireModel):
-    """One class over the whole image; *_um2 is null where the pixel size is not known."""
+    """One class over the whole image; *_um2 is null if the pixel size is unknown."""
 
     label: str
     name: str
@@ -138,11 +138,11 @@ class MeasuredClass(WireModel):
 
 
 class MeasuredObject(TypedDict):
-    """One object. id is its value in format=labels of a model that separates objects; (0, 0) is the centre of the
-    top left pixel.
+    """One object. id: its value in format=labels if the model separates objects. (0, 0) is the centre of the top left
+    pixel.
 
-    A dict, as Point and Box are: tens of thousands of them are made for one image, and validated instances took so long
-    that other requests waited.
+    A dict, like Point and Box: one image may have tens of thousands, and validated instances would hold up other
+    requests.
     """
 
     id: int

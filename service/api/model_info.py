@@ -1,4 +1,4 @@
-"""The wire format of models: what is told of each, and what an operator says of its versions."""
+"""Wire format of models: their description, versions and rollout requests."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from service.api.rollout import CanaryRollout
 
 
 class InputFacts(WireModel):
-    """A signal's height is 1, its width its samples; letters: those of a sequence, a channel each."""
+    """The network's input. A signal has height 1 and its samples as width. letters: a sequence's, one channel each."""
 
     kind: Literal["image", "signal"]
     channels: int
@@ -23,9 +23,9 @@ class InputFacts(WireModel):
 
 
 class LayerFacts(WireModel):
-    """A layer that /activations shows: its maps' shape, and where they lie in px of the network's input.
+    """A layer of /activations: the shape of its maps, and their geometry in pixels of the network's input.
 
-    A map's pixel i is centred on pixel origin_px + i * stride_px, and sees receptive_field_px about that.
+    Pixel i of a map is centred on input pixel origin_px + i * stride_px; receptive_field_px is centred there.
     """
 
     name: str
@@ -66,7 +66,7 @@ Role = Literal["serves", "canary", "shadow"]
 
 
 class ComparisonInfo(WireModel):
-    """What came of a shadow; differed: it decided otherwise; left_out: it was behind."""
+    """A shadow's results. differed: images with another decision. left_out: images skipped because it was behind."""
 
     compared: int
     differed: int
@@ -75,13 +75,13 @@ class ComparisonInfo(WireModel):
 
 
 class VersionInfo(WireModel):
-    """One version. state "unloaded": it is loaded when it is asked for; "spare": it is sound, and not asked to serve.
+    """One version. "unloaded": its next request loads it. "inactive": verified, not in use. "invalid": see reason.
 
-    percent: of the model's requests, which it answers.
+    percent: its share of the model's requests.
     """
 
     version: str
-    state: Literal["ready", "unloaded", "spare", "refused"]
+    state: Literal["ready", "unloaded", "inactive", "invalid"]
     role: Role | None = None
     percent: float = 0.0
     reason: str = ""
@@ -91,12 +91,12 @@ class VersionInfo(WireModel):
 
 
 class ModelInfo(WireModel):
-    """One model as the version that serves it is. status "refused" comes with the reason, and serves nothing, as does
-    "unloaded"."""
+    """One model, described by the version that serves. "unloaded" and "invalid" models serve nothing; "invalid" ones
+    have a reason."""
 
     name: str
     version: str
-    status: Literal["ready", "unloaded", "refused"]
+    status: Literal["ready", "unloaded", "invalid"]
     reason: str | None = None
     sha256: str | None = None
     task: Literal["classification", "segmentation"] | None = None
@@ -113,12 +113,14 @@ class ModelInfo(WireModel):
     layers: tuple[LayerFacts, ...] = ()
     has_filters: bool = False
     separates_objects: bool = False
-    classes_overlap: bool = Field(False, description="Several classes may hold at one pixel, or of one image.")
+    classes_overlap: bool = Field(False, description="Several classes may apply to one pixel, or to one image.")
     flips: tuple[Flip, ...] = ()
     figures: tuple[FigureFacts, ...] = ()
     trained_on: str | None = None
     data_sha256: str | None = None
-    files: tuple[str, ...] = Field((), description="What /models/{name}/files/{file} has: README.md and attachments.")
+    files: tuple[str, ...] = Field(
+        (), description="Files under /models/{name}/files/{file}: README.md and attachments."
+    )
     versions: tuple[VersionInfo, ...] = ()
 
 
@@ -138,11 +140,13 @@ class IndexEntry(WireModel):
 
 
 class Index(RootModel[list[IndexEntry]]):
-    """/v2/repository/index, as Triton answers it."""
+    """/v2/repository/index, in Triton's format."""
 
 
 class LoadParameters(WireModel):
-    version: Version | None = Field(None, description="It serves from now on; left out, what was said before holds.")
+    version: Version | None = Field(
+        None, description="The version to serve from now on; without it, the former choice stays."
+    )
 
 
 class LoadRequest(WireModel):
@@ -150,7 +154,7 @@ class LoadRequest(WireModel):
 
 
 class UnloadParameters(WireModel):
-    unload_dependents: bool = Field(False, description="No model here depends on another.")
+    unload_dependents: bool = Field(False, description="Accepted and ignored: no model depends on another.")
 
 
 class UnloadRequest(WireModel):
@@ -158,12 +162,12 @@ class UnloadRequest(WireModel):
 
 
 class Nothing(WireModel):
-    """A body that says nothing."""
+    """An empty body."""
 
 
 class RolloutRequest(WireModel):
-    """The whole of what is said of a model: what is not named ends."""
+    """The complete rollout of a model; whatever is not named ends."""
 
-    pinned: Version | None = Field(None, description="The version that serves; none: the newest that proves itself.")
+    pinned: Version | None = Field(None, description="The version that serves; null: the newest verified version.")
     canary: CanaryRollout | None = None
-    shadow: Version | None = Field(None, description="A version that runs, is compared, and never answers.")
+    shadow: Version | None = Field(None, description="A version whose results are compared, never returned.")

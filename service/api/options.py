@@ -1,4 +1,4 @@
-"""What a request may ask for: the fields of each route beside the image and the model."""
+"""Request options: the fields of each route other than the image and the model."""
 
 from typing import Annotated, Literal
 
@@ -9,9 +9,9 @@ from service.encode.colour import COLORMAPS
 
 
 class PredictOptions(WireModel):
-    """The fields of /predict beside `image` and `model`."""
+    """The fields of /predict other than `image` and `model`."""
 
-    top_k: int = Field(5, ge=1, le=1000, description="How many classes to answer, most probable first.")
+    top_k: int = Field(5, ge=1, le=1000, description="Number of classes to return, most probable first.")
 
 
 Colormap = Literal["viridis", "magma", "inferno", "turbo", "gray"]
@@ -19,47 +19,48 @@ Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
 class CamOptions(WireModel):
-    """The fields of /cam beside `image` and `model`."""
+    """The fields of /cam other than `image` and `model`."""
 
-    label: str | None = Field(None, description="The class whose map is asked for; the most probable one by default.")
+    label: str | None = Field(None, description="The class to map; by default the most probable one.")
     method: Literal["cam", "gradcam", "hirescam", "occlusion"] | None = Field(
-        None, description="How the map is made; the model's own way by default."
+        None, description="The method that computes the map; by default the model's own."
     )
     format: Literal["overlay", "heatmap", "raw"] = Field(
-        "overlay", description="The map over the image, the map alone (both PNG), or its numbers as a float32 .npy."
+        "overlay", description="The map over the image, the map alone (both PNG), or its values as a float32 .npy."
     )
     colormap: Colormap = Field("inferno", description=f"One of {', '.join(COLORMAPS)}.")
-    alpha: Alpha = Field(0.6, description="How much the overlay's hottest point hides the image.")
+    alpha: Alpha = Field(0.6, description="Opacity of the overlay at the map's maximum.")
 
 
 class ActivationOptions(WireModel):
-    """The fields of /activations beside `image` and `model`."""
+    """The fields of /activations other than `image` and `model`."""
 
-    layer: str | None = Field(None, description="A layer that the model shows; the first by default.")
+    layer: str | None = Field(None, description="One of the model's layers; by default the first.")
     format: Literal["picture", "raw"] = Field(
-        "picture", description="The maps side by side (PNG), or their numbers as a float32 .npy."
+        "picture", description="The maps side by side (PNG), or their values as a float32 .npy."
     )
-    first: int = Field(0, ge=0, description="The first channel to show.")
-    count: int = Field(64, ge=1, le=64, description="How many channels to show.")
+    first: int = Field(0, ge=0, description="Index of the first channel, from 0.")
+    count: int = Field(64, ge=1, le=64, description="Number of channels.")
     colormap: Colormap = Field("viridis", description=f"One of {', '.join(COLORMAPS)}.")
 
 
 class FilterOptions(WireModel):
-    """The fields of /models/{name}/filters, in the query."""
+    """The query parameters of /models/{name}/filters."""
 
     format: Literal["picture", "raw"] = Field(
-        "picture", description="The filters side by side (PNG), or their numbers as a float32 .npy."
+        "picture", description="The filters side by side (PNG), or their values as a float32 .npy."
     )
 
 
 class SegmentOptions(WireModel):
-    """The fields of /segment beside `image` and `model`."""
+    """The fields of /segment other than `image` and `model`."""
 
     format: Literal["labels", "overlay", "binary", "colours", "masks", "probabilities", "measurements"] = Field(
         "labels",
-        description="A mask, the mask over the image, or in black and white, or in colours (PNG); .npy; JSON.",
+        description="PNG (`labels`, `overlay`, `binary`, `colours`), .npy (`masks`, `probabilities`) or JSON "
+        "(`measurements`).",
     )
-    alpha: Alpha = Field(0.4, description="How much the overlay's colour hides the image inside an object.")
+    alpha: Alpha = Field(0.4, description="Opacity of the overlay inside objects.")
     pixel_size_um: float | None = Field(
-        None, gt=0, le=1e6, description="The pixel's side in micrometres, in place of what the file says."
+        None, gt=0, le=1e6, description="Pixel size in micrometres; overrides the file's."
     )

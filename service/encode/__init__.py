@@ -1,1 +1,1 @@
-"""Encoders: arrays to PNG, NumPy and colours, a file a family."""
+"""Encoders of arrays into bytes to send, one file per format."""

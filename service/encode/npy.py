@@ -1,4 +1,4 @@
-"""NumPy's own format, which every array library reads."""
+"""NPY encoder: NumPy's own format, which every array library reads."""
 
 import io
 
@@ -8,7 +8,7 @@ from models.image import Array
 
 
 def npy(array: Array) -> bytes:
-    """Any array -> the bytes of a .npy file."""
+    """Encodes any array as the bytes of a .npy file."""
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()

@@ -16,7 +16,7 @@ from service.engine.server import EngineServer
 from service.repository import loader
 from service.repository.state import Repository
 from service.settings import Settings, load_settings
-from service.telemetry.export import ENGINE, exporting
+from service.telemetry.background_tasks import ENGINE_PROCESS, background_telemetry
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics
 
@@ -41,9 +41,12 @@ async def _run(listener: socket.socket, folder: Path, settings: Settings) -> Non
         gc.collect()
         gc.freeze()  # a full collection would hold up every front end, and would walk through all that stays
 
-    keeper = loader.keeper(settings, publish=publish)
-    keeper.budget.on_change = reception.tell_loaded
-    async with exporting(settings, metrics, process=ENGINE, folder=folder), asyncio.TaskGroup() as tasks:
+    keeper = loader.create_reconciler(settings, publish=publish)
+    keeper.cache.on_change = reception.tell_loaded
+    async with (
+        background_telemetry(settings, metrics, process=ENGINE_PROCESS, folder=folder),
+        asyncio.TaskGroup() as tasks,
+    ):
         tasks.create_task(keeper.run())
         tasks.create_task(reception.serve(listener))
 

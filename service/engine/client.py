@@ -14,8 +14,8 @@ from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository.state import CanaryModel, InactivePackage, InvalidPackage, Repository, ServedModel
 from service.scheduling.cost_model import BatchCloseReason
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Work
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import Statistics
 
 Joined = Callable[[Repository], Awaitable[None]]
@@ -42,7 +42,7 @@ async def follow(path: Path, *, length: int, wanted: tuple[str, ...], joined: Jo
                 await asyncio.sleep(_AGAIN_S)
                 continue
             repository = _repository(catalogue, link, length=length, wanted=wanted, statistics=statistics)
-            statistics = {model.package.sha256: model.statistics for model in repository.every()}
+            statistics = {model.package.sha256: model.statistics for model in repository.all_models()}
             await joined(repository)
             await link.stale
             if link.lost:
@@ -65,39 +65,36 @@ class RemoteBatcher:
         """This front end's items that wait or run."""
         return self._pending
 
-    def at_hand(self) -> None:
-        """It is the engine's."""
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> None:
+        """Returns None: its network is in another process."""
 
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit. Raises NotReady besides, where the engine ends."""
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> None:
+        """Returns None: its network is in another process."""
+
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs as Batcher.submit does. Raises NotReady besides, where the engine ends."""
         ask = Ask(
             number=0,
             model=self._place,
             outputs=bits(self._spec.every_output, outputs),
-            priority=priority,
-            admitted=admitted,
+            priority=work.priority,
+            admitted=work.has_place,
             channels=tensor.shape[1],
             height=tensor.shape[2],
             width=tensor.shape[3],
-            deadline_at=deadline.at,
-            timeout_s=deadline.timeout_s,
+            deadline_at=work.deadline.at,
+            timeout_s=work.deadline.timeout_s,
         )
         self._pending += 1
+        work.reservation.retain()
         try:
             answer = await self._link.ask(tensor, ask, room=self._room(outputs, tensor.shape))
         finally:
             self._pending -= 1
+            work.reservation.release()
         reply = answer.reply
         if reply.outcome != Outcome.RAN:
-            raise self._error(answer, deadline)
+            raise self._error(answer, work.deadline)
         known = dict(zip(names(self._spec.every_output, ask.outputs), answer.outputs))
         released = BatchCloseReason(reply.released) if reply.released else None
         return InferenceResult(known, reply.queue_s, reply.infer_s, reply.size, released)
@@ -110,7 +107,7 @@ class RemoteBatcher:
         """Of every version over this connection."""
         self._link.close()
 
-    async def leave(self) -> None:
+    async def aclose(self) -> None:
         self._link.close()
 
     def _room(self, outputs: Sequence[str], shape: Shape) -> int:
@@ -147,9 +144,9 @@ def _repository(
     """statistics: by digest, of versions that go on."""
     now = Repository(
         wanted=wanted,
-        refused=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
-        spare=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
-        plans=catalogue.plans,
+        invalid=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
+        inactive=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
+        rollouts=catalogue.plans,
     )
     for place, known in enumerate(catalogue.known):
         queue = RemoteBatcher(link, place, known.spec, length=length)

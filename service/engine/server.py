@@ -28,8 +28,8 @@ from service.engine.shared_memory import SharedSegment, copied, placed
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository.state import Repository, ServedModel
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Priority, Work
+from service.scheduling.work_item import InferenceResult
 from service.telemetry.log import log
 
 _HELLO_S = 10.0
@@ -71,7 +71,7 @@ class EngineServer:
             async with asyncio.timeout(_HELLO_S):
                 await _readable(connection)
                 told = self._repository
-                front_end = FrontEnd(_shared(connection), tuple(told.every()), self._present)
+                front_end = FrontEnd(_shared(connection), tuple(told.all_models()), self._present)
                 await loop.sock_sendall(connection, greeting(told))
                 await loop.connect_accepted_socket(lambda: front_end, connection)
         except (OSError, ValueError) as error:  # it ended before it had begun
@@ -87,15 +87,15 @@ class EngineServer:
 def greeting(repository: Repository) -> bytes:
     """The catalogue, its length before it."""
     catalogue = Catalogue(
-        known=tuple(_known(model, repository) for model in repository.every()),
+        known=tuple(_known(model, repository) for model in repository.all_models()),
         refused=tuple(
-            Unfit(name=refused.name, version=refused.version, reason=refused.reason) for refused in repository.refused
+            Unfit(name=refused.name, version=refused.version, reason=refused.reason) for refused in repository.invalid
         ),
         spare=tuple(
             Sound(folder=spare.package.folder, spec=spare.package.spec, sha256=spare.package.sha256)
-            for spare in repository.spare
+            for spare in repository.inactive
         ),
-        plans=repository.plans,
+        plans=repository.rollouts,
     )
     text = catalogue.model_dump_json().encode()
     return LENGTH.pack(len(text)) + text
@@ -177,9 +177,7 @@ class FrontEnd(asyncio.Protocol):
         submitted = model.batcher.submit(
             self._memory.array(ask.begin, (1, ask.channels, ask.height, ask.width)),
             names(model.spec.every_output, ask.outputs),
-            deadline=Deadline(ask.deadline_at, ask.timeout_s),
-            priority=Priority(ask.priority),
-            admitted=ask.admitted,
+            Work(Deadline(ask.deadline_at, ask.timeout_s), Priority(ask.priority), has_place=ask.admitted),
         )
         running = asyncio.get_running_loop().create_task(submitted)
         self._running[ask.number] = running
@@ -205,7 +203,9 @@ class FrontEnd(asyncio.Protocol):
         if end > ask.end:
             self._say(ask, Outcome.FAILED, f"Its outputs are {shapes}, larger than rdf.yaml describes.")
             return
-        reply = Reply(ask.number, Outcome.RAN, ran.batch_size, ran.released or 0, 0, ran.queue_s, ran.infer_s, shapes)
+        reply = Reply(
+            ask.number, Outcome.RAN, ran.batch_size, ran.close_reason or 0, 0, ran.queue_s, ran.infer_s, shapes
+        )
         targets = [self._memory.array(place, shape) for place, shape in zip(places, shapes)]
         copied(partial(_copy, targets, outputs), lambda _: self.send(reply), size=end - ask.begin)
 

@@ -1,4 +1,4 @@
-"""What an operator may ask over HTTP: Triton's model repository extension, rolling back, and shares of the traffic."""
+"""Administration over HTTP: Triton's model repository extension, rollbacks, canaries and shadows."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,23 +12,22 @@ from starlette.routing import Route
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
 from service.api.rollout import Rollout
 from service.errors import InvalidOption
-from service.http.model_listing import entry, names, versions
-from service.http.request import bounded
+from service.http.model_listing import model_entry, model_names, model_versions
+from service.http.request import read_body
 from service.http.responses import json_response
 from service.lifecycle import Runtime
-from service.pipeline.memory_budget import MemoryBudget
 from service.repository import rollouts
 from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
-from service.repository.state import Repository, differs
-from service.scheduling.deadline import Deadline
+from service.repository.state import Repository, incompatibility
+from service.scheduling.work import Deadline, Reservation
 
-Asked = TypeVar("Asked", bound=BaseModel)
-_MOST_BYTES = 2**16
+Body = TypeVar("Body", bound=BaseModel)
+_MAX_BODY_BYTES = 2**16
 _MODEL = "/v2/repository/models/{name}"
 
 
 class AdminRoutes:
-    """The handlers. A change is kept in the folder of models, followed, and taken back where it cannot be followed."""
+    """The handlers of administrative requests. A change is saved, applied, and reverted if it cannot be applied."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -43,8 +42,8 @@ class AdminRoutes:
         ]
 
     async def index(self, request: Request) -> Response:
-        """Every version of every model, and whether it is ready."""
-        asked, repository = await _body(request, IndexRequest), self._runtime.repository
+        """Lists every version of every model, and whether it is ready."""
+        body, repository = await _body(request, IndexRequest), self._runtime.repository
         entries = [
             IndexEntry(
                 name=name,
@@ -52,67 +51,68 @@ class AdminRoutes:
                 state="READY" if version.role else "UNAVAILABLE",
                 reason=version.reason or ("" if version.role else "not loaded"),
             )
-            for name in names(repository)
-            for version in versions(repository, name)
-            if version.role or not asked.ready
+            for name in model_names(repository)
+            for version in model_versions(repository, name)
+            if version.role or not body.ready
         ]
         return json_response(Index(entries))
 
     async def load(self, request: Request) -> Response:
-        """Serves a model again, or the version named from now on; what was refused is tried once more."""
+        """Loads a model again, or pins the named version; invalid packages are checked again."""
         version = (await _body(request, LoadRequest)).parameters.version
 
-        def edit(plan: Rollout, now: Repository) -> Rollout:
-            plan = plan.model_copy(update={"unloaded": False})
-            return rollouts.promoted(plan, version, serving=_serving(now, _name(request))) if version else plan
+        def edit(rollout: Rollout, state: Repository) -> Rollout:
+            rollout = rollout.model_copy(update={"unloaded": False})
+            serving = _served_version(state, _name(request))
+            return rollouts.promote(rollout, version, serving=serving) if version else rollout
 
         return await self._change(request, edit)
 
     async def unload(self, request: Request) -> Response:
-        """Serves a model no more, until it is loaded again."""
+        """Unloads a model until it is loaded again."""
         await _body(request, UnloadRequest)
-        return await self._change(request, lambda plan, _: plan.model_copy(update={"unloaded": True}))
+        return await self._change(request, lambda rollout, _: rollout.model_copy(update={"unloaded": True}))
 
     async def rollback(self, request: Request) -> Response:
-        """Serves the version that served before."""
+        """Serves the previous version again."""
         await _body(request, Nothing)
         name = _name(request)
 
-        def edit(plan: Rollout, now: Repository) -> Rollout:
-            known = [version.version for version in versions(now, name) if version.state != "refused"]
-            return rollouts.rolled_back(name, plan, serving=_serving(now, name), known=known)
+        def edit(rollout: Rollout, state: Repository) -> Rollout:
+            valid = [version.version for version in model_versions(state, name) if version.state != "invalid"]
+            return rollouts.roll_back(name, rollout, serving=_served_version(state, name), valid=valid)
 
         return await self._change(request, edit)
 
     async def rollout(self, request: Request) -> Response:
-        """Which version serves, which answers a share of the requests, which is a shadow; what is not named ends."""
-        asked = await _body(request, RolloutRequest)
+        """Sets the served version, the canary and the shadow; those not named are removed."""
+        body = await _body(request, RolloutRequest)
 
-        def edit(plan: Rollout, now: Repository) -> Rollout:
-            pinned = rollouts.promoted(plan, asked.pinned, serving=_serving(now, _name(request)))
-            return pinned.model_copy(update={"canary": asked.canary, "shadow": asked.shadow, "unloaded": False})
+        def edit(rollout: Rollout, state: Repository) -> Rollout:
+            pinned = rollouts.promote(rollout, body.pinned, serving=_served_version(state, _name(request)))
+            return pinned.model_copy(update={"canary": body.canary, "shadow": body.shadow, "unloaded": False})
 
         return await self._change(request, edit)
 
     async def _change(self, request: Request, edit: Callable[[Rollout, Repository], Rollout]) -> Response:
         """Raises UnknownModel, RolloutError; DeadlinePassed, while the change is still followed later."""
         name, before = _name(request), self._runtime.repository
-        if name not in names(before):
+        if name not in model_names(before):
             raise UnknownModel(name, served=before.served)
-        former: list[Rollout] = []
+        previous: list[Rollout] = []
 
-        def edited(plan: Rollout) -> Rollout:
-            former.append(plan)
-            return edit(plan, before)
+        def recording_edit(rollout: Rollout) -> Rollout:
+            previous.append(rollout)
+            return edit(rollout, before)
 
-        now = await self._follow(name, edited)
-        if problem := unmet(now, name):
-            await self._follow(name, lambda _: former[0])
+        state = await self._apply(name, recording_edit)
+        if problem := unmet(state, name):
+            await self._apply(name, lambda _: previous[0])
             version, reason = problem
             raise CannotServe(f"{name} {version} cannot serve: {reason}")
-        return json_response(entry(now, name))
+        return json_response(model_entry(state, name))
 
-    async def _follow(self, name: str, edit: Callable[[Rollout], Rollout]) -> Repository:
+    async def _apply(self, name: str, edit: Callable[[Rollout], Rollout]) -> Repository:
         settings = self._runtime.settings
         try:
             changed = await run_in_threadpool(rollouts.change, settings.models, name, edit)
@@ -122,34 +122,34 @@ class AdminRoutes:
             return await self._runtime.settled(changed.revision)
 
 
-def unmet(now: Repository, name: str) -> tuple[str, str] | None:
-    """The first version that a model's plan names and that does not do what it says, and why."""
-    plan, canary, shadow = now.plan(name), now.canaries.get(name), now.shadows.get(name)
-    if plan.unloaded:
+def unmet(state: Repository, name: str) -> tuple[str, str] | None:
+    """Returns the first version whose role differs from the model's rollout, and the reason."""
+    rollout, canary, shadow = state.rollout(name), state.canaries.get(name), state.shadows.get(name)
+    if rollout.unloaded:
         return None
-    serving = _serving(now, name)
-    if serving is None or plan.pinned not in (None, serving):
-        return plan.pinned or "any version", _reason(now, name, plan.pinned)
-    if plan.canary and (canary is None or canary.model.spec.version != plan.canary.version):
-        return plan.canary.version, _reason(now, name, plan.canary.version)
-    if plan.shadow and (shadow is None or shadow.spec.version != plan.shadow):
-        return plan.shadow, _reason(now, name, plan.shadow)
+    serving = _served_version(state, name)
+    if serving is None or rollout.pinned not in (None, serving):
+        return rollout.pinned or "any version", _reason(state, name, rollout.pinned)
+    if rollout.canary and (canary is None or canary.model.spec.version != rollout.canary.version):
+        return rollout.canary.version, _reason(state, name, rollout.canary.version)
+    if rollout.shadow and (shadow is None or shadow.spec.version != rollout.shadow):
+        return rollout.shadow, _reason(state, name, rollout.shadow)
     return None
 
 
-def _reason(now: Repository, name: str, version: str | None) -> str:
-    for refused in now.refused:
-        if refused.name == name and version in (None, refused.version):
-            return refused.reason
-    for spare in now.spare:
-        if (spare.package.spec.name, spare.package.spec.version) == (name, version):
-            return differs(now.served[name].spec, spare.package.spec)
-    answering = now.answering(name) if name in now.served else ()
-    answers = any(model.spec.version == version for model in answering)
-    return "it answers already" if answers else "there is no such version"
+def _reason(state: Repository, name: str, version: str | None) -> str:
+    for invalid in state.invalid:
+        if invalid.name == name and version in (None, invalid.version):
+            return invalid.reason
+    for inactive in state.inactive:
+        if (inactive.package.spec.name, inactive.package.spec.version) == (name, version):
+            return incompatibility(state.served[name].spec, inactive.package.spec)
+    live = state.live_versions(name) if name in state.served else ()
+    is_live = any(model.spec.version == version for model in live)
+    return "it already answers requests" if is_live else "there is no such version"
 
 
-def _serving(repository: Repository, name: str) -> str | None:
+def _served_version(repository: Repository, name: str) -> str | None:
     return repository.served[name].spec.version if name in repository.served else None
 
 
@@ -157,10 +157,9 @@ def _name(request: Request) -> str:
     return str(request.path_params["name"])
 
 
-async def _body(request: Request, kind: type[Asked]) -> Asked:
-    """JSON, or nothing at all. Raises InvalidOption, TooManyBytes."""
-    with MemoryBudget(_MOST_BYTES).share() as share:
-        body = await bounded(request, _MOST_BYTES, share)
+async def _body(request: Request, kind: type[Body]) -> Body:
+    """Reads a JSON body, which may be empty. Raises InvalidOption, TooManyBytes."""
+    body = await read_body(request, _MAX_BODY_BYTES, Reservation())
     try:
         return kind.model_validate_json(body or b"{}")
     except ValidationError as error:

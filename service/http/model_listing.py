@@ -1,4 +1,4 @@
-"""Every version of every model and its state, as /models and the repository index tell it."""
+"""Model listing: every version of every model and its state, for /models and the repository index."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,60 +10,59 @@ from service.repository.scan import newest_first
 from service.repository.state import Repository, ServedModel
 
 
-def names(repository: Repository) -> tuple[str, ...]:
-    """Every model of which there is a folder, whatever its state."""
-    spare = (spare.package.spec.name for spare in repository.spare)
-    refused = (refused.name for refused in repository.refused)
-    return tuple(sorted({*repository.served, *spare, *refused}))
+def model_names(repository: Repository) -> tuple[str, ...]:
+    """Returns the name of every model that has a folder, whatever its state."""
+    inactive = (inactive.package.spec.name for inactive in repository.inactive)
+    invalid = (invalid.name for invalid in repository.invalid)
+    return tuple(sorted({*repository.served, *inactive, *invalid}))
 
 
-def inventory(repository: Repository) -> Models:
-    """The models that serve, those that were unloaded, and every package that was refused."""
-    served = [entry(repository, name) for name in repository.served]
-    unloaded = {spare.package.spec.name for spare in repository.spare} - set(repository.served)
-    refused = [refused_info(refused) for refused in repository.refused]
-    return Models(models=(*served, *(entry(repository, name) for name in sorted(unloaded)), *refused))
+def list_models(repository: Repository) -> Models:
+    """Returns the served models, the unloaded ones, and every invalid package."""
+    served = [model_entry(repository, name) for name in repository.served]
+    unloaded = {inactive.package.spec.name for inactive in repository.inactive} - set(repository.served)
+    invalid = [refused_info(invalid) for invalid in repository.invalid]
+    return Models(models=(*served, *(model_entry(repository, name) for name in sorted(unloaded)), *invalid))
 
 
-def entry(repository: Repository, name: str) -> ModelInfo:
-    """One model with all its versions. Raises UnknownModel."""
-    known = versions(repository, name)
-    if not known:
+def model_entry(repository: Repository, name: str) -> ModelInfo:
+    """Returns one model with all its versions. Raises UnknownModel."""
+    versions = model_versions(repository, name)
+    if not versions:
         raise UnknownModel(name, served=repository.served)
     if name in repository.served:
-        return model_info(repository.served[name]).model_copy(update={"versions": known})
-    latest = known[0]
-    status = "unloaded" if any(version.state == "spare" for version in known) else "refused"
+        return model_info(repository.served[name]).model_copy(update={"versions": versions})
+    latest = versions[0]
+    status = "unloaded" if any(version.state == "inactive" for version in versions) else "invalid"
     facts = {"name": name, "version": latest.version, "status": status, "reason": latest.reason or None}
-    return ModelInfo.model_validate({**facts, "versions": known})
+    return ModelInfo.model_validate({**facts, "versions": versions})
 
 
-def versions(repository: Repository, name: str) -> tuple[VersionInfo, ...]:
-    """Newest first. A version that serves and whose replacement was refused stands there twice."""
-    found = [_running(repository, model) for model in repository.every() if model.spec.name == name]
-    for spare in repository.spare:
-        if spare.package.spec.name == name:
-            version, sha256 = spare.package.spec.version, spare.package.sha256
-            found.append(VersionInfo(version=version, state="spare", sha256=sha256))
-    for refused in repository.refused:
-        if refused.name == name:
-            found.append(VersionInfo(version=refused.version, state="refused", reason=refused.reason))
-    order = newest_first({Path(name, version.version) for version in found})
-    return tuple(sorted(found, key=lambda version: order.index(Path(name, version.version))))
+def model_versions(repository: Repository, name: str) -> tuple[VersionInfo, ...]:
+    """Returns the versions, newest first. A served version whose replacement is invalid is listed twice."""
+    versions = [_running_version(repository, model) for model in repository.all_models() if model.spec.name == name]
+    for inactive in repository.inactive:
+        if inactive.package.spec.name == name:
+            version, sha256 = inactive.package.spec.version, inactive.package.sha256
+            versions.append(VersionInfo(version=version, state="inactive", sha256=sha256))
+    for invalid in repository.invalid:
+        if invalid.name == name:
+            versions.append(VersionInfo(version=invalid.version, state="invalid", reason=invalid.reason))
+    order = newest_first({Path(name, version.version) for version in versions})
+    return tuple(sorted(versions, key=lambda version: order.index(Path(name, version.version))))
 
 
-def _running(repository: Repository, model: ServedModel) -> VersionInfo:
+def _running_version(repository: Repository, model: ServedModel) -> VersionInfo:
     canary = repository.canaries.get(model.spec.name)
     share = canary.percent if canary and canary.model is model else 0.0
-    serves = repository.served[model.spec.name] is model
-    role: Role = "serves" if serves else "canary" if share else "shadow"
-    compared = model.statistics.comparison
+    is_served = repository.served[model.spec.name] is model
+    role: Role = "serves" if is_served else "canary" if share else "shadow"
     return VersionInfo(
         version=model.spec.version,
         state="ready" if model.batcher.loaded else "unloaded",
         role=role,
-        percent=(100 - (canary.percent if canary else 0)) if serves else share,
+        percent=(100 - (canary.percent if canary else 0)) if is_served else share,
         sha256=model.package.sha256,
         weights_bytes=model.nbytes,
-        comparison=ComparisonInfo.model_validate(asdict(compared)) if role == "shadow" else None,
+        comparison=ComparisonInfo.model_validate(asdict(model.statistics.comparison)) if role == "shadow" else None,
     )

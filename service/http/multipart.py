@@ -1,6 +1,6 @@
-"""multipart/form-data (RFC 7578, RFC 2046 section 5.1) -> its parts, from a body that is in memory already.
+"""Multipart form parser (RFC 7578, RFC 2046 section 5.1) for a body that is in memory.
 
-A parser of streams, such as python-multipart's, calls back for every piece, which takes more than twice as long.
+A streaming parser, such as python-multipart's, calls back for every piece, which takes more than twice as long.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ _MAX_FILES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One field of a form; it is a file where it has a filename."""
+class FormPart:
+    """A field of a form; a field with a filename is a file."""
 
     name: str
     is_file: bool
     content: bytes
 
 
-def form_parts(body: bytes, content_type: str) -> list[Part]:
-    """A whole body -> its parts in order. Raises MalformedRequest."""
+def form_parts(body: bytes, content_type: str) -> list[FormPart]:
+    """Parses a whole body into its parts, in order. Raises MalformedRequest."""
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
-        raise _unreadable("the Content-Type names no boundary")
-    parts: list[Part] = []
+        raise _unreadable("the Content-Type has no boundary")
+    parts: list[FormPart] = []
     files = 0
     for (_, start), (stop, _) in pairwise(_delimiters(body, b"\r\n--" + boundary)):
         parts.append(_part(body, start, stop))
@@ -42,7 +42,7 @@ def form_parts(body: bytes, content_type: str) -> list[Part]:
 
 
 def text(raw: bytes) -> str:
-    """A field's name or value, which is UTF-8 but for old clients."""
+    """Decodes a field's name or value: UTF-8, or Latin-1 from old clients."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -50,9 +50,9 @@ def text(raw: bytes) -> str:
 
 
 def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
-    """Where each delimiter begins and ends: from the line break before it to that after it, which it does not include.
+    """Yields the start and end of each delimiter, from the line break before it up to the one after it, exclusive.
 
-    The first may lack the break before it; the last, which closes, is followed by "--". What merely begins like a
+    The first may lack the break before it; the closing one is followed by "--". A line that only begins like a
     delimiter is content.
     """
     begin = -2 if body.startswith(mark[2:]) else body.find(mark)
@@ -65,25 +65,25 @@ def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
         if line_end != -1 and not body[end:line_end].strip(b" \t"):
             yield begin, line_end
         begin = body.find(mark, end)
-    raise _unreadable("it ends before its closing boundary")
+    raise _unreadable("the closing boundary is missing")
 
 
-def _part(body: bytes, start: int, stop: int) -> Part:
-    """What lies between two delimiters; the empty line that ends its headers may be the break before the second."""
+def _part(body: bytes, start: int, stop: int) -> FormPart:
+    """Parses the part between two delimiters; the empty line after its headers may overlap the second delimiter."""
     head_end = body.find(b"\r\n\r\n", start, min(start + _MAX_HEAD_BYTES, stop + 2))
     if head_end == -1:
         raise _unreadable(f"a part's headers do not end within {_MAX_HEAD_BYTES:,} bytes")
     options = _disposition(body[start:head_end])
     if b"name" not in options:
         raise _unreadable("a part's Content-Disposition has no name")
-    part = Part(text(options[b"name"]), b"filename" in options, body[head_end + 4 : stop])
+    part = FormPart(text(options[b"name"]), b"filename" in options, body[head_end + 4 : stop])
     if not part.is_file and len(part.content) > _MAX_TEXT_BYTES:
         raise _unreadable(f"the field {part.name[:100]!r} has more than {_MAX_TEXT_BYTES:,} bytes")
     return part
 
 
 def _disposition(head: bytes) -> dict[bytes, bytes]:
-    """A part's headers -> the parameters of its Content-Disposition."""
+    """Returns the parameters of the Content-Disposition in a part's headers."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-disposition":
@@ -91,7 +91,7 @@ def _disposition(head: bytes) -> dict[bytes, bytes]:
     return {}
 
 
-def _unreadable(why: str) -> MalformedRequest:
+def _unreadable(reason: str) -> MalformedRequest:
     return MalformedRequest(
-        f"The multipart body cannot be read: {why}. A file's part has a filename, as curl -F image=@scan.png gives it."
+        f"The multipart body cannot be parsed: {reason}. A file needs a filename, as curl -F image=@scan.png sends."
     )

@@ -1,4 +1,4 @@
-"""What a request holds: its images and its options, read into memory within bounds and never onto a disk."""
+"""Requests: their images and options, read into memory within bounds and never onto a disk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from starlette.requests import Request
 from service.api.answers import WireModel
 from service.errors import InvalidOption, TooManyBytes
 from service.http.errors import CallerGone, MalformedRequest, MissingField, UnknownField, UnsupportedBody, UrlNotFetched
-from service.http.multipart import Part, form_parts, text
-from service.pipeline.memory_budget import Reservation
+from service.http.multipart import FormPart, form_parts, text
+from service.scheduling.work import Reservation
 
 Options = TypeVar("Options", bound=WireModel)
-_BY_ITSELF = ("image/", "application/octet-stream", "application/json", "application/x-npy")
+_SINGLE_FILE = ("image/", "application/octet-stream", "application/json", "application/x-npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,21 @@ class RequestBody:
     fields: dict[str, str]
 
 
-async def incoming(request: Request, *, max_bytes: int, share: Reservation) -> RequestBody:
-    """Reads multipart/form-data, or one file as the body with its options in the query. share: the body's.
+def check_media_type(request: Request) -> bool:
+    """Returns whether the body is a form; else it is one file. Raises UnsupportedBody."""
+    kind = request.headers.get("content-type", "").lower()
+    is_form = kind.startswith("multipart/form-data")
+    if not is_form and not kind.startswith(_SINGLE_FILE):
+        raise UnsupportedBody(kind)
+    return is_form
 
-    Raises MalformedRequest, UnsupportedBody, TooManyBytes, MemoryFull, UrlNotFetched, CallerGone.
+
+def parse_body(request: Request, body: bytes, *, is_form: bool) -> RequestBody:
+    """Parses multipart/form-data, or one file with its options in the query.
+
+    Raises MalformedRequest, UrlNotFetched.
     """
     kind = request.headers.get("content-type", "")
-    is_form = kind.lower().startswith("multipart/form-data")
-    if not is_form and not kind.lower().startswith(_BY_ITSELF):
-        raise UnsupportedBody(kind.lower())
-    body = await bounded(request, max_bytes, share)
     images, fields = _sorted(form_parts(body, kind)) if is_form else ([body], [])
     query = request.query_params.multi_items() if request.scope["query_string"] else []
     return RequestBody(tuple(images), _once([*query, *fields]))
@@ -56,7 +61,7 @@ def options_of(kind: type[Options], fields: dict[str, str]) -> Options:
 
 
 def require(images: tuple[bytes, ...], name: str | None, *, able: tuple[str, ...]) -> str:
-    """The model's name: as given, or the only one able. Raises MissingField, which names all that is missing."""
+    """Returns the model's name: as sent, or the only one able. Raises MissingField, which names all that is missing."""
     missing = [] if images else ["'image' (a file)"]
     if name is None and len(able) != 1:
         missing.append(f"'model' (one of {', '.join(able) or 'none that serves'})")
@@ -65,8 +70,8 @@ def require(images: tuple[bytes, ...], name: str | None, *, able: tuple[str, ...
     return name or able[0]
 
 
-async def bounded(request: Request, max_bytes: int, share: Reservation) -> bytes:
-    """The body. Content-Length is the sender's word: it is refused by that, and what really comes is counted too.
+async def read_body(request: Request, max_bytes: int, reservation: Reservation) -> bytes:
+    """Reads the body. A Content-Length that is too large is refused at once; the bytes that arrive are counted too.
 
     Raises TooManyBytes, MemoryFull, CallerGone.
     """
@@ -74,7 +79,7 @@ async def bounded(request: Request, max_bytes: int, share: Reservation) -> bytes
     declared = int(length) if length.isdecimal() else 0
     if declared > max_bytes:
         raise TooManyBytes(max_bytes)
-    share.hold(declared)
+    reservation.reserve_body(declared)
     parts: list[bytes] = []
     total, more = 0, True
     while more:
@@ -86,11 +91,11 @@ async def bounded(request: Request, max_bytes: int, share: Reservation) -> bytes
         total += len(parts[-1])
         if total > max_bytes:
             raise TooManyBytes(max_bytes)
-        share.hold(max(total, declared))
+        reservation.reserve_body(max(total, declared))
     return b"".join(parts)
 
 
-def _sorted(parts: list[Part]) -> tuple[list[bytes], list[tuple[str, str]]]:
+def _sorted(parts: list[FormPart]) -> tuple[list[bytes], list[tuple[str, str]]]:
     """A form's parts -> its images, and its other fields by name."""
     images = [_image_file(part.name, part.content) for part in parts if part.is_file]
     fields = [(part.name, _text(part.name, text(part.content))) for part in parts if not part.is_file]

@@ -1,8 +1,7 @@
-"""A pipeline's result -> HTTP: JSON in the wire format, or bytes whose facts stand in X-Striate-* headers."""
+"""Responses: results as JSON in the wire format, or as bytes with the same facts in X-Striate-* headers."""
 
 import json
 from pathlib import PurePath
-from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -12,15 +11,12 @@ from starlette.responses import Response
 from models.errors import StriateError
 from models.maps import TapSpec
 from models.package import Package
-from service.api.answers import Failure, Measurements, ModelRef, Prediction
+from service.api.answers import Answer, Failure, ModelRef
 from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
-from service.pipeline.explain import Mapped
-from service.pipeline.pipeline import Measured, Segmented
-from service.pipeline.prepare import Result
+from service.pipeline.pipeline import Result
 from service.repository.state import InvalidPackage, ServedModel
 from service.tasks.cam import methods_of
-from service.tasks.classification import Classified
-from service.tasks.picture import Picture
+from service.tasks.task import Document, Encoded, Picture
 
 PREFIX = "X-Striate-"
 
@@ -29,51 +25,30 @@ def json_response(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def prediction(result: Result[Classified], *, request_id: str) -> Prediction:
-    return Prediction(
+def respond(result: Result[Encoded], *, request_id: str) -> Response:
+    """One image's answer."""
+    if isinstance(result.value, Picture):
+        return _picture(result, result.value)
+    answer = complete(result.value, result, request_id=request_id)
+    if not result.value.raw:
+        return json_response(answer)
+    return Response(orjson.dumps({**answer.model_dump(mode="json"), **result.value.raw}), media_type="application/json")
+
+
+def complete(document: Document, result: Result[Encoded], *, request_id: str) -> Answer:
+    """Returns one image's JSON answer, without its raw fields."""
+    return document.schema(
         model=reference(result.model.package),
         request_id=request_id,
         input=result.input,
         warnings=result.warnings,
         timings_ms=result.timings,
-        classes=result.value.classes,
-        nodes=result.value.nodes,
+        **document.fields,
     )
-
-
-def measurements(result: Result[Measured], *, request_id: str) -> Response:
-    """The objects are written as they are: measure made them, and there may be tens of thousands."""
-    about = Measurements(
-        model=reference(result.model.package),
-        request_id=request_id,
-        input=result.input,
-        warnings=result.warnings,
-        timings_ms=result.timings,
-        pixel_size_um=result.value.pixel_size_um,
-        count=len(result.value.objects),
-        classes=result.value.classes,
-        objects=(),
-    )
-    body = orjson.dumps(about.model_dump(mode="json") | {"objects": result.value.objects})
-    return Response(body, media_type="application/json")
 
 
 def failure(error: StriateError) -> Failure:
     return Failure(error=str(error), code=error.code, status=error.status)
-
-
-def cam_picture(result: Result[Mapped]) -> Response:
-    found = result.value
-    facts = {"Label": found.label, "Probability": f"{found.probability:.6g}", "Method": found.method}
-    return _picture(result, found.picture, facts)
-
-
-def layer_picture(result: Result[Picture]) -> Response:
-    return _picture(result, result.value, {})
-
-
-def mask_picture(result: Result[Segmented]) -> Response:
-    return _picture(result, result.value.picture, {"Count": str(result.value.count)})
 
 
 def reference(package: Package) -> ModelRef:
@@ -90,24 +65,18 @@ def packaged(name: str, content: bytes) -> Response:
     return Response(content, media_type=kinds.get(PurePath(name).suffix, "application/octet-stream"))
 
 
-def _picture(result: Result[Any], picture: Picture, facts: dict[str, str]) -> Response:
+def _picture(result: Result[Encoded], picture: Picture) -> Response:
     about = {
         "Input": result.input.model_dump_json(),
         "Warnings": json.dumps([warning.model_dump() for warning in result.warnings]),
         "Timings-Ms": result.timings.model_dump_json(),
     }
-    return _with_facts(result.model.package, picture, about | facts)
+    return _with_facts(result.model.package, picture, about)
 
 
 def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Response:
-    every = {
-        "Model": package.spec.name,
-        "Model-Version": package.spec.version,
-        "Model-Sha256": package.sha256,
-        **picture.facts,
-        **facts,
-    }
-    headers = {PREFIX + name: header_value(value) for name, value in every.items()}
+    model = {"Model": package.spec.name, "Model-Version": package.spec.version, "Model-Sha256": package.sha256}
+    headers = {PREFIX + name: header_value(value) for name, value in {**model, **picture.facts, **facts}.items()}
     return Response(picture.body, headers=headers, media_type=picture.media_type)
 
 
@@ -161,7 +130,7 @@ def _layer_facts(tap: TapSpec) -> LayerFacts:
 
 
 def refused_info(refused: InvalidPackage) -> ModelInfo:
-    return ModelInfo(name=refused.name, version=refused.version, status="refused", reason=refused.reason)
+    return ModelInfo(name=refused.name, version=refused.version, status="invalid", reason=refused.reason)
 
 
 def _input_facts(model: ServedModel) -> InputFacts:

@@ -1,74 +1,37 @@
-"""The HTTP routes, as one Starlette application; app.py mounts it in the BentoML service, tests run it in process."""
+"""Routes: what each path answers, as one table."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Generic
+from functools import partial
+from typing import Any, cast
 
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from models.errors import PackageError, StriateError
-from models.package import Package
+from models.errors import PackageError
 from service import __version__
-from service.api.answers import Failure, Health, Prediction, Predictions
-from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
+from service.api.answers import Failure, Health, Prediction, Predictions, WireModel
+from service.api.options import FilterOptions
 from service.errors import NotReady, UnknownLayer
 from service.http import responses
 from service.http.admin import AdminRoutes
-from service.http.disconnect import DisconnectWatch
-from service.http.errors import (
-    Internal,
-    MethodNotAllowed,
-    NoSuchRoute,
-    TooManyImages,
-    answerable,
-    handle,
-    response,
-)
-from service.http.middleware import around, observers, open_audit_log
-from service.http.middleware.access_log import RequestContext, count_error
-from service.http.model_listing import entry, inventory
+from service.http.errors import Internal, TooManyImages, answerable
+from service.http.exchange import Exchange
+from service.http.middleware.access_log import count_error
+from service.http.model_listing import list_models, model_entry
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
-from service.http.request import Options, incoming, options_of, require
-from service.http.responses import json_response
+from service.http.request import check_media_type, options_of, parse_body, require
+from service.http.responses import json_response, respond
 from service.http.workbench import Workbench, wants_page
-from service.inference import Session
 from service.lifecycle import Runtime
-from service.pipeline.explain import class_map, layer_maps
-from service.pipeline.prepare import Result
-from service.repository.state import Repository, ServedModel, Task
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
-from service.settings import Settings
+from service.repository.state import ServedModel
+from service.scheduling.work import Priority
+from service.tasks import TASKS
 from service.tasks.activations import filters
-from service.tasks.classification import Classified
-from service.telemetry.export import ALONE, exporting
+from service.tasks.task import Document, Task
 from service.telemetry.log import log
 from service.telemetry.metrics import CONTENT_TYPE
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Options]):
-    """One understood request for a model."""
-
-    images: tuple[bytes, ...]
-    model: ServedModel
-    options: Options
-    deadline: Deadline
-    exchange: RequestContext
-
-    @property
-    def one(self) -> tuple[bytes, ServedModel, Options]:
-        """What the pipeline takes for the first image, of most requests the only one."""
-        return self.images[0], self.model, self.options
 
 
 class Routes:
@@ -80,11 +43,11 @@ class Routes:
         self._workbench = Workbench(runtime)
 
     def table(self) -> list[Route]:
+        tasks = [
+            Route(f"/{name}", partial(self.answer, task), methods=["POST"], name=name) for name, task in TASKS.items()
+        ]
         return [
-            Route("/predict", self.predict, methods=["POST"]),
-            Route("/cam", self.cam, methods=["POST"]),
-            Route("/segment", self.segment, methods=["POST"]),
-            Route("/activations", self.activations, methods=["POST"]),
+            *tasks,
             Route("/models", self.models),
             Route("/models/{name}", self.model),
             Route("/models/{name}/filters", self.filters),
@@ -99,30 +62,38 @@ class Routes:
             *self._workbench.table(),
         ]
 
-    async def predict(self, request: Request) -> Response:
-        """Which classes each image shows, most probable first."""
-        limit = self._runtime.settings.max_images
-        return await self._answered(request, PredictOptions, self._classes, task="classification", max_images=limit)
+    async def answer(self, task: Task[Any, Any], request: Request) -> Response:
+        """Answers a task's question about the images of a request.
 
-    async def cam(self, request: Request) -> Response:
-        """Where the network saw a class: a picture, or the map's numbers."""
-        return await self._answered(request, CamOptions, self._class_map, task="classification")
-
-    async def activations(self, request: Request) -> Response:
-        """What a layer sees in the image: its feature maps side by side, or their numbers."""
-        return await self._answered(request, ActivationOptions, self._layer_maps, task="classification")
-
-    async def segment(self, request: Request) -> Response:
-        """Which pixels belong to what: a mask, a picture, probabilities or measurements."""
-        return await self._answered(request, SegmentOptions, self._mask, task="segmentation")
+        Raises RequestError, NotReady, DeadlinePassed, CallerGone.
+        """
+        async with Exchange(request, self._runtime) as exchange:
+            is_form = check_media_type(request)
+            sent = parse_body(request, await exchange.body(), is_form=is_form)
+            options = options_of(task.options, sent.fields)
+            # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
+            repository, context = self._runtime.repository, exchange.context
+            name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task.kind))
+            model = repository.choose(name, task=task.kind, caller=context.request_id)
+            limit = task.most_images or self._runtime.settings.max_images
+            if len(sent.images) > limit:
+                raise TooManyImages(len(sent.images), limit=limit)
+            context.asks(model.package)
+            context.images = sent.images
+            exchange.has_been_read(images=len(sent.images))
+            with model.request(context.started):
+                if len(sent.images) == 1:
+                    result = await self._pipeline.answer(task, sent.images[0], model, options, exchange.work())
+                    return respond(result, request_id=context.request_id)
+                return await self._answer_each(task, sent.images, model, options, exchange)
 
     async def models(self, _: Request) -> Response:
         """What serves, and what was refused and why."""
-        return json_response(inventory(await self._runtime.told()))
+        return json_response(list_models(await self._runtime.with_cluster_statistics()))
 
     async def model(self, request: Request) -> Response:
         """One model by its name, with all its versions."""
-        return json_response(entry(await self._runtime.told(), request.path_params["name"]))
+        return json_response(model_entry(await self._runtime.with_cluster_statistics(), request.path_params["name"]))
 
     async def filters(self, request: Request) -> Response:
         """A network's first filters side by side, or their numbers."""
@@ -158,148 +129,41 @@ class Routes:
         """The workbench page for a browser, else the routes."""
         if wants_page(request):
             return self._workbench.page(request)
-        routes = {route.path: (route.endpoint.__doc__ or "").strip() for route in self.table()}
+        routes = {route.path: _summary(route) for route in self.table()}
         return JSONResponse({"service": "striate", "routes": routes}, headers={"Vary": "Accept"})
 
-    async def _answered(
+    async def _answer_each(
         self,
-        request: Request,
-        kind: type[Options],
-        handler: Callable[[Call[Options]], Awaitable[Response]],
-        *,
-        task: Task,
-        max_images: int = 1,
+        task: Task[Any, Any],
+        images: tuple[bytes, ...],
+        model: ServedModel,
+        options: WireModel,
+        exchange: Exchange,
     ) -> Response:
-        """Reads and checks a request, and has `handler` answer it while its caller waits.
+        """Answers every image by itself; one that fails affects no other."""
+        request_id = exchange.context.request_id
 
-        Raises RequestError, NotReady, CallerGone.
-        """
-        settings = self._runtime.settings
-        deadline = Deadline.after(settings.timeout_s)
-        with self._pipeline.allowance.share() as share:
-            async with DisconnectWatch(request.receive, deadline) as attended:
-                sent = await incoming(request, max_bytes=settings.max_upload_bytes, share=share)
-                options = options_of(kind, sent.fields)
-                # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
-                repository = self._runtime.repository
-                name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task))
-                exchange: RequestContext = request.scope["exchange"]
-                model = repository.choose(name, task=task, caller=exchange.request_id)
-                if len(sent.images) > max_images:
-                    raise TooManyImages(len(sent.images), limit=max_images)
-                exchange.asks(model.package)
-                exchange.images = sent.images
-                # Of several images each keeps the deadline by itself: those that are done by then are answered.
-                attended.read(deadline if len(sent.images) == 1 else None)
-                with model.request(exchange.started):
-                    return await handler(Call(sent.images, model, options, deadline, exchange))
+        async def one(image: bytes) -> Prediction | Failure:
+            try:
+                async with exchange.deadline.enforced():
+                    work = exchange.work(priority=Priority.BULK)
+                    result = await self._pipeline.answer(task, image, model, options, work)
+            except Exception as error:  # noqa: BLE001  a bug in one image's answer must not take the others'
+                return self._failure(error, exchange)
+            return cast(Prediction, responses.complete(cast(Document, result.value), result, request_id=request_id))
 
-    async def _classes(self, call: Call[PredictOptions]) -> Response:
-        request_id = call.exchange.request_id
-        if len(call.images) == 1:
-            result = await self._pipeline.predict(*call.one, deadline=call.deadline)
-            return json_response(responses.prediction(result, request_id=request_id))
-        results = await self._predict_each(call)
-        model = responses.reference(call.model.package)
-        return json_response(Predictions(model=model, request_id=request_id, results=tuple(results)))
+        results = await self._pipeline.scheduler.fan_out(one, images, most=len(images))
+        reference = responses.reference(model.package)
+        return json_response(Predictions(model=reference, request_id=request_id, results=tuple(results)))
 
-    async def _class_map(self, call: Call[CamOptions]) -> Response:
-        return responses.cam_picture(await class_map(self._pipeline, *call.one, deadline=call.deadline))
-
-    async def _layer_maps(self, call: Call[ActivationOptions]) -> Response:
-        return responses.layer_picture(await layer_maps(self._pipeline, *call.one, deadline=call.deadline))
-
-    async def _mask(self, call: Call[SegmentOptions]) -> Response:
-        if call.options.format != "measurements":
-            return responses.mask_picture(await self._pipeline.segment(*call.one, deadline=call.deadline))
-        measured = await self._pipeline.measure(*call.one, deadline=call.deadline)
-        # Thousands of objects take a while to write down.
-        return await run_in_threadpool(responses.measurements, measured, request_id=call.exchange.request_id)
-
-    async def _predict_each(self, call: Call[PredictOptions]) -> list[Prediction | Failure]:
-        """Every image by itself, so many at a time that large batches form and one request cannot fill the queue."""
-        at_once = asyncio.Semaphore(max(1, self._runtime.settings.queue_length // 2))
-
-        async def one(image: bytes) -> Result[Classified]:
-            async with call.deadline.enforced(), at_once:
-                return await self._pipeline.predict(
-                    image, call.model, call.options, deadline=call.deadline, priority=Priority.BULK
-                )
-
-        results = await asyncio.gather(*map(one, call.images), return_exceptions=True)
-        return [self._one_of_many(result, call.exchange) for result in results]
-
-    def _one_of_many(
-        self, result: Result[Classified] | BaseException, exchange: RequestContext
-    ) -> Prediction | Failure:
-        if isinstance(result, Result):
-            return responses.prediction(result, request_id=exchange.request_id)
-        if not isinstance(result, Exception):
-            raise result
-        error = answerable(result) or Internal()
-        if isinstance(error, Internal):
-            log.bug(result, request_id=exchange.request_id)
-        count_error(self._runtime.metrics, error.code)
-        return responses.failure(error)
+    def _failure(self, error: Exception, exchange: Exchange) -> Failure:
+        known = answerable(error) or Internal()
+        if isinstance(known, Internal):
+            log.bug(error, request_id=exchange.context.request_id)
+        count_error(self._runtime.metrics, known.code)
+        return responses.failure(known)
 
 
-def create_app(
-    settings: Settings,
-    *,
-    open_session: Callable[[Package], Session] | None = None,
-    on_ready: Callable[[Repository], None] = lambda _: None,
-    process: str = ALONE,
-) -> Starlette:
-    """The whole service as an ASGI application; it loads its models when its lifespan begins.
-
-    open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
-    process: its name in the metrics.
-    """
-    trail = open_audit_log(settings)
-    runtime = Runtime(settings, on_ready=on_ready, trail=trail)
-    runtime.metrics.service_info.labels(__version__, settings.device, settings.gpu_engine).set(1)
-    runtime.metrics.queue_limit.set(settings.queue_length)
-    together = Path(settings.engine_socket).parent if settings.engine_socket else None
-    ends = ExitStack()
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        running = asyncio.create_task(runtime.run(open_session))
-        running.add_done_callback(_log_failure)
-        try:
-            tallies = runtime.tallies
-            async with exporting(settings, runtime.metrics, process=process, folder=together, tallies=tallies):
-                yield
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-            runtime.close()
-            await run_in_threadpool(ends.close)
-
-    routes = Routes(runtime).table()
-    paths = [route.path for route in routes]
-    counted = observers(settings, runtime.metrics, routes=paths, at_end=ends.callback)
-    return Starlette(
-        routes=routes,
-        lifespan=lifespan,
-        middleware=around(settings, observers=counted, trail=trail),
-        exception_handlers={StriateError: handle, MemoryError: handle, HTTPException: routing_error(paths)},
-    )
-
-
-def _log_failure(running: asyncio.Task[None]) -> None:
-    """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
-    if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log.bug(error, request_id="models")
-
-
-def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Starlette's 404 and 405, in our shape."""
-
-    async def answer(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException) and error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "").split(", ")
-            return response(MethodNotAllowed(request.method, allowed=sorted(allowed)))
-        return response(NoSuchRoute(paths))
-
-    return answer
+def _summary(route: Route) -> str:
+    task = TASKS.get(route.name)
+    return task.summary if task else (route.endpoint.__doc__ or "").strip()

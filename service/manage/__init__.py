@@ -1,1 +1,1 @@
-"""The operator's command line, a file a command: `python -m service.manage`."""
+"""Command line of the operator."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m service.manage list|verify|import|promote|rollback|audit|key`."""
+"""Command line: `python -m service.manage list|verify|import|promote|rollback|audit|key`."""
 
 import argparse
 import sys
@@ -15,18 +15,18 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 where something is wrong, with a sentence that says what."""
+    """Runs a command; returns its exit status, 1 after an error that is printed."""
     parser = argparse.ArgumentParser(
         prog="python -m service.manage",
-        description="Manages the folder of models that STRIATE_MODELS names, which a running service follows at once; "
-        "checks the audit log; makes API keys.",
+        description="Manages the models in the folder STRIATE_MODELS; a running service applies changes at once. "
+        "Also verifies the audit log and creates API keys.",
     )
     commands = parser.add_subparsers(required=True, dest="command", metavar="|".join(COMMANDS))
     for name, module in COMMANDS.items():
         module.options(commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0]))
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        status: int = COMMANDS[given.command].run(given, load_settings().models)
+        status: int = COMMANDS[options.command].run(options, load_settings().models)
     except (StriateError, OSError) as error:
         sys.stderr.write(f"striate: {error}\n")
         return 1

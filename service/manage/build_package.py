@@ -1,4 +1,4 @@
-"""A package of ours from what somebody else has trained, in a folder of drafts."""
+"""Package builder: makes a Striate package from a foreign one, or from a bare ONNX network."""
 
 import argparse
 import hashlib
@@ -17,32 +17,38 @@ from models.image import Array
 from models.preprocess import prepare
 from models.rdf import from_rdf
 from service.manage import bioimageio, geometry, graph
-from service.manage.archive import Files, description_of, opened
-from service.manage.bare import NORMALISE, alone_and_together, answers_for, numbers, pair
-from service.manage.bioimageio import Described
-from service.manage.graph import Activation, Shapes
+from service.manage.archive import Files, description_of, open_files
+from service.manage.bare_network import (
+    NORMALISE,
+    batch_independent_output,
+    make_test_tensors,
+    parse_numbers,
+    parse_size,
+)
+from service.manage.bioimageio import ForeignDescription
+from service.manage.graph import Activation, GraphInfo
 
-_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # Okabe and Ito's
+_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # Okabe and Ito
 
 
-def build(given: argparse.Namespace, bench: Path) -> Path:
-    """<bench>/<name>/<version>, written and read back. Raises PackageError."""
-    if given.source.suffix == ".onnx":
-        return _bare(given, bench)
-    with opened(given.source) as files:
+def build(arguments: argparse.Namespace, workspace: Path) -> Path:
+    """Writes the package to <workspace>/<name>/<version>, and returns the folder. Raises PackageError."""
+    if arguments.source.suffix == ".onnx":
+        return _from_network(arguments, workspace)
+    with open_files(arguments.source) as files:
         text = files.read(description_of(files))
         if b"striate:" in text:
-            return _ours(files, text, bench)
-        return _foreign(given, files, bioimageio.parse(text), bench)
+            return _copy(files, text, workspace)
+        return _from_bioimageio(arguments, files, bioimageio.parse(text), workspace)
 
 
-def _ours(files: Files, text: bytes, bench: Path) -> Path:
-    """An export of ours, byte for byte."""
+def _copy(files: Files, text: bytes, workspace: Path) -> Path:
+    """Copies a Striate package byte for byte."""
     try:
         spec = from_rdf(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
-    folder = bench / spec.name / spec.version
+    folder = workspace / spec.name / spec.version
     folder.mkdir(parents=True)
     tensors = (spec.weights, spec.test_input, *spec.test_outputs.values())
     named = {file.source for file in tensors} | ({"README.md", *spec.attachments} & files.names)
@@ -52,131 +58,131 @@ def _ours(files: Files, text: bytes, bench: Path) -> Path:
     return folder
 
 
-def _foreign(given: argparse.Namespace, files: Files, said: Described, bench: Path) -> Path:
-    """A BioImage.IO package: its own test tensors prove that it is understood."""
-    data = {name: files.read(name) for name in (said.weights, said.test_input, said.test_output)}
-    for name, digest in said.digests.items():
-        if (found := hashlib.sha256(data[name]).hexdigest()) != digest:
-            raise PackageError(f"{name} has been changed: its sha256 is {found}, the description says {digest}.")
-    test_input, test_output = (_tensor(name, data[name]) for name in (said.test_input, said.test_output))
-    model = graph.load(data[said.weights])
-    known = graph.shapes(model)
-    size = None if given.any_size else pair(given.input_size) or said.size
+def _from_bioimageio(arguments: argparse.Namespace, files: Files, source: ForeignDescription, workspace: Path) -> Path:
+    """Converts a BioImage.IO package; its own test tensors verify the conversion."""
+    data = {name: files.read(name) for name in (source.weights, source.test_input, source.test_output)}
+    for name, digest in source.digests.items():
+        if (actual := hashlib.sha256(data[name]).hexdigest()) != digest:
+            raise PackageError(f"{name} has been changed: its sha256 is {actual}; the description says {digest}.")
+    test_input, test_output = (_tensor(name, data[name]) for name in (source.test_input, source.test_output))
+    model = graph.load(data[source.weights])
+    graph_info = graph.inspect(model)
+    size = None if arguments.any_size else parse_size(arguments.input_size) or source.size
     fields = {
-        **said.facts,
-        "name": given.name or _slug(said.name),
-        "version": given.version or said.version or "1.0",
+        **source.facts,
+        "name": arguments.name or _slug(source.name),
+        "version": arguments.version or source.version or "1.0",
         "architecture": "imported",
-        "tolerance": said.tolerance,
-        **_task(given, test_output, said.labels),
-        "opset": known.opset,
-        "activation": given.activation or said.activation or _ending(known),
+        "tolerance": source.tolerance,
+        **_task(arguments, test_output, source.labels),
+        "opset": graph_info.opset,
+        "activation": arguments.activation or source.activation or _own_activation(graph_info),
     }
     channels = test_input.shape[1]
-    takes, shape = _takes(given, model, channels=channels, size=size, task=fields["task"])
-    fields |= shape | {"input": {**takes, "steps": [step.model_dump() for step in said.steps]}}
-    after = said.activation or (None if known.ends_in == given.activation else given.activation)
-    weights = graph.adapted(model, activation=after, any_size=size is None)
-    alone_and_together(
-        weights, prepare(test_input[0].transpose(1, 2, 0), channels=channels, size=size, steps=said.steps)
+    input_fields, shape = _input_fields(arguments, model, channels=channels, size=size, task=fields["task"])
+    fields |= shape | {"input": {**input_fields, "steps": [step.model_dump() for step in source.steps]}}
+    after = source.activation or (None if graph_info.activation == arguments.activation else arguments.activation)
+    weights = graph.adapt(model, activation=after, any_size=size is None)
+    batch_independent_output(
+        weights, prepare(test_input[0].transpose(1, 2, 0), channels=channels, size=size, steps=source.steps)
     )
-    return _write(bench, fields, weights, test_input, {"probabilities": test_output})
+    return _write(workspace, fields, weights, test_input, {"probabilities": test_output})
 
 
-def _bare(given: argparse.Namespace, bench: Path) -> Path:
-    """A network alone: what cannot be read from it must be said; its test tensors are made here, and prove parity."""
-    if missing := [name for name in ("name", "classes", "normalise") if not getattr(given, name)]:
-        raise PackageError(f"A bare network does not say its {', '.join(missing)}: give --{' and --'.join(missing)}.")
-    if given.normalise not in NORMALISE:
-        raise PackageError(f"--normalise {given.normalise!r} is none of {', '.join(NORMALISE)}.")
-    model = graph.load(given.source.read_bytes())
-    known = graph.shapes(model)
-    channels, fixed = known.input[1] or 1, known.input[2:]
+def _from_network(arguments: argparse.Namespace, workspace: Path) -> Path:
+    """Describes a bare network by the options, and generates its test tensors."""
+    if missing := [name for name in ("name", "classes", "normalise") if not getattr(arguments, name)]:
+        raise PackageError(
+            f"An ONNX file needs the option{'s' if len(missing) > 1 else ''} --{' and --'.join(missing)}."
+        )
+    if arguments.normalise not in NORMALISE:
+        raise PackageError(f"--normalise {arguments.normalise!r} must be one of {', '.join(NORMALISE)}.")
+    model = graph.load(arguments.source.read_bytes())
+    graph_info = graph.inspect(model)
+    channels, fixed = graph_info.input[1] or 1, graph_info.input[2:]
     own = (fixed[0], fixed[1]) if fixed[0] and fixed[1] else None
-    size = None if given.any_size else pair(given.input_size) or own
-    activation: Activation = given.activation or _ending(known)
-    weights = graph.adapted(
+    size = None if arguments.any_size else parse_size(arguments.input_size) or own
+    activation: Activation = arguments.activation or _own_activation(graph_info)
+    weights = graph.adapt(
         model,
-        activation=None if known.ends_in == activation else activation,
-        mean=numbers(given.mean, channels),
-        std=numbers(given.std, channels),
+        activation=None if graph_info.activation == activation else activation,
+        mean=parse_numbers(arguments.mean, channels),
+        std=parse_numbers(arguments.std, channels),
         any_size=size is None,
     )
-    labels = tuple(label.strip() for label in given.classes.split(","))
-    task = given.task or ("classification" if len(known.output) == 2 else "segmentation")
-    takes, shape = _takes(given, model, channels=channels, size=size, task=task)
-    steps = NORMALISE[given.normalise]
-    test_input, answers = answers_for(weights, takes, steps)
+    labels = tuple(label.strip() for label in arguments.classes.split(","))
+    task = arguments.task or ("classification" if len(graph_info.output) == 2 else "segmentation")
+    input_fields, shape = _input_fields(arguments, model, channels=channels, size=size, task=task)
+    steps = NORMALISE[arguments.normalise]
+    test_input, answers = make_test_tensors(weights, input_fields, steps)
     fields = {
-        "name": given.name,
-        "version": given.version or "1.0",
-        "description": f"Imported from {given.source.name}.",
+        "name": arguments.name,
+        "version": arguments.version or "1.0",
+        "description": f"Imported from {arguments.source.name}.",
         "license": "unknown",
         "architecture": "imported",
-        **_task(given, answers["probabilities"], labels),
-        "opset": known.opset,
+        **_task(arguments, answers["probabilities"], labels),
+        "opset": graph_info.opset,
         "activation": activation,
         **shape,
-        "input": {**takes, "steps": steps},
+        "input": {**input_fields, "steps": steps},
     }
-    return _write(bench, fields, weights, test_input, answers)
+    return _write(workspace, fields, weights, test_input, answers)
 
 
 def _write(
-    bench: Path, fields: Mapping[str, Any], weights: bytes, test_input: Array, answers: Mapping[str, Array]
+    workspace: Path, fields: Mapping[str, Any], weights: bytes, test_input: Array, answers: Mapping[str, Array]
 ) -> Path:
-    folder = bench / str(fields["name"]) / str(fields["version"])
-    readme = f"# {fields['name']}\n\n{fields['description']}\n\n## Validation\n\nNone is known: it was imported.\n"
+    folder = workspace / str(fields["name"]) / str(fields["version"])
+    readme = f"# {fields['name']}\n\n{fields['description']}\n\n## Validation\n\nUnknown: the network was imported.\n"
     try:
         packages.write(folder, fields, weights=weights, test_input=test_input, test_outputs=answers, readme=readme)
-    except ValueError as error:  # pydantic's: a name, a label or a size that ModelSpec does not take
-        raise PackageError(f"It cannot be described: {error!s:.400}") from error
+    except ValueError as error:  # from pydantic: a name, a label or a size that ModelSpec does not allow
+        raise PackageError(f"The package description is invalid: {error!s:.400}") from error
     return folder
 
 
-def _task(given: argparse.Namespace, answer: Array, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The task by the output's shape, and a class for each of its channels. Raises PackageError."""
-    if answer.ndim not in (2, 4):
-        raise PackageError(f"Its output is {answer.shape}; (N, classes) and (N, classes, H, W) are served.")
-    task = "classification" if answer.ndim == 2 else "segmentation"
-    if given.task not in (None, task):
-        raise PackageError(f"Its output is {answer.shape}, which is {task}, not {given.task}.")
-    chosen = tuple(label.strip() for label in given.classes.split(",")) if given.classes else labels
-    if len(chosen) != answer.shape[1]:
-        raise PackageError(f"It has {answer.shape[1]} outputs and {len(chosen)} labels: give --classes.")
+def _task(arguments: argparse.Namespace, output: Array, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the task by the output's shape, and a class for each channel. Raises PackageError."""
+    if output.ndim not in (2, 4):
+        raise PackageError(f"The output is {output.shape}; (N, classes) and (N, classes, H, W) are supported.")
+    task = "classification" if output.ndim == 2 else "segmentation"
+    if arguments.task not in (None, task):
+        raise PackageError(f"The output is {output.shape}, which means {task}, not {arguments.task}.")
+    chosen = tuple(label.strip() for label in arguments.classes.split(",")) if arguments.classes else labels
+    if len(chosen) != output.shape[1]:
+        raise PackageError(f"The network has {output.shape[1]} outputs and {len(chosen)} labels; set --classes.")
     classes = [{"label": label, "colour": _COLOURS[n % len(_COLOURS)]} for n, label in enumerate(chosen)]
     return {"task": task, "classes": classes}
 
 
-def _takes(
-    given: argparse.Namespace, model: Any, *, channels: int, size: tuple[int, int] | None, task: str
+def _input_fields(
+    arguments: argparse.Namespace, model: Any, *, channels: int, size: tuple[int, int] | None, task: str
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """The input's fields and the network's geometry, computed, or as the options say. Raises PackageError."""
+    """Returns the input's fields, and the network's geometry, computed or from the options. Raises PackageError."""
     if task == "classification":
         if size is None:
-            raise PackageError("A classifier needs a fixed size: give --input-size.")
+            raise PackageError("A classifier needs a fixed size; set --input-size.")
         side = max(size)  # its head sees the whole image
         return {"channels": channels, "size": size}, {"receptive_field": side, "stride": side}
-    if given.halo is not None and given.stride:
-        found = geometry.Geometry(given.stride, 2 * given.halo + 1, given.halo, 0, given.stride, given.stride)
+    if arguments.halo is not None and arguments.stride:
+        found = geometry.Geometry(
+            arguments.stride, 2 * arguments.halo + 1, arguments.halo, 0, arguments.stride, arguments.stride
+        )
     else:
         try:
             found = geometry.of_segmenter(model)
         except geometry.NotLocal as error:
-            raise PackageError(
-                f"{error} So its halo and stride cannot be computed: give --halo and --stride."
-            ) from error
-    takes = {"channels": channels, "size": size, "min_size": found.min_size, "step": found.step}
-    lacks = {"receptive_field": found.receptive_field, "stride": found.stride, "border": found.border}
-    return takes, lacks | {"halo": found.halo if size is None else 0}
+            raise PackageError(f"{error} Halo and stride cannot be computed; set --halo and --stride.") from error
+    input_fields = {"channels": channels, "size": size, "min_size": found.min_size, "step": found.step}
+    network_fields = {"receptive_field": found.receptive_field, "stride": found.stride, "border": found.border}
+    return input_fields, network_fields | {"halo": found.halo if size is None else 0}
 
 
-def _ending(known: Shapes) -> Activation:
-    if known.ends_in is None:
-        raise PackageError(
-            "Its outputs may be any numbers: give --activation softmax or sigmoid, which makes them probabilities."
-        )
-    return known.ends_in
+def _own_activation(graph_info: GraphInfo) -> Activation:
+    if graph_info.activation is None:
+        raise PackageError("The outputs are not probabilities; set --activation softmax or sigmoid.")
+    return graph_info.activation
 
 
 def _tensor(name: str, data: bytes) -> Array:
@@ -188,5 +194,5 @@ def _tensor(name: str, data: bytes) -> Array:
 
 
 def _slug(name: str) -> str:
-    """ "UNet 2D Nuclei Broad" -> "unet-2d-nuclei-broad" """
+    """Converts a name: "UNet 2D Nuclei Broad" -> "unet-2d-nuclei-broad"."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64]

@@ -1,4 +1,4 @@
-"""Takes in a model, once it is proved: a BioImage.IO package (0.4, 0.5), an export of ours, or a bare ONNX file."""
+"""Command `import`: adds a verified model from a BioImage.IO package (0.4, 0.5), a Striate package or an ONNX file."""
 
 import argparse
 import os
@@ -14,53 +14,53 @@ from service.repository import verifier
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    how = "none, 8bit, 16bit, percentiles or zero_mean"
+    names = "none, 8bit, 16bit, percentiles or zero_mean"
     parser.add_argument("source", type=Path, help="a folder, a .zip or an .onnx file")
-    parser.add_argument("--name", default="", help="in small letters; of a package, its own by default")
-    parser.add_argument("--version", default="", help="such as 1.0; of a package, its own by default, else 1.0")
-    parser.add_argument("--task", choices=["classification", "segmentation"], help="by the output's shape by default")
+    parser.add_argument("--name", default="", help="lower case; default: the package's name")
+    parser.add_argument("--version", default="", help="such as 1.0; default: the package's version, else 1.0")
+    parser.add_argument("--task", choices=["classification", "segmentation"], help="default: by the output's shape")
     parser.add_argument("--classes", default="", help="comma-separated labels, in the order of the network's outputs")
-    parser.add_argument("--activation", choices=["softmax", "sigmoid"], help="what turns its outputs to probabilities")
-    parser.add_argument("--input-size", default="", metavar="HxW", help="to which images are brought")
+    parser.add_argument("--activation", choices=["softmax", "sigmoid"], help="turns its outputs into probabilities")
+    parser.add_argument("--input-size", default="", metavar="HxW", help="size to which images are resized")
     parser.add_argument(
-        "--any-size", action="store_true", help="a segmenter's images keep their size, whatever it says"
+        "--any-size", action="store_true", help="segment images in their own size, whatever the package says"
     )
     parser.add_argument(
-        "--normalise", default="", metavar="HOW", help=f"{how}, see docs/models.md; a bare network needs it"
+        "--normalise", default="", metavar="HOW", help=f"{names}, see docs/models.md; required for an ONNX file"
     )
-    parser.add_argument("--mean", default="", help="comma-separated, one a channel, after --normalise")
-    parser.add_argument("--std", default="", help="comma-separated, one a channel")
+    parser.add_argument("--mean", default="", help="comma-separated, one per channel, after --normalise")
+    parser.add_argument("--std", default="", help="comma-separated, one per channel")
     parser.add_argument(
-        "--halo", type=int, metavar="PX", help="with --stride, where they cannot be computed from the network"
+        "--halo", type=int, metavar="PX", help="with --stride, if they cannot be computed from the network"
     )
     parser.add_argument("--stride", type=int, metavar="PX", help="with --halo")
-    parser.add_argument("--replace", action="store_true", help="where this version is there already")
+    parser.add_argument("--replace", action="store_true", help="replace an existing version")
 
 
-def run(given: argparse.Namespace, root: Path) -> int:
-    """Raises PackageError where it cannot be proved; then nothing has changed."""
+def run(arguments: argparse.Namespace, root: Path) -> int:
+    """Imports the model. Raises PackageError if it is invalid, and then changes nothing."""
     try:
-        from service.manage.build_package import build  # onnx, which serving does not need
+        from service.manage.build_package import build  # needs onnx, which serving does not
     except ImportError as error:
-        raise PackageError(f"To import a model needs the extra 'manage' (pip install '.[manage]'): {error}.") from error
-    bench = Path(tempfile.mkdtemp(dir=root, prefix=".import-"))
+        raise PackageError(f"Importing a model needs the extra 'manage' (pip install '.[manage]'): {error}.") from error
+    workspace = Path(tempfile.mkdtemp(dir=root, prefix=".import-"))
     try:
-        draft = build(given, bench)
-        package, opened = verifier.verified(draft, open_session=partial(session, "auto"))
+        draft = build(arguments, workspace)
+        package, network = verifier.read_verified(draft, open_session=partial(session, "auto"))
         spec = package.spec
         target = root / spec.name / spec.version
-        if target.exists() and not given.replace:
-            raise PackageError(f"{spec.name} {spec.version} is there already; --replace replaces it.")
+        if target.exists() and not arguments.replace:
+            raise PackageError(f"{spec.name} {spec.version} already exists; use --replace to replace it.")
         target.parent.mkdir(exist_ok=True)
         if target.exists():
-            os.replace(target, bench / "old")
+            os.replace(target, workspace / "old")
         os.replace(draft, target)
     finally:
-        shutil.rmtree(bench, ignore_errors=True)
+        shutil.rmtree(workspace, ignore_errors=True)
     geometry = f"stride {spec.stride}, receptive field {spec.receptive_field}, halo {spec.halo} px"
     size = "any size" if spec.input.size is None else f"{spec.input.size[0]} x {spec.input.size[1]} px"
     sys.stdout.write(
         f"{spec.name} {spec.version}: {spec.task} of {', '.join(spec.channel_names)}; {size}; {geometry}\n"
     )
-    sys.stdout.write(f"proved on {opened.provider}, sha256 {package.sha256}\n")
+    sys.stdout.write(f"verified on {network.provider}, sha256 {package.sha256}\n")
     return 0

@@ -1,4 +1,4 @@
-"""Lists every version: its state, and what the operator has said of it."""
+"""Command `list`: lists every version with its state and its roles in the rollout."""
 
 import argparse
 import sys
@@ -11,31 +11,32 @@ from service.repository.verifier import read
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="", help="of this model alone")
+    parser.add_argument("--model", default="", help="list only this model")
 
 
-def run(given: argparse.Namespace, root: Path) -> int:
-    """A line a version: name, version, sound or the reason why not, pinned or canary or shadow or former."""
-    said = rollouts.read(root)
-    for folder in scan.found(root):
+def run(arguments: argparse.Namespace, root: Path) -> int:
+    """Prints a line per version: name, version, valid or the reason why not, and its roles in the rollout."""
+    configuration = rollouts.read(root)
+    for folder in scan.find_versions(root):
         name, version = folder.parent.name, folder.name
-        if given.model in ("", name):
-            sys.stdout.write("\t".join([name, version, state(folder), *marks(said.of(name), version)]) + "\n")
+        if arguments.model in ("", name):
+            sys.stdout.write("\t".join([name, version, state(folder), *roles(configuration.of(name), version)]) + "\n")
     return 0
 
 
 def state(folder: Path) -> str:
-    """Whether the package is whole; only `verify` and the service run its network."""
+    """Returns "valid" or the reason why not, without running the network, as `verify` and the service do."""
     try:
         read(folder)
     except PackageError as error:
-        return f"broken: {error}"
-    return "whole"
+        return f"invalid: {error}"
+    return "valid"
 
 
-def marks(plan: Rollout, version: str) -> list[str]:
-    """What a plan says of a version."""
-    share = f"canary {plan.canary.percent:g} %" if plan.canary and plan.canary.version == version else ""
-    told = {"pinned": plan.pinned, "former": plan.former, "shadow": plan.shadow}
-    named = [mark for mark, which in told.items() if which == version]
-    return [*named, *filter(None, [share, "model unloaded" if plan.unloaded else ""])]
+def roles(rollout: Rollout, version: str) -> list[str]:
+    """Returns the roles of a version in the rollout."""
+    canary = rollout.canary
+    share = f"canary {canary.percent:g} %" if canary and canary.version == version else ""
+    versions = {"pinned": rollout.pinned, "former": rollout.former, "shadow": rollout.shadow}
+    names = [role for role, other in versions.items() if other == version]
+    return [*names, *filter(None, [share, "model unloaded" if rollout.unloaded else ""])]

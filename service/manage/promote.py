@@ -1,4 +1,4 @@
-"""Pins a version, so that it serves; or gives it a share of the requests, or makes it a shadow."""
+"""Command `promote`: pins a version, or makes it a canary or a shadow."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.errors import PackageError
 from service.api.rollout import CanaryRollout, Rollout
-from service.manage.list_models import marks
+from service.manage.list_models import roles
 from service.repository import rollouts, scan
 from service.repository.errors import CannotServe
 from service.repository.verifier import read
@@ -14,56 +14,58 @@ from service.repository.verifier import read
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
-    parser.add_argument("version", help="'newest' unpins: the newest version that proves itself serves")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--canary", type=float, metavar="PERCENT", help="it answers this share of the requests, at random")
-    how.add_argument("--shadow", action="store_true", help="it runs behind the answers and is compared")
-    how.add_argument("--end", action="store_true", help="it is a canary or a shadow no more")
+    parser.add_argument("version", help="'newest' unpins: the newest valid version is served")
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument("--canary", type=float, metavar="PERCENT", help="serve this share of the requests")
+    role.add_argument("--shadow", action="store_true", help="run after each response, and compare")
+    role.add_argument("--end", action="store_true", help="end its role as canary or shadow")
 
 
-def run(given: argparse.Namespace, root: Path) -> int:
-    """Raises PackageError where the version is not whole; CannotServe where it cannot be what is asked of it."""
-    name, version = given.model, given.version
-    beside = given.canary is not None or given.shadow or given.end
-    if version == "newest" and beside:
-        raise PackageError("A canary or a shadow is one version; 'newest' is none.")
-    if version != "newest" and not given.end:
+def run(arguments: argparse.Namespace, root: Path) -> int:
+    """Changes the rollout. Raises PackageError if the version is invalid; CannotServe if it cannot take the role."""
+    name, version = arguments.model, arguments.version
+    is_companion = arguments.canary is not None or arguments.shadow or arguments.end
+    if version == "newest" and is_companion:
+        raise PackageError("A canary or a shadow needs a version number, not 'newest'.")
+    if version != "newest" and not arguments.end:
         if not (root / name / version).is_dir():
             raise PackageError(f"There is no {name} {version} in {root}.")
         read(root / name / version)
-    if given.canary is not None and not 0 < given.canary <= 100:
-        raise PackageError(f"--canary {given.canary:g}: a share is above 0 and at most 100 percent.")
+    if arguments.canary is not None and not 0 < arguments.canary <= 100:
+        raise PackageError(f"--canary {arguments.canary:g}: the share must be above 0 and at most 100 percent.")
 
-    def edit(plan: Rollout) -> Rollout:
-        serves = serving(root, name, plan)
-        if not beside:
-            return rollouts.promoted(plan, None if version == "newest" else version, serving=serves)
-        if version == serves and not given.end:
+    def edit(rollout: Rollout) -> Rollout:
+        served = served_version(root, name, rollout)
+        if not is_companion:
+            return rollouts.promote(rollout, None if version == "newest" else version, serving=served)
+        if version == served and not arguments.end:
             raise CannotServe(f"{name} {version} already serves; pin another version first")
-        others = rollouts.without(plan, version)
-        if given.canary is not None:
-            return others.model_copy(update={"canary": CanaryRollout(version=version, percent=given.canary)})
-        return others.model_copy(update={"shadow": version}) if given.shadow else others
+        detached = rollouts.detach(rollout, version)
+        if arguments.canary is not None:
+            return detached.model_copy(update={"canary": CanaryRollout(version=version, percent=arguments.canary)})
+        return detached.model_copy(update={"shadow": version}) if arguments.shadow else detached
 
-    plan = rollouts.change(root, name, edit).of(name)
-    said = (
-        "the newest serves" if version == "newest" else ", ".join(marks(plan, version)) or "neither canary nor shadow"
+    rollout = rollouts.change(root, name, edit).of(name)
+    message = (
+        "the newest version is served"
+        if version == "newest"
+        else ", ".join(roles(rollout, version)) or "neither canary nor shadow"
     )
-    sys.stdout.write(f"{name} {version}: {said}\n")
+    sys.stdout.write(f"{name} {version}: {message}\n")
     return 0
 
 
-def serving(root: Path, name: str, plan: Rollout) -> str | None:
-    """The version that serves by the plan: the pinned one, else the newest that is whole."""
-    return plan.pinned or next(iter(whole(root, name)), None)
+def served_version(root: Path, name: str, rollout: Rollout) -> str | None:
+    """Returns the version that the rollout serves: the pinned one, else the newest valid one."""
+    return rollout.pinned or next(iter(valid_versions(root, name)), None)
 
 
-def whole(root: Path, name: str) -> list[str]:
-    """The versions of a model whose digests are right, newest first."""
-    found = []
-    for folder in scan.newest_first(folder for folder in scan.found(root) if folder.parent.name == name):
+def valid_versions(root: Path, name: str) -> list[str]:
+    """Returns the versions of a model with correct digests, newest first."""
+    versions = []
+    for folder in scan.newest_first(folder for folder in scan.find_versions(root) if folder.parent.name == name):
         try:
-            found.append(read(folder).spec.version)
+            versions.append(read(folder).spec.version)
         except PackageError:
             continue
-    return found
+    return versions

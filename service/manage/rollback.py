@@ -1,10 +1,10 @@
-"""Goes back to the version that served before."""
+"""Command `rollback`: serves the previous version again."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from service.manage.promote import serving, whole
+from service.manage.promote import served_version, valid_versions
 from service.repository import rollouts
 
 
@@ -12,11 +12,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
 
 
-def run(given: argparse.Namespace, root: Path) -> int:
-    """Raises CannotServe where there is no earlier version."""
-    name, known = given.model, whole(root, given.model)
+def run(arguments: argparse.Namespace, root: Path) -> int:
+    """Changes the rollout. Raises CannotServe if there is no earlier version."""
+    name, valid = arguments.model, valid_versions(root, arguments.model)
     changed = rollouts.change(
-        root, name, lambda plan: rollouts.rolled_back(name, plan, serving=serving(root, name, plan), known=known)
+        root,
+        name,
+        lambda rollout: rollouts.roll_back(name, rollout, serving=served_version(root, name, rollout), valid=valid),
     )
-    sys.stdout.write(f"{name} {changed.of(name).pinned} serves from now on\n")
+    sys.stdout.write(f"{name} {changed.of(name).pinned} is served now\n")
     return 0

@@ -1,32 +1,32 @@
-"""Checks the audit log: `audit verify audit.jsonl` finds a line that was removed, added or changed."""
+"""Command `audit verify audit.jsonl`: checks the audit log for lines that were removed, added or changed."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from service.security.audit_log import Broken, Last, verify
+from service.security.audit_log import BrokenChain, ChainLink, verify
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    command = parser.add_subparsers(required=True, metavar="verify").add_parser("verify", help="finds any change")
-    command.add_argument("path", type=Path, help="what STRIATE_AUDIT says; the renamed files beside it are read too")
+    command = parser.add_subparsers(required=True, metavar="verify").add_parser("verify", help="checks the hash chain")
+    command.add_argument("path", type=Path, help="the file of STRIATE_AUDIT; rotated files beside it are read too")
     command.add_argument(
-        "--first", type=int, default=1, help="the first line there is, where older files were moved away"
+        "--first", type=int, default=1, help="number of the first line, if older files were moved away"
     )
-    command.add_argument("--anchor", type=_anchor, help="NUMBER:SHA256 of a line, as an earlier run printed it")
+    command.add_argument("--anchor", type=_anchor, help="NUMBER:SHA256 of a line, as printed by an earlier check")
 
 
-def run(given: argparse.Namespace, _: Path) -> int:
-    """The last line's number and digest; 1 where the log is not what was written."""
+def run(arguments: argparse.Namespace, _: Path) -> int:
+    """Prints the number and digest of the last line; returns 1 if the log was tampered with."""
     try:
-        last = verify(given.path, first=given.first, anchor=given.anchor)
-    except Broken as error:
+        last = verify(arguments.path, first=arguments.first, anchor=arguments.anchor)
+    except BrokenChain as error:
         sys.stderr.write(f"striate: {error}\n")
         return 1
-    sys.stdout.write(f"whole; note the last line somewhere else: {last.number}:{last.sha256}\n")
+    sys.stdout.write(f"OK: hash chain intact. Store this anchor elsewhere: {last.number}:{last.sha256}\n")
     return 0
 
 
-def _anchor(text: str) -> Last:
+def _anchor(text: str) -> ChainLink:
     number, _, digest = text.partition(":")
-    return Last(int(number), digest)
+    return ChainLink(int(number), digest)

@@ -1,4 +1,4 @@
-"""Proves packages: their digests, and that their networks reproduce their test outputs here."""
+"""Command `verify`: checks the digests of packages, and that their networks reproduce their test outputs."""
 
 import argparse
 import sys
@@ -13,29 +13,31 @@ from service.repository import scan, verifier
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "packages", nargs="*", type=Path, help="folders <name>/<version>; all of STRIATE_MODELS by default"
+        "packages", nargs="*", type=Path, help="folders <name>/<version>; default: all in STRIATE_MODELS"
     )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where the networks run")
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="device that runs the networks"
+    )
 
 
-def run(given: argparse.Namespace, root: Path) -> int:
-    """A line a package; 1 where one cannot be proved, or there is none."""
-    every = given.packages or list(scan.found(root))
-    proved = [_proved(folder.resolve(), given.device) for folder in every]
-    return 0 if every and all(proved) else 1
+def run(arguments: argparse.Namespace, root: Path) -> int:
+    """Prints a line per package; returns 1 if one is invalid, or if there is none."""
+    folders = arguments.packages or list(scan.find_versions(root))
+    results = [_verify(folder.resolve(), arguments.device) for folder in folders]
+    return 0 if folders and all(results) else 1
 
 
 def session(device: str, package: Package) -> Session:
-    """On one thread: a proof needs no more."""
+    """Opens the package's network on one thread."""
     return open_session(package.network(), device=device, precision=package.spec.precision)  # type: ignore[arg-type]
 
 
-def _proved(folder: Path, device: str) -> bool:
-    which = f"{folder.parent.name} {folder.name}"
+def _verify(folder: Path, device: str) -> bool:
+    label = f"{folder.parent.name} {folder.name}"
     try:
-        package, opened = verifier.verified(folder, open_session=partial(session, device))
+        package, network = verifier.read_verified(folder, open_session=partial(session, device))
     except StriateError as error:
-        sys.stdout.write(f"{which}: {error}\n")
+        sys.stdout.write(f"{label}: {error}\n")
         return False
-    sys.stdout.write(f"{which}: proved on {opened.provider}, sha256 {package.sha256}\n")
+    sys.stdout.write(f"{label}: verified on {network.provider}, sha256 {package.sha256}\n")
     return True

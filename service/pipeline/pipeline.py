@@ -1,321 +1,211 @@
-"""From an image's bytes to its answer, stage by stage; knows no HTTP."""
+"""Pipeline: an image's way from its bytes to its answer; knows no HTTP."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import ParamSpec, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from models.errors import TooManyPixels
 from models.flips import mirrored, orientations
-from models.image import Array
-from models.preprocess import pad
-from service.api.answers import MeasuredClass, MeasuredObject
-from service.api.options import PredictOptions, SegmentOptions
-from service.errors import QueueFull, TooLargeForOnePass
+from models.image import Array, Image
+from models.spec import ModelSpec
+from service.api.answers import InputInfo, InputWarning, Timings, WireModel
 from service.inference import InferenceFailed
-from service.pipeline.memory_budget import SMALL_PIXELS, MemoryBudget, Reservation
 from service.pipeline.prepare import (
     PreparedImage,
-    Result,
-    Runner,
-    at_once,
     check_finite,
-    from_tensor,
-    not_yet,
+    pixel_passes,
     prepare_image,
+    prepare_pixels,
+    prepared_tensor,
 )
-from service.pipeline.tiling import Grid, plan
+from service.pipeline.tiles import probability_maps
 from service.repository.state import ServedModel
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
+from service.scheduling.scheduler import Scheduler
+from service.scheduling.work import Work
+from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
-from service.tasks import segmentation
-from service.tasks.classification import Classified, classify, sum_up
-from service.tasks.measurement import measure
-from service.tasks.picture import Picture
-from service.telemetry.metrics import Metrics
-from service.telemetry.stopwatch import Stopwatch
+from service.tasks.classification import top_class
+from service.tasks.task import Document, Encoded, Outputs, Task
+from service.telemetry.metrics import Metrics, ModelMetrics
 
-_PROBABILITIES = ("probabilities",)
-Saw = Callable[[bytes | Array, ServedModel, Array], None]
-P = ParamSpec("P")
-T = TypeVar("T")
+Sent = bytes | Image | Array  # a file, an image in memory, or a prepared tensor (C, H, W) float32
+OnPrediction = Callable[[Sent, ServedModel, Array], None]
+Options = TypeVar("Options", bound=WireModel)
+F = TypeVar("F")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    pixel_size_um: float | None
-    classes: tuple[MeasuredClass, ...]
-    objects: tuple[MeasuredObject, ...]
+class Result(Generic[R]):
+    """The result for one image, and what every answer says of it. findings: the task's own, before encoding."""
 
-
-@dataclass(frozen=True, slots=True)
-class Segmented:
-    picture: Picture
-    count: int
+    value: R
+    model: ServedModel
+    input: InputInfo
+    warnings: tuple[InputWarning, ...]
+    timings: Timings
+    findings: object = None
 
 
 class Pipeline:
-    """Answers one image at a time, any number of them at once; everything slow runs in threads."""
+    """Answers one image at a time, any number of them at once."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, *, on_prediction: Saw = lambda *_: None) -> None:
-        """saw: told of each image, the model that ran, and the probabilities that its network gave."""
+    def __init__(self, settings: Settings, metrics: Metrics, *, on_prediction: OnPrediction | None = None) -> None:
+        """on_prediction: called with each image, its model, and the probabilities that the network gave."""
         self.on_prediction = on_prediction
-        self.queue_length = settings.queue_length
-        self._settings = settings
-        self._metrics = metrics
-        self._threads = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
-        self._preparing = 0
-        self.allowance = MemoryBudget.of(settings)
-        # Long lists leave a thread to who waits for one image.
-        self._bulk = asyncio.Semaphore(max(1, settings.worker_threads - 1))
+        self.scheduler = Scheduler(settings)
+        self._tile_px, self._metrics = settings.tile_px, metrics
 
     def close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.scheduler.close()
 
-    async def predict(
-        self,
-        data: bytes,
-        model: ServedModel,
-        options: PredictOptions,
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-    ) -> Result[Classified]:
-        """Which classes the image shows."""
-        with self.allowance.share() as share:
-            ready = await self.ready(data, model, share, outputs=_PROBABILITIES, deadline=deadline, priority=priority)
-            outputs = await self.averaged(ready, ready.tensor, _PROBABILITIES, deadline=deadline, priority=priority)
-            self.on_prediction(data, model, outputs["probabilities"])
-            with ready.watch.stage("postprocess"):
-                classes = classify(outputs["probabilities"], model.spec, top_k=options.top_k)
-                nodes = sum_up(outputs["probabilities"], model.spec)
-            self._count(model, classes[0].label, classes[0].probability)
-            return ready.result(Classified(classes, nodes))
+    async def answer(
+        self, task: Task[Options, F], source: Sent, model: ServedModel, options: Options, work: Work
+    ) -> Result[Encoded]:
+        """Answers a task's question about an image, in the form that the options ask for."""
+        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
+        with work.reservation:
+            inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
+            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
+            self._report(source, prepared, outputs, model)
+            if task.extra_passes:
+                outputs = await task.extra_passes(outputs, prepared.tensor, options, spec, inference.each)
+            step = partial(_finish, task, outputs, prepared.image, options, spec, work, time.perf_counter())
+            pixels = task.pixels(options, prepared.image)
+            findings, encoded = await self.scheduler.compute(step, work, pixels=pixels)
+            if top := task.top_class(outputs, spec):
+                metrics.observe_prediction(*top)
+            return self._result(encoded, prepared, model, work, findings)
 
-    async def infer(
-        self,
-        sent: bytes | Array,
-        model: ServedModel,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority,
-        together: int,
-    ) -> Result[dict[str, Array]]:
-        """The network's own outputs, without their batch axis, for a file or a tensor (C, H, W) that is prepared.
+    async def infer(self, source: Sent, model: ServedModel, names: Sequence[str], work: Work) -> Result[Outputs]:
+        """Returns the network's own outputs, without their batch axis."""
+        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
+        with work.reservation:
+            inference = Inference(self.scheduler, model, metrics, names, work)
+            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
+            self._report(source, prepared, outputs, model)
+            if spec.task == "classification":
+                metrics.observe_prediction(*top_class(outputs[spec.name_of("probabilities")], spec))
+            return self._result(outputs, prepared, model, work)
 
-        together: images of the request; where each is answered in its own size they share the pixels of one.
-        """
-        with self.allowance.share() as share:
-            parts = together if model.spec.input.size is None else 1
-            every = tuple(dict.fromkeys(("probabilities", *outputs)))
-            ready = await self.ready(
-                sent, model, share, outputs=every, deadline=deadline, priority=priority, shared_by=parts
-            )
-            if model.spec.task == "segmentation":
-                maps = await self._probability_maps(ready, deadline=deadline, priority=priority)
-                self.on_prediction(sent, model, maps)
-                return ready.result({"probabilities": maps})
-            given = await self.averaged(ready, ready.tensor, every, deadline=deadline, priority=priority)
-            self.on_prediction(sent, model, given["probabilities"])
-            own = given["probabilities"][: len(model.spec.classes)]
-            top = int(own.argmax())
-            self._count(model, model.spec.classes[top].label, float(own[top]))
-            return ready.result(given)
+    def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
+        """Counts the input, and tells the shadow."""
+        self._metrics.for_model(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
+        if self.on_prediction:
+            self.on_prediction(source, model, outputs[model.spec.name_of("probabilities")])
 
-    async def segment(
-        self, data: bytes, model: ServedModel, options: SegmentOptions, *, deadline: Deadline
-    ) -> Result[Segmented]:
-        """Which pixels belong to what, as a picture."""
-        with self.allowance.share() as share:
-            ready, mask = await self._mask(data, model, share, deadline=deadline)
-            with ready.watch.stage("encode"):
-                picture = await self.in_thread(segmentation.FORMATS[options.format], mask, ready.image, options)
-            return ready.result(Segmented(picture, mask.count))
+    def _result(
+        self, value: R, prepared: PreparedImage, model: ServedModel, work: Work, findings: object = None
+    ) -> Result[R]:
+        """Counts the image as answered."""
+        timings = work.timings()
+        stage = self._metrics.for_model(model.spec.name).stage
+        for name, seconds in work.seconds.items():
+            stage(name).observe(seconds)
+        model.statistics.add_image(timings)
+        return Result(value, model, prepared.input, prepared.warnings, timings, findings)
 
-    async def measure(
-        self, data: bytes, model: ServedModel, options: SegmentOptions, *, deadline: Deadline
-    ) -> Result[Measured]:
-        """The objects found, in numbers."""
-        with self.allowance.share() as share:
-            ready, mask = await self._mask(data, model, share, deadline=deadline)
-            size = options.pixel_size_um or ready.image.pixel_size_um
-            with ready.watch.stage("postprocess"):
-                classes, objects = await self.in_thread(measure, mask, pixel_size_um=size)
-            return ready.result(Measured(size, classes, objects))
 
-    async def _mask(
-        self, data: bytes, model: ServedModel, share: Reservation, *, deadline: Deadline
-    ) -> tuple[PreparedImage, segmentation.Mask]:
-        ready = await self.ready(data, model, share, deadline=deadline)
-        probabilities = await self._probability_maps(ready, deadline=deadline)
-        self.on_prediction(data, model, probabilities)
-        with ready.watch.stage("postprocess"):
-            size = (ready.image.height, ready.image.width)
-            mask = await self.in_thread(segmentation.interpret, probabilities, model.spec, size=size)
-        return ready, mask
+class Inference:
+    """One image's passes through its network: counted, checked, and averaged over the package's flips."""
 
-    async def ready(
-        self,
-        data: bytes | Array,
-        model: ServedModel,
-        share: Reservation,
-        *,
-        outputs: Sequence[str] = (),
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        shared_by: int = 1,
-    ) -> PreparedImage:
-        """outputs: what averaged() is going to ask for; who is alone here has them at once, in one thread.
+    def __init__(
+        self, scheduler: Scheduler, model: ServedModel, metrics: ModelMetrics, outputs: Sequence[str], work: Work
+    ) -> None:
+        """outputs: those to run beside the probabilities."""
+        self._scheduler, self._model, self._metrics, self._work = scheduler, model, metrics, work
+        self._probabilities = model.spec.name_of("probabilities")
+        self._names = tuple(dict.fromkeys((self._probabilities, *outputs)))
 
-        shared_by: images that share the pixels of one.
-        """
-        metrics = self._metrics.of(model.spec.name)
-        watch = Stopwatch(metrics)
-        if not isinstance(data, bytes):
-            share.take(prod(data.shape[1:]), model.spec, body_bytes=data.nbytes)
-            return from_tensor(data, model, watch)
-        limit = self._settings.max_pixels // shared_by
-        async with self._bulk if priority is Priority.BULK else nullcontext():
-            with self._admitted():
-                ready = at_once(data, model, watch, max_pixels=limit)
-                if ready is None:
-                    alone = priority is Priority.INTERACTIVE and self._preparing == 1
-                    run = self._runner(model, outputs, deadline) if alone else not_yet
-                    ready = await self._made_ready(data, model, watch, share, limit=limit, run=run)
-        metrics.took(ready.image, ready.warnings, ready.deviates)
-        return ready
-
-    async def _made_ready(
-        self, data: bytes, model: ServedModel, watch: Stopwatch, share: Reservation, *, limit: int, run: Runner
-    ) -> PreparedImage:
-        """make_ready; a large image has its memory reckoned first, from its header."""
-        allowed = min(limit, SMALL_PIXELS)
-        while True:
-            try:
-                return await self.in_thread(prepare_image, data, model, watch, max_pixels=allowed, run=run)
-            except TooManyPixels as error:
-                if allowed == limit:
-                    raise
-                if error.pixels <= limit:
-                    share.take(error.pixels, model.spec, body_bytes=len(data))
-                allowed = min(limit, error.pixels)
-            except InferenceFailed:
-                self._metrics.of(model.spec.name).failed_runs.inc()
-                raise
-
-    def _runner(self, model: ServedModel, outputs: Sequence[str], deadline: Deadline) -> Runner:
-        """The network in the thread where the image is made ready, if that leaves a thread to others."""
-        batcher = None
-        if outputs and model.spec.input.size and self._settings.worker_threads > 1:
-            batcher = model.batcher.at_hand()
-        return partial(batcher.run_inline, outputs=outputs, deadline=deadline) if batcher else not_yet
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Counts an image that is made ready. Raises QueueFull: those that wait for a thread must be bounded too."""
-        if self._preparing >= self.queue_length:
-            raise QueueFull(self.queue_length)
-        self._preparing += 1
+    async def start(self, source: Sent, *, tile_px: int) -> tuple[PreparedImage, Outputs]:
+        """Prepares an image and runs it: in one pass, or tile by tile."""
+        spec, work = self._model.spec, self._work
+        if isinstance(source, bytes):
+            step, pixels = partial(prepare_image, source, spec, work), pixel_passes(source, spec)
+        elif isinstance(source, Image):
+            step, pixels = partial(prepare_pixels, source, spec, work), math.inf
+        else:
+            step, pixels = partial(prepared_tensor, source, spec, work), 0
+        if spec.input.size is None:
+            self._prepared = await self._scheduler.prepare(step, work, pixels=pixels)
+            tensor = self._prepared.tensor
+            maps = await probability_maps(tensor, spec, self.run, self._scheduler, work, tile_px=tile_px)
+            return self._prepared, {self._probabilities: maps}
         try:
-            yield
-        finally:
-            self._preparing -= 1
-
-    async def run(
-        self,
-        ready: PreparedImage,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> dict[str, Array]:
-        """tensor (C, H, W) -> each output without its batch axis."""
-        metrics = self._metrics.of(ready.model.spec.name)
-        ran = ready.ran if tensor is ready.tensor else None
-        try:
-            ran = ran or await ready.model.batcher.submit(
-                tensor[None], outputs, deadline=deadline, priority=priority, admitted=admitted
+            self._prepared, result = await self._scheduler.prepare_and_run(
+                step, self._model.batcher, self._names, work, pixels=pixels
             )
         except InferenceFailed:
-            metrics.failed_runs.inc()
+            self._metrics.failed_runs.inc()
             raise
-        ready.watch.ran(ran)
-        metrics.ran(ran)
-        ready.model.statistics.ran(ran)
-        check_finite(ran.outputs["probabilities"], ready.image)
-        return {name: output[0] for name, output in ran.outputs.items()}
+        return self._prepared, await self._average(self._record(result), self._prepared.tensor, work)
 
-    async def averaged(
-        self,
-        ready: PreparedImage,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> dict[str, Array]:
-        """As run(), the probabilities averaged over the package's flips, each a pass of its own; maps are of the first.
+    async def run(self, tensor: Array, work: Work) -> Outputs:
+        """Runs a tile, or a changed input, of the image that has been prepared."""
+        return await self._average(await self._once(tensor, self._names, work), tensor, work)
+
+    async def each(self, inputs: Sequence[Callable[[], Array]], *, most: int) -> list[Outputs]:
+        """Runs changed inputs, behind interactive requests. See task.Passes."""
+        work = self._work.part()
+        return await self._scheduler.fan_out(lambda make: self.run(make(), work), inputs, most=most)
+
+    async def _average(self, outputs: Outputs, tensor: Array, work: Work) -> Outputs:
+        """Averages the probabilities over the package's flips, a pass each; other outputs are the first pass's.
 
         A tile's flip is the flipped image's tile: both begin at multiples of the network's stride.
         """
-        _, *others = orientations(ready.model.spec.flips)
-        given = await self.run(ready, tensor, outputs, deadline=deadline, priority=priority, admitted=admitted)
-        total = given["probabilities"]
-        for axes in others:
-            turned = await self.run(
-                ready, mirrored(tensor, axes), _PROBABILITIES, deadline=deadline, priority=priority, admitted=True
-            )
-            part = turned["probabilities"]
+        _, *flips = orientations(self._model.spec.flips)
+        if not flips:
+            return outputs
+        name, work = self._probabilities, work.again()
+        total = outputs[name]
+        for axes in flips:
+            part = (await self._once(mirrored(tensor, axes), (name,), work))[name]
             total = total + (mirrored(part, axes) if part.ndim == 3 else part)
-        return given | {"probabilities": total / np.float32(1 + len(others))} if others else given
+        return {**outputs, name: total / np.float32(1 + len(flips))}
 
-    async def _probability_maps(
-        self, ready: PreparedImage, *, deadline: Deadline, priority: Priority = Priority.INTERACTIVE
-    ) -> Array:
-        """(classes + auxiliary, H, W) float32 in the prepared tensor's pixels, tile by tile where it is large.
-
-        Each tile queues by itself, and those after the first behind who waits for one image, so that a large image
-        does not keep a small one waiting. Raises TooLargeForOnePass where tiles would not give the whole's answer.
-        """
-        spec, (_, height, width) = ready.model.spec, ready.tensor.shape
-        if spec.input.size is not None:
-            outputs = await self.averaged(ready, ready.tensor, _PROBABILITIES, deadline=deadline, priority=priority)
-            return outputs["probabilities"]
-        grid = Grid.of(spec, tile_px=self._settings.tile_px)
-        padded = await self.in_thread(pad, ready.tensor, min_size=grid.min_size, step=grid.step, border=grid.border)
-        if spec.reach == "image" and max(padded.shape[1:]) > grid.tile:
-            raise TooLargeForOnePass(width=padded.shape[2], height=padded.shape[1], model=spec.name, limit=grid.tile)
-        whole = np.empty((len(spec.channel_names), *(side - 2 * grid.border for side in padded.shape[1:])), np.float32)
-        for n, tile in enumerate(plan(height=padded.shape[1], width=padded.shape[2], grid=grid)):
-            part = padded[:, *tile.outer]
-            outputs = await self.averaged(
-                ready,
-                part,
-                _PROBABILITIES,
-                deadline=deadline,
-                priority=Priority.BULK if n else priority,
-                admitted=n > 0,
-            )
-            whole[:, *tile.inner] = outputs["probabilities"][:, *tile.crop]
-        return whole[:, :height, :width]
-
-    async def in_thread(self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-        work = [partial(function, *args, **options)]
+    async def _once(self, tensor: Array, names: tuple[str, ...], work: Work) -> Outputs:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work.pop()())
-        finally:
-            work.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
+            return self._record(await self._scheduler.run(self._model.batcher, tensor[None], names, work))
+        except InferenceFailed:
+            self._metrics.failed_runs.inc()
+            raise
 
-    def _count(self, model: ServedModel, label: str, probability: float) -> None:
-        self._metrics.of(model.spec.name).predicted(label, probability)
+    def _record(self, result: InferenceResult) -> Outputs:
+        """Counts a pass and checks its outputs. Raises ValuesTooLarge."""
+        self._work.add("queue", result.queue_s, ago=result.infer_s)
+        self._work.add("infer", result.infer_s)
+        self._metrics.observe_run(result)
+        self._model.statistics.add_run(result)
+        for output in result.outputs.values():
+            check_finite(output, self._prepared.image)
+        return {name: output[0] for name, output in result.outputs.items()}
+
+
+def _finish(
+    task: Task[Options, F],
+    outputs: Outputs,
+    image: Image,
+    options: Options,
+    spec: ModelSpec,
+    work: Work,
+    started: float,
+) -> tuple[F, Encoded]:
+    """Interprets and encodes in one thread: each change of thread takes as long as a small map does.
+
+    started: by time.perf_counter(); waiting for a thread counts as post-processing.
+    """
+    findings = task.interpret(outputs, image, options, spec)
+    interpreted = time.perf_counter()
+    encoded = task.encode(findings, image, options, spec)
+    ended = time.perf_counter()
+    if isinstance(encoded, Document):  # it is written by the caller
+        interpreted = ended
+    else:
+        work.add("encode", ended - interpreted)
+    work.add("postprocess", interpreted - started, ago=ended - interpreted)
+    return findings, encoded

@@ -1,133 +1,118 @@
-"""From an image's bytes to what the network takes, and what every answer tells of the image."""
+"""Preparation: an image's bytes -> the network's input tensor, and what every answer says of the image."""
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Generic, TypeVar
 
 import numpy as np
 
-from models.decode import decode
+from models.decode import Probe, decode, probe
 from models.decode.signal import decode_signal
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array, Image
 from models.preprocess import prepare
 from models.spec import ModelSpec
-from service.api.answers import InputInfo, InputWarning, Timings
+from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge
 from service.pipeline.input_checks import deviations, figures_of, input_warnings
-from service.repository.state import ServedModel
-from service.scheduling.work_item import InferenceResult
-from service.telemetry.stopwatch import Stopwatch
+from service.scheduling.work import Work
 
-T = TypeVar("T")
-Runner = Callable[[Array], InferenceResult | None]
-_SMALL_BYTES, _SMALL_PIXELS = 4096, 64 * 64
-_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
-
-
-@dataclass(frozen=True, slots=True)
-class Result(Generic[T]):
-    """What came out for one image, and what every answer tells of it."""
-
-    value: T
-    model: ServedModel
-    input: InputInfo
-    warnings: tuple[InputWarning, ...]
-    timings: Timings
+_PASSES = 16  # about what decoding and preprocessing a pixel take, against going through it once
+_BRIEF_BYTES = 4096
+_dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """An image that is ready for the network: tensor (C, H, W) float32. deviates: see cautions.deviations.
+    """An image and the network's input tensor (C, H, W) float32. deviations: see input_checks.deviations."""
 
-    ran: what the network gave for the tensor, where it was run at once.
-    """
-
-    model: ServedModel
     image: Image
     input: InputInfo
     tensor: Array
     warnings: tuple[InputWarning, ...]
-    deviates: Mapping[str, float]
-    watch: Stopwatch
-    ran: InferenceResult | None = None
+    deviations: Mapping[str, float]
 
-    def result(self, value: T) -> Result[T]:
-        timings = self.watch.finish()
-        self.model.statistics.answered(timings)
-        return Result(value, self.model, self.input, self.warnings, timings)
+    @property
+    def batch(self) -> Array:
+        """(1, C, H, W) float32."""
+        return self.tensor[None]
 
 
-def prepare_image(data: bytes, model: ServedModel, watch: Stopwatch, *, max_pixels: int, run: Runner) -> PreparedImage:
-    """A file's bytes -> what the network takes; in one thread, since each change of thread costs as a small image does.
-
-    run: the network for (1, C, H, W), if it is to run in this thread too. Raises ImageError, ValuesTooLarge, and what
-    `run` raises.
-    """
-    with watch.stage("decode"):
-        image, info = read(data, model.spec, max_pixels=max_pixels)
-    with watch.stage("preprocess"):
-        tensor, warnings, deviates = prepare_and_judge(image, model.spec)
-    return PreparedImage(model, image, info, tensor, warnings, deviates, watch, run(tensor[None]))
-
-
-def not_yet(_: Array) -> None:
-    """A Runner that leaves it to the batcher."""
+def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
+    """A file's bytes -> PreparedImage. Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull."""
+    with work.stage("decode"):
+        if spec.input.kind == "signal":
+            image = _decode_signal(data, spec)
+        else:
+            _reserve(probe(data), spec, work, body_bytes=len(data))
+            image = decode(data, max_pixels=work.max_pixels)
+        digest = hashlib.sha256(data).hexdigest()
+    with work.stage("preprocess"):
+        return preprocess(image, spec, sha256=digest)
 
 
-def at_once(data: bytes, model: ServedModel, watch: Stopwatch, *, max_pixels: int) -> PreparedImage | None:
-    """make_ready where it takes less time than the way to a thread and back: a small file, image and network."""
-    size = model.spec.input.size
-    if len(data) > _SMALL_BYTES or size is None or math.prod(size) > _SMALL_PIXELS:
-        return None
-    try:
-        return prepare_image(data, model, watch, max_pixels=min(max_pixels, _SMALL_PIXELS), run=not_yet)
-    except TooManyPixels:  # a small file may hold a large image
-        return None
+def prepare_pixels(image: Image, spec: ModelSpec, work: Work) -> PreparedImage:
+    """An image in memory -> PreparedImage. Raises as prepare_image does."""
+    _reserve(Probe(image.width, image.height), spec, work, body_bytes=image.pixels.nbytes)
+    with work.stage("preprocess"):
+        return preprocess(image, spec, sha256="")
 
 
-def from_tensor(tensor: Array, model: ServedModel, watch: Stopwatch) -> PreparedImage:
-    """A tensor (C, H, W) float32 that its sender has prepared: nothing is known of an image, so nothing is judged."""
+def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage:
+    """A tensor (C, H, W) float32 that its sender has prepared: there is no image to check."""
     channels, height, width = tensor.shape
+    work.reservation.reserve_image(height * width, spec, body_bytes=tensor.nbytes)
     info = InputInfo(width=width, height=height, channels=channels, dtype="float32", format="tensor", sha256="")
-    return PreparedImage(model, Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {}, watch)
+    return PreparedImage(Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {})
 
 
-def read(data: bytes, spec: ModelSpec, *, max_pixels: int) -> tuple[Image, InputInfo]:
-    """A file's bytes -> Image and what the answer says of it. Raises ImageError."""
-    image = _decoded(data, spec, max_pixels=max_pixels)
+def pixel_passes(data: bytes, spec: ModelSpec) -> float:
+    """Returns about how many pixels prepare_image goes through, of a small file for a small network; else infinity.
+
+    Raises ImageError.
+    """
+    size = spec.input.size
+    if size is None or len(data) > _BRIEF_BYTES:
+        return math.inf
+    pixels = math.prod(size)
+    if spec.input.kind == "image":
+        header = probe(data)  # a small file may hold a large image
+        pixels = max(pixels, header.width * header.height)
+    return _PASSES * pixels
+
+
+def _reserve(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
+    """Reserves the image's memory by its header, before a pixel is decoded."""
+    pixels = header.width * header.height
+    if pixels > work.max_pixels:
+        raise TooManyPixels(width=header.width, height=header.height, limit=work.max_pixels)
+    work.reservation.reserve_image(pixels, spec, body_bytes=body_bytes)
+
+
+def _decode_signal(data: bytes, spec: ModelSpec) -> Image:
+    length = spec.input.size[1] if spec.input.size else 0
+    return decode_signal(data, channels=spec.input.channels, length=length, letters=spec.input.letters)
+
+
+def preprocess(image: Image, spec: ModelSpec, *, sha256: str) -> PreparedImage:
+    """Applies the package's steps and checks the result. Raises ImageTooSmall, NotFinite, ValuesTooLarge."""
     if min(image.height, image.width) < spec.input.smallest_image:
         raise ImageTooSmall(width=image.width, height=image.height, minimum=spec.input.smallest_image)
-    return image, InputInfo(
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused next
+        tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
+    check_finite(tensor, image)
+    info = InputInfo(
         width=image.width,
         height=image.height,
         channels=image.channels,
-        dtype=_name(image.pixels.dtype),
+        dtype=_dtype_name(image.pixels.dtype),
         format=image.format,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
     )
-
-
-def _decoded(data: bytes, spec: ModelSpec, *, max_pixels: int) -> Image:
-    if spec.input.kind == "signal" and spec.input.size:
-        _, length = spec.input.size
-        return decode_signal(data, channels=spec.input.channels, length=length, letters=spec.input.letters)
-    return decode(data, max_pixels=max_pixels)
-
-
-def prepare_and_judge(image: Image, spec: ModelSpec) -> tuple[Array, tuple[InputWarning, ...], dict[str, float]]:
-    """Image -> tensor (C, H, W) float32, what speaks against trusting the answer, how unlike the training data it is.
-
-    Raises NotFinite, ValuesTooLarge.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused next
-        tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
-    check_finite(tensor, image)
     figures = figures_of(tensor, spec)
-    return tensor, input_warnings(image, figures, spec), deviations(figures, spec)
+    return PreparedImage(image, info, tensor, input_warnings(image, figures, spec), deviations(figures, spec))
 
 
 def check_finite(values: Array, image: Image) -> None:

@@ -1,4 +1,4 @@
-"""A shadow sees the images that the version that serves has answered; it is compared, and never answers."""
+"""Shadows: versions that see the images that the live version has answered, and are compared, never answering."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,14 @@ import numpy as np
 from models.errors import StriateError
 from models.image import Array
 from models.spec import ModelSpec
-from service.pipeline.pipeline import Pipeline
+from service.pipeline.pipeline import Pipeline, Sent
 from service.repository.state import ServedModel
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Deadline, Priority, Reservation, Work
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
-_AT_ONCE = 8  # images that a shadow may be behind; beyond that it leaves some out
+_MOST_BEHIND = 8  # images that wait for a shadow; beyond that it leaves some out
 _PIXELS = 0.01  # share of an image's pixels that may be decided otherwise
 
 
@@ -25,15 +25,16 @@ class ShadowRunner:
     def __init__(self, settings: Settings, shadow_of: Callable[[ServedModel], ServedModel | None]) -> None:
         self._settings = settings.model_copy(update={"worker_threads": 1})
         self._pipeline = Pipeline(self._settings, Metrics())
+        self._memory = MemoryBudget.of(settings)
         self._shadow_of = shadow_of
         self._behind: set[asyncio.Task[None]] = set()
 
-    def on_prediction(self, sent: bytes | Array, model: ServedModel, probabilities: Array) -> None:
+    def on_prediction(self, sent: Sent, model: ServedModel, probabilities: Array) -> None:
         """An image, or a prepared tensor, and what the network of `model` gave for it."""
         shadow = self._shadow_of(model)
         if shadow is None:
             return
-        if len(self._behind) >= _AT_ONCE:
+        if len(self._behind) >= _MOST_BEHIND:
             shadow.statistics.comparison.left_out += 1
             return
         running = asyncio.create_task(self._compare(sent, model.spec, probabilities, shadow))
@@ -45,20 +46,19 @@ class ShadowRunner:
             running.cancel()
         self._pipeline.close()
 
-    async def _compare(self, sent: bytes | Array, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
+    async def _compare(self, sent: Sent, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
         counts = shadow.statistics.comparison
         deadline = Deadline.after(self._settings.timeout_s)
         with shadow.use:
             try:
                 async with deadline.enforced():
-                    result = await self._pipeline.infer(
-                        sent, shadow, ("probabilities",), deadline=deadline, priority=Priority.BULK, together=1
-                    )
+                    work = Work(deadline, Priority.BULK, Reservation(self._memory), self._settings.max_pixels)
+                    result = await self._pipeline.infer(sent, shadow, (), work)
             except StriateError:
                 counts.failed += 1
                 return
         counts.compared += 1
-        counts.differed += differ(probabilities, spec, result.value["probabilities"], shadow.spec)
+        counts.differed += differ(probabilities, spec, result.value[shadow.spec.name_of("probabilities")], shadow.spec)
 
 
 def differ(one: Array, spec: ModelSpec, other: Array, other_spec: ModelSpec) -> bool:

@@ -1,4 +1,4 @@
-"""Every kind of answer once, before callers ask: nobody's request is to pay for what happens only once."""
+"""Warm-up: every task once for each model, before requests: no request pays for what happens only once."""
 
 import asyncio
 import io
@@ -12,38 +12,30 @@ import tifffile
 
 from models.decode import decode
 from models.errors import StriateError
-from service.api.options import CamOptions, PredictOptions, SegmentOptions
 from service.encode.npy import npy
-from service.encode.png import png
-from service.pipeline.explain import class_map
+from service.encode.png_writer import png
 from service.pipeline.pipeline import Pipeline
 from service.repository.state import ServedModel
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline, Work
 from service.settings import Settings
+from service.tasks import TASKS
 from service.telemetry.metrics import Metrics
 from service.telemetry.model_statistics import Statistics
 
 
 async def warm_up(models: Iterable[ServedModel], settings: Settings) -> None:
-    """Imports codecs, starts threads and runs every stage, each model by its own test image; nothing is counted."""
+    """Imports codecs, starts threads and runs every stage, each model on its own test image; nothing is counted."""
     await asyncio.get_running_loop().run_in_executor(None, _decode_each_format)
     pipeline = Pipeline(settings, Metrics())
     for model in models:
-        with suppress(StriateError):  # a test tensor need not be an image that a caller may send
-            uncounted = replace(model, statistics=Statistics())
-            await _ask(pipeline, _file(model), uncounted, Deadline.after(settings.timeout_s))
+        uncounted = replace(model, statistics=Statistics())
+        image = _file(model)
+        for task in TASKS.values():
+            for options in task.warm_up_options(model.spec) if task.kind == model.spec.task else ():
+                with suppress(StriateError):  # a test tensor need not be an image that a caller may send
+                    work = Work(Deadline.after(settings.timeout_s))
+                    await pipeline.answer(task, image, uncounted, options, work)
     pipeline.close()
-
-
-async def _ask(pipeline: Pipeline, image: bytes, model: ServedModel, deadline: Deadline) -> None:
-    if model.spec.task == "segmentation":
-        await pipeline.segment(image, model, SegmentOptions(), deadline=deadline)
-        await pipeline.measure(image, model, SegmentOptions(), deadline=deadline)
-        return
-    await pipeline.predict(image, model, PredictOptions(), deadline=deadline)
-    if model.spec.cam:
-        options = CamOptions(format="raw" if model.spec.input.kind == "signal" else "overlay")
-        await class_map(pipeline, image, model, options, deadline=deadline)
 
 
 def _file(model: ServedModel) -> bytes:

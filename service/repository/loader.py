@@ -1,4 +1,4 @@
-"""What the settings say of loading models, as the keeper takes it."""
+"""Model loading as configured by the settings."""
 
 import math
 from collections.abc import Callable
@@ -6,35 +6,38 @@ from functools import partial
 
 from models.package import Package
 from service.inference import Gpu, Session, open_session
-from service.repository.reconciler import LoadOptions, Publish, Reconciler
+from service.repository.network_loading import LoadOptions
+from service.repository.reconciler import Publish, Reconciler
 from service.scheduling.batcher import Batcher
 from service.settings import Settings
 
 
-def keeper(settings: Settings, opener: Callable[[Package], Session] | None = None, *, publish: Publish) -> Reconciler:
-    """A keeper that has looked at nothing yet. opener: ONNX Runtime on the settings' device by default."""
-    loading = LoadOptions(
+def create_reconciler(
+    settings: Settings, opener: Callable[[Package], Session] | None = None, *, publish: Publish
+) -> Reconciler:
+    """Returns a reconciler that has not scanned yet. opener: ONNX Runtime on the settings' device by default."""
+    options = LoadOptions(
         settings.models,
-        open_session=opener or partial(_open_session, settings),
+        open_session=opener or partial(open_package, settings),
         open_batcher=partial(Batcher, length=settings.queue_length, bound_s=settings.batch_bound_s),
-        length=settings.queue_length,
+        queue_length=settings.queue_length,
         wanted=settings.wanted,
         limit_bytes=settings.loaded_bytes or math.inf,
         rescan_s=settings.rescan_s,
     )
-    return Reconciler(loading, publish=publish)
+    return Reconciler(options, publish=publish)
 
 
-def gpu(settings: Settings) -> Gpu:
+def gpu_options(settings: Settings) -> Gpu:
     return Gpu(settings.gpu_engine, settings.gpu_memory_bytes, settings.engine_cache)
 
 
-def _open_session(settings: Settings, package: Package) -> Session:
+def open_package(settings: Settings, package: Package) -> Session:
     return open_session(
         package.network(),
         device=settings.device,
         threads=settings.session_threads,
         buckets=settings.batch_sizes,
-        gpu=gpu(settings),
+        gpu=gpu_options(settings),
         precision=package.spec.precision,
     )

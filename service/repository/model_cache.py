@@ -1,8 +1,9 @@
-"""Networks in memory while they are asked for: within a budget the least recently used goes, and comes on demand."""
+"""Model cache: keeps the most recently used networks loaded within a memory budget, and loads others on demand."""
 
 import asyncio
 import ctypes
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,23 +13,23 @@ from models.errors import PackageError, StriateError
 from models.image import Array
 from service.errors import NotReady, QueueFull
 from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
+from service.scheduling.work import Deadline, Work
+from service.scheduling.work_item import InferenceResult
 
 T = TypeVar("T")
-Open = Callable[[], Batcher]
+BatcherLoader = Callable[[], Batcher]
 OnChange = Callable[[], None]
 
 
 class ModelCache:
-    """The bytes that loaded networks may take together; one is loaded at a time."""
+    """The loaded networks, and the bytes that they may occupy together; one network is loaded at a time."""
 
     def __init__(self, limit_bytes: float = math.inf) -> None:
         self.limit_bytes = limit_bytes
         self.on_change: OnChange = lambda: None
-        self._loaded: dict[CachedNetwork, None] = {}  # least recently used first
+        self._loaded: set[CachedNetwork] = set()
         self._turn = asyncio.Lock()
-        # One thread for all of them: what one has freed the next takes again, and a thread apart would keep it.
+        # A single thread for all: memory freed by one network is reused by the next, and threads keep what they free.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
 
     @property
@@ -41,40 +42,37 @@ class ModelCache:
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def touch(self, queue: "CachedNetwork") -> None:
-        """It is the most recently used now."""
-        self._loaded[queue] = self._loaded.pop(queue)
-
     async def load(self, queue: "CachedNetwork") -> None:
-        """Loads its network when there is room. Raises what opening it raises; PackageError where it can never fit."""
+        """Loads a network, evicting others if needed. Raises the loader's errors; PackageError if it can never fit."""
         if queue.nbytes > self.limit_bytes:
             raise PackageError(
-                f"Its weights are {queue.nbytes:,} bytes; STRIATE_LOADED_BYTES allows {self.limit_bytes:,} in all."
+                f"The weights have {queue.nbytes:,} bytes; STRIATE_LOADED_BYTES allows {self.limit_bytes:,} in total."
             )
         async with self._turn:
             while self.used_bytes + queue.nbytes > self.limit_bytes:
-                await self._unload(min(self._loaded, key=lambda loaded: loaded.depth > 0))  # idle ones first
-            await queue.open()
-            self._loaded[queue] = None
+                await self._evict(min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.used)))  # idle first
+            await queue.load()
+            self._loaded.add(queue)
         self.on_change()
 
-    async def forget(self, queue: "CachedNetwork") -> None:
+    async def unload(self, queue: "CachedNetwork") -> None:
         async with self._turn:
-            await self._unload(queue)
+            await self._evict(queue)
 
-    async def _unload(self, queue: "CachedNetwork") -> None:
-        self._loaded.pop(queue, None)
-        await queue.shut()
+    async def _evict(self, queue: "CachedNetwork") -> None:
+        self._loaded.discard(queue)
+        await queue.unload()
         self.on_change()
 
 
 class CachedNetwork:
-    """The queue of a version whose batcher comes and goes with the budget; for its callers it is always there."""
+    """A version's batcher that is loaded and unloaded within the budget, transparently to its callers."""
 
-    def __init__(self, budget: ModelCache, opened: Open, *, nbytes: int, length: int) -> None:
-        """opened: proves the package anew and warms its network, in a thread. length: items that may wait or run."""
+    def __init__(self, budget: ModelCache, loader: BatcherLoader, *, nbytes: int, length: int) -> None:
+        """loader: verifies the package and warms up its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
-        self._budget, self._opened, self._length = budget, opened, length
+        self._budget, self._loader, self._length = budget, loader, length
+        self.used = time.monotonic()  # when it was last asked for
         self._batcher: Batcher | None = None
         self._asked = self._running = 0
         self._quiet: asyncio.Future[None] | None = None
@@ -82,33 +80,25 @@ class CachedNetwork:
 
     @property
     def depth(self) -> int:
-        """Items that wait, for their turn or for the network, or run."""
+        """The items that run, or wait for their turn or for the network."""
         return self._asked - self._running + self._batcher.depth if self._batcher else self._asked
 
     @property
     def loaded(self) -> bool:
         return self._batcher is not None
 
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit; the first who asks waits for the network. Raises NotReady where it is not what it was."""
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs as Batcher.submit does; the first caller loads the network. Raises NotReady if it has changed since."""
         self._asked += 1
         try:
             while (batcher := self._batcher) is None:
-                if self._asked > self._length and not admitted:
+                if self._asked > self._length and not work.has_place:
                     raise QueueFull(self._length)
-                await self._wait(deadline)
-            self._budget.touch(self)
+                await self._wait(work.deadline)
+            self.used = time.monotonic()
             self._running += 1
             try:
-                return await batcher.submit(tensor, outputs, deadline=deadline, priority=priority, admitted=admitted)
+                return await batcher.submit(tensor, outputs, work)
             finally:
                 self._running -= 1
                 if not self._running and self._quiet and not self._quiet.done():
@@ -116,26 +106,32 @@ class CachedNetwork:
         finally:
             self._asked -= 1
 
-    def at_hand(self) -> Batcher | None:
-        """As Queue.at_hand; it counts as used."""
-        if self._batcher:
-            self._budget.touch(self)
-        return self._batcher
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs as Batcher.run_inline does. Returns None too while the network is not loaded."""
+        self.used = time.monotonic()
+        batcher = self._batcher
+        return batcher.run_inline(tensor, outputs, work) if batcher else None
 
-    async def open(self) -> None:
-        self._batcher = await self._budget.in_thread(self._opened)
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs as Batcher.run_brief does. Returns None too while the network is not loaded."""
+        self.used = time.monotonic()
+        batcher = self._batcher
+        return batcher.run_brief(tensor, outputs, work) if batcher else None
+
+    async def load(self) -> None:
+        self._batcher = await self._budget.in_thread(self._loader)
         self.provider = self._batcher.provider
 
-    async def shut(self) -> None:
-        """Frees the network when what runs on it has ended; who comes meanwhile waits for the next."""
+    async def unload(self) -> None:
+        """Frees the network once its running items have ended; new requests wait for the next load."""
         batcher, self._batcher = self._batcher, None
         while self._running:
             self._quiet = asyncio.get_running_loop().create_future()
             await self._quiet
         if batcher:
             await self._budget.in_thread(batcher.close)
-            del batcher  # the last who knew it: the network goes with it
-            await self._budget.in_thread(_give_back)
+            del batcher  # the last reference, which frees the network
+            await self._budget.in_thread(_trim_heap)
 
     def close(self) -> None:
         if self._loading:
@@ -143,14 +139,14 @@ class CachedNetwork:
         if self._batcher:
             self._batcher.close()
 
-    async def leave(self) -> None:
-        await self._budget.forget(self)
+    async def aclose(self) -> None:
+        await self._budget.unload(self)
 
     async def _wait(self, deadline: Deadline) -> None:
-        """Until the network is loaded, by one of all who wait for it."""
+        """Waits until the network is loaded, by a single task for all waiting requests."""
         if self._loading is None:
             self._loading = asyncio.create_task(self._budget.load(self))
-            self._loading.add_done_callback(self._end)
+            self._loading.add_done_callback(self._finish_loading)
         try:
             async with deadline.enforced():
                 await asyncio.shield(self._loading)
@@ -159,13 +155,13 @@ class CachedNetwork:
                 raise NotReady(f"The network cannot be loaded again: {error}") from error
             raise
 
-    def _end(self, loading: asyncio.Task[None]) -> None:
+    def _finish_loading(self, loading: asyncio.Task[None]) -> None:
         self._loading = None
         if not loading.cancelled():
-            loading.exception()  # whoever waited has it
+            loading.exception()  # marks it as retrieved: the waiting requests raise it
 
 
-def _give_back() -> None:
-    """Has the C library give the system what was freed, which it would keep for later; others know no such call."""
+def _trim_heap() -> None:
+    """Has glibc return freed memory to the system, which it would keep; other C libraries have no such call."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,12 +1,11 @@
-"""Keeps what serves equal to what lies in the folder and what the operator said of it, one change after another."""
+"""Reconciler: keeps the loaded models equal to the repository and the rollout configuration."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,10 +13,10 @@ from typing import TypeVar
 from models.errors import PackageError, StriateError
 from models.package import Package
 from service.api.rollout import Rollouts
-from service.inference import Session
 from service.repository import rollouts, scan
 from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
+from service.repository.network_loading import LoadOptions, is_transient, open_batcher
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
 from service.repository.state import (
@@ -26,233 +25,199 @@ from service.repository.state import (
     InvalidPackage,
     Repository,
     ServedModel,
-    differs,
     drain,
+    incompatibility,
 )
-from service.repository.verifier import OpenSession, prepared, prove, read
+from service.repository.verifier import read
 from service.repository.watch import watch
-from service.scheduling.batcher import Batcher
 from service.telemetry.log import log
 
-OpenBatcher = Callable[[Session], Batcher]
 Publish = Callable[[Repository], Awaitable[None]]
 T = TypeVar("T")
-_AWAY_S, _GLANCE_S = 0.5, 0.05  # a folder is away for a moment where another one is put in its place
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How packages become models. length: items that may wait or run. limit_bytes: of all loaded weights together.
-
-    rescan_s: how often one looks where the system does not tell of changes.
-    """
-
-    root: Path
-    open_session: OpenSession
-    open_batcher: OpenBatcher
-    length: int
-    wanted: tuple[str, ...] = ()
-    limit_bytes: float = math.inf
-    rescan_s: float = 10.0
+ABSENCE_GRACE_S, _ABSENCE_POLL_S = 0.5, 0.05  # a folder is briefly absent while another one replaces it
 
 
 class Reconciler:
-    """Owns the networks of this process. Nothing that serves is taken away before its successor has proved itself."""
+    """The owner of this process's networks. A version in use is removed only after its successor was verified."""
 
-    def __init__(self, loading: LoadOptions, *, publish: Publish) -> None:
-        """publish: makes a new state the one that answers; awaited before what it replaces is drained."""
-        self.repository = Repository(wanted=loading.wanted)
-        self.budget = ModelCache(loading.limit_bytes)
-        self._loading, self._publish = loading, publish
-        # With an empty stamp where it is to be judged again at the next look.
-        self._judged: dict[Path, tuple[Stamp, ServedModel | InactivePackage | InvalidPackage]] = {}
-        self._turn, self._nudged = asyncio.Lock(), asyncio.Event()
-        self._trouble = ""
+    def __init__(self, options: LoadOptions, *, publish: Publish) -> None:
+        """publish: puts a new state into effect; awaited before the previous state is drained."""
+        self.repository = Repository(wanted=options.wanted)
+        self.cache = ModelCache(options.limit_bytes)
+        self._options, self._publish = options, publish
+        # An empty stamp marks a verdict that is checked again by the next refresh.
+        self._verdicts: dict[Path, tuple[Stamp, ServedModel | InactivePackage | InvalidPackage]] = {}
+        self._lock, self._woken = asyncio.Lock(), asyncio.Event()
+        self._last_error = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._draining: dict[asyncio.Task[None], Repository] = {}
-        self._seen: tuple[dict[Path, Stamp], Rollouts] | None = None
+        self._applied: tuple[dict[Path, Stamp], Rollouts] | None = None
 
     @property
     def draining(self) -> int:
-        """Changes of which what they replaced is not free yet."""
+        """The number of previous states that are not freed yet."""
         return len(self._draining)
 
-    def look(self) -> None:
-        """Has run() look at once: whoever knows of a change need not wait until the system tells of it."""
-        self._nudged.set()
+    def wake(self) -> None:
+        """Has run() refresh at once: a known change need not wait for the file system's notification."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Follows every change until it is cancelled; what cannot be read is logged, and tried again."""
+        """Applies every change until cancelled; logs errors, and tries again."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch(self._loading.root, self.look))
+            tasks.create_task(watch(self._options.root, self.wake))
             while True:
-                self._nudged.clear()
-                await self._try()
+                self._woken.clear()
+                await self._refresh_or_log()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._loading.rescan_s):
-                        await self._nudged.wait()
+                    async with asyncio.timeout(self._options.rescan_s):
+                        await self._woken.wait()
 
-    async def _try(self) -> None:
+    async def _refresh_or_log(self) -> None:
         try:
             await self.refresh()
-            self._trouble = ""
+            self._last_error = ""
         except (InvalidRollouts, OSError) as error:
-            if str(error) != self._trouble:  # else the log would say so at every look
-                log.write("error", "repository", reason=str(error))
-            self._trouble = str(error)
+            if str(error) != self._last_error:  # logged once, not at every refresh
+                log.write("error", "repository not refreshed", reason=str(error))
+            self._last_error = str(error)
 
     async def refresh(self) -> Repository:
-        """Looks, loads, publishes, drains. Raises InvalidRollouts, OSError: then everything stays as it is."""
-        async with self._turn:
-            found, said = await self._found(), await self._in_thread(rollouts.read, self._loading.root)
-            if (found, said) != self._seen:
-                await self._follow(found, said)
-                again = any(not judged for judged, _ in self._judged.values())
-                self._seen = None if again else (found, said)
+        """Scans, loads, publishes and drains. Raises InvalidRollouts, OSError, and then changes nothing."""
+        async with self._lock:
+            folders, rollout_file = await self._scan(), await self._in_thread(rollouts.read, self._options.root)
+            if (folders, rollout_file) != self._applied:
+                await self._apply(folders, rollout_file)
+                must_retry = any(not stamp for stamp, _ in self._verdicts.values())
+                self._applied = None if must_retry else (folders, rollout_file)
             return self.repository
 
     def close(self) -> None:
         for draining in self._draining:
             draining.cancel()
-        for former in self._draining.values():
-            former.close()
+        for previous in self._draining.values():
+            previous.close()
         self.repository.close()
         self._thread.shutdown(wait=True)
-        self.budget.close()
+        self.cache.close()
 
-    async def _found(self) -> dict[Path, Stamp]:
-        """What lies there; a folder that serves and is away has a moment to come back."""
-        until = time.monotonic() + _AWAY_S
+    async def _scan(self) -> dict[Path, Stamp]:
+        """Finds the version folders; a missing folder of a loaded version has a moment to reappear."""
+        deadline = time.monotonic() + ABSENCE_GRACE_S
         while True:
-            found = await self._in_thread(scan.found, self._loading.root)
-            stays = all(model.package.folder in found for model in self.repository.every())
-            if stays or time.monotonic() > until:
-                return found
-            await asyncio.sleep(_GLANCE_S)
+            folders = await self._in_thread(scan.find_versions, self._options.root)
+            is_complete = all(model.package.folder in folders for model in self.repository.all_models())
+            if is_complete or time.monotonic() > deadline:
+                return folders
+            await asyncio.sleep(_ABSENCE_POLL_S)
 
-    async def _follow(self, found: dict[Path, Stamp], said: Rollouts) -> None:
-        self._forget(found, again=said.revision != self.repository.plans.revision)
-        now = Repository(wanted=self._loading.wanted, plans=said)
+    async def _apply(self, folders: dict[Path, Stamp], rollout_file: Rollouts) -> None:
+        self._discard_verdicts(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
+        state = Repository(wanted=self._options.wanted, rollouts=rollout_file)
         by_name: dict[str, list[Path]] = {}
-        for folder in found:
+        for folder in folders:
             by_name.setdefault(folder.parent.name, []).append(folder)
         for name, versions in by_name.items():
-            await self._choose(name, versions, found, now)
-        spare = await self._spare(found, now)
-        now = replace(now, refused=self._outcomes(found, InvalidPackage), spare=spare)
-        former, self.repository = self.repository, now
-        log_changes(former, now)
-        await self._publish(now)
-        self._drain(former)
+            await self._select_versions(name, versions, folders, state)
+        inactive = await self._inactive(folders, state)
+        state = replace(state, invalid=self._verdicts_of(folders, InvalidPackage), inactive=inactive)
+        previous, self.repository = self.repository, state
+        log_changes(previous, state)
+        await self._publish(state)
+        self._drain(previous)
 
-    def _forget(self, found: dict[Path, Stamp], *, again: bool) -> None:
-        """What has changed or gone, and, where the operator has said something, what was refused: it is tried again."""
-        for folder, (seen, outcome) in list(self._judged.items()):
-            if found.get(folder) != seen or (again and isinstance(outcome, InvalidPackage)):
-                del self._judged[folder]
+    def _discard_verdicts(self, folders: dict[Path, Stamp], *, retry_invalid: bool) -> None:
+        """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""
+        for folder, (stamp, verdict) in list(self._verdicts.items()):
+            if folders.get(folder) != stamp or (retry_invalid and isinstance(verdict, InvalidPackage)):
+                del self._verdicts[folder]
 
-    async def _choose(self, name: str, versions: list[Path], found: dict[Path, Stamp], now: Repository) -> None:
-        """Puts the versions that answer for a model, and its shadow, into `now`."""
-        plan = now.plan(name)
-        if plan.unloaded:
+    async def _select_versions(
+        self, name: str, versions: list[Path], folders: dict[Path, Stamp], state: Repository
+    ) -> None:
+        """Adds a model's served version, canary and shadow to the state."""
+        rollout = state.rollout(name)
+        if rollout.unloaded:
             return
-        candidates = [folder for folder in versions if plan.pinned in (None, folder.name)]
-        served = await self._first(candidates, found) or self.repository.served.get(name)
+        candidates = [folder for folder in versions if rollout.pinned in (None, folder.name)]
+        served = await self._first_valid(candidates, folders) or self.repository.served.get(name)
         if served is None:
             return
-        now.served[name] = served
-        if plan.canary and (other := await self._beside(now.answering(name), plan.canary.version, versions, found)):
-            now.canaries[name] = CanaryModel(other, plan.canary.percent)
-        if plan.shadow and (other := await self._beside(now.answering(name), plan.shadow, versions, found)):
-            now.shadows[name] = other
+        state.served[name] = served
 
-    async def _first(self, candidates: list[Path], found: dict[Path, Stamp]) -> ServedModel | None:
+        async def companion(version: str) -> ServedModel | None:
+            """Returns another version to run beside the live ones, unless it is incompatible with them."""
+            live = state.live_versions(name)
+            other = await self._first_valid([folder for folder in versions if folder.name == version], folders)
+            if other is None or any(other is each for each in live) or incompatibility(live[0].spec, other.spec):
+                return None
+            return other
+
+        if rollout.canary and (canary := await companion(rollout.canary.version)):
+            state.canaries[name] = CanaryModel(canary, rollout.canary.percent)
+        if rollout.shadow and (shadow := await companion(rollout.shadow)):
+            state.shadows[name] = shadow
+
+    async def _first_valid(self, candidates: list[Path], folders: dict[Path, Stamp]) -> ServedModel | None:
         for folder in candidates:
-            if model := await self._served(folder, found[folder]) or self._running(folder):
+            if model := await self._loaded(folder, folders[folder]) or self._running_from(folder):
                 return model
         return None
 
-    def _running(self, folder: Path) -> ServedModel | None:
-        """What was loaded from this folder and still runs, whatever has become of the folder."""
-        return next((model for model in self.repository.every() if model.package.folder == folder), None)
+    def _running_from(self, folder: Path) -> ServedModel | None:
+        """Returns the running model that was loaded from this folder, whatever the folder holds now."""
+        return next((model for model in self.repository.all_models() if model.package.folder == folder), None)
 
-    async def _beside(
-        self, answering: tuple[ServedModel, ...], version: str, versions: list[Path], found: dict[Path, Stamp]
-    ) -> ServedModel | None:
-        """A version to run beside those that answer; None where there is none that could take their place."""
-        other = await self._first([folder for folder in versions if folder.name == version], found)
-        if other is None or any(other is each for each in answering) or differs(answering[0].spec, other.spec):
-            return None
-        return other
-
-    async def _served(self, folder: Path, stamp: Stamp) -> ServedModel | None:
-        """The version in this folder, loaded; None where it is refused."""
-        known = self._judged.get(folder)
-        if known and isinstance(known[1], ServedModel | InvalidPackage):
-            return known[1] if isinstance(known[1], ServedModel) else None
+    async def _loaded(self, folder: Path, stamp: Stamp) -> ServedModel | None:
+        """Returns the folder's version, loaded; None if it is invalid."""
+        _, verdict = self._verdicts.get(folder, ((), None))
+        if isinstance(verdict, ServedModel | InvalidPackage):
+            return verdict if isinstance(verdict, ServedModel) else None
         try:
             package = await self._in_thread(read, folder)
-            model = self._same(package) or await self._load(package)
+            model = self._running_copy(package) or await self._load(package)
         except (StriateError, OSError, MemoryError) as error:
             reason = str(error) or type(error).__name__
-            known_as = () if _passes(error) else stamp
-            self._judged[folder] = known_as, InvalidPackage(folder.parent.name, folder.name, reason)
+            invalid = InvalidPackage(folder.parent.name, folder.name, reason)
+            self._verdicts[folder] = () if is_transient(error) else stamp, invalid
             return None
-        self._judged[folder] = stamp, model
+        self._verdicts[folder] = stamp, model
         return model
 
-    def _same(self, package: Package) -> ServedModel | None:
-        """The model that these very bytes have become already."""
-        return next((model for model in self.repository.every() if model.package.sha256 == package.sha256), None)
+    def _running_copy(self, package: Package) -> ServedModel | None:
+        """Returns the running model with the same digest."""
+        return next((model for model in self.repository.all_models() if model.package.sha256 == package.sha256), None)
 
     async def _load(self, package: Package) -> ServedModel:
         """Raises StriateError."""
-
-        def opened() -> Batcher:
-            now = read(package.folder)
-            if now.sha256 != package.sha256:
-                raise PackageError(f"{package.spec.name} {package.spec.version} has been replaced on disk.")
-            session = prove(now, open_session=self._loading.open_session)
-            batcher = self._loading.open_batcher(session)
-            batcher.warm(prepared(now.test_tensors()[0][0], now.spec)[None], now.spec.output_names)
-            return batcher
-
         nbytes = package.weights.stat().st_size
-        queue = CachedNetwork(self.budget, opened, nbytes=nbytes, length=self._loading.length)
-        await self.budget.load(queue)
-        return ServedModel(package, queue.provider, queue, nbytes)
+        loader = partial(open_batcher, package, self._options)
+        network = CachedNetwork(self.cache, loader, nbytes=nbytes, length=self._options.queue_length)
+        await self.cache.load(network)
+        return ServedModel(package, network.provider, network, nbytes)
 
-    async def _spare(self, found: dict[Path, Stamp], now: Repository) -> tuple[InactivePackage, ...]:
-        """The sound packages that nobody needs now; what is found unfit on the way is refused."""
-        needed = {model.package.folder for model in now.every()}
-        for folder, stamp in found.items():
-            known = self._judged.get(folder)
-            if folder in needed or (known and not isinstance(known[1], ServedModel)):
+    async def _inactive(self, folders: dict[Path, Stamp], state: Repository) -> tuple[InactivePackage, ...]:
+        """Returns the valid packages that are not in use, and records invalid ones among them."""
+        in_use = {model.package.folder for model in state.all_models()}
+        for folder, stamp in folders.items():
+            _, verdict = self._verdicts.get(folder, ((), None))
+            if folder in in_use or isinstance(verdict, InactivePackage | InvalidPackage):
                 continue
             try:
-                spare = InactivePackage(
-                    known[1].package if known and isinstance(known[1], ServedModel) else read(folder)
-                )
-                self._judged[folder] = stamp, spare
+                package = verdict.package if isinstance(verdict, ServedModel) else read(folder)
+                self._verdicts[folder] = stamp, InactivePackage(package)
             except PackageError as error:
-                self._judged[folder] = stamp, InvalidPackage(folder.parent.name, folder.name, str(error))
-        return self._outcomes(found, InactivePackage)
+                self._verdicts[folder] = stamp, InvalidPackage(folder.parent.name, folder.name, str(error))
+        return self._verdicts_of(folders, InactivePackage)
 
-    def _outcomes(self, found: dict[Path, Stamp], kind: type[T]) -> tuple[T, ...]:
-        outcomes = (self._judged[folder][1] for folder in found if folder in self._judged)
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, kind))
+    def _verdicts_of(self, folders: dict[Path, Stamp], kind: type[T]) -> tuple[T, ...]:
+        verdicts = (self._verdicts[folder][1] for folder in folders if folder in self._verdicts)
+        return tuple(verdict for verdict in verdicts if isinstance(verdict, kind))
 
-    def _drain(self, former: Repository) -> None:
-        draining = asyncio.create_task(drain(former, self.repository))
-        self._draining[draining] = former
+    def _drain(self, previous: Repository) -> None:
+        draining = asyncio.create_task(drain(previous, self.repository))
+        self._draining[draining] = previous
         draining.add_done_callback(self._draining.pop)
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))
-
-
-def _passes(error: Exception) -> bool:
-    """Whether it lies at the machine rather than at the package, and may be over at the next look."""
-    cause = error.__cause__ or error
-    of_the_folder = isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError)
-    return isinstance(cause, OSError | MemoryError) and not of_the_folder

@@ -1,4 +1,4 @@
-"""What the operator has said of each model, in `.striate.json` in the repository's root: a restart keeps it."""
+"""Rollouts: the operator's configuration of each model, kept in `.striate.json` in the repository's root."""
 
 import fcntl
 import json
@@ -16,33 +16,33 @@ from service.repository.errors import CannotServe, InvalidRollouts
 FILE = ".striate.json"
 
 
-def promoted(plan: Rollout, version: str | None, *, serving: str | None) -> Rollout:
-    """The plan by which `version` serves, or the newest for None; what serves now is what a rollback goes back to."""
-    former = plan.former if serving == version else serving
-    return without(plan, version).model_copy(update={"pinned": version, "former": former})
+def promote(rollout: Rollout, version: str | None, *, serving: str | None) -> Rollout:
+    """Returns the rollout that serves `version`, or the newest if None; a rollback returns to `serving`."""
+    former = rollout.former if serving == version else serving
+    return detach(rollout, version).model_copy(update={"pinned": version, "former": former})
 
 
-def without(plan: Rollout, version: str | None) -> Rollout:
-    """The plan in which this version is neither canary nor shadow."""
-    canary = None if plan.canary and plan.canary.version == version else plan.canary
-    shadow = None if plan.shadow == version else plan.shadow
-    return plan.model_copy(update={"canary": canary, "shadow": shadow})
+def detach(rollout: Rollout, version: str | None) -> Rollout:
+    """Returns the rollout without this version as canary or shadow."""
+    canary = None if rollout.canary and rollout.canary.version == version else rollout.canary
+    shadow = None if rollout.shadow == version else rollout.shadow
+    return rollout.model_copy(update={"canary": canary, "shadow": shadow})
 
 
-def rolled_back(name: str, plan: Rollout, *, serving: str | None, known: Sequence[str]) -> Rollout:
-    """The plan by which the version that served before does so again: the former one, else the next older.
+def roll_back(name: str, rollout: Rollout, *, serving: str | None, valid: Sequence[str]) -> Rollout:
+    """Returns the rollout that serves the former version again, or else the next older one.
 
-    known: the sound versions, newest first. Raises CannotServe.
+    valid: the valid versions, newest first. Raises CannotServe.
     """
-    older = known[known.index(serving) + 1 :] if serving in known else known
-    back = plan.former or next(iter(older), None)
-    if back is None:
+    older = valid[valid.index(serving) + 1 :] if serving in valid else valid
+    target = rollout.former or next(iter(older), None)
+    if target is None:
         raise CannotServe(f"{name} has no earlier version to roll back to")
-    return promoted(plan, back, serving=serving)
+    return promote(rollout, target, serving=serving)
 
 
 def read(root: Path) -> Rollouts:
-    """Raises InvalidRollouts."""
+    """Reads the file; a missing one is empty. Raises InvalidRollouts."""
     try:
         return Rollouts.model_validate_json((root / FILE).read_bytes())
     except FileNotFoundError:
@@ -55,17 +55,20 @@ def read(root: Path) -> Rollouts:
 
 
 def change(root: Path, name: str, edit: Callable[[Rollout], Rollout]) -> Rollouts:
-    """Replaces one model's rollout; a change of another model waits meanwhile. Raises InvalidRollouts, OSError."""
-    with _alone(root):
-        plans = read(root)
-        models = {**plans.models, name: edit(plans.of(name))}
-        changed = Rollouts(revision=plans.revision + 1, models=models)
+    """Replaces one model's rollout atomically; concurrent changes wait for each other.
+
+    Raises InvalidRollouts, OSError.
+    """
+    with _locked(root):
+        current = read(root)
+        models = {**current.models, name: edit(current.of(name))}
+        changed = Rollouts(revision=current.revision + 1, models=models)
         _write(root, changed)
         return changed
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def _locked(root: Path) -> Iterator[None]:
     folder = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -74,15 +77,15 @@ def _alone(root: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _write(root: Path, plans: Rollouts) -> None:
-    text = json.dumps(plans.model_dump(mode="json", exclude_defaults=True), indent=2) + "\n"
+def _write(root: Path, rollouts: Rollouts) -> None:
+    text = json.dumps(rollouts.model_dump(mode="json", exclude_defaults=True), indent=2) + "\n"
     descriptor, draft = tempfile.mkstemp(dir=root, prefix=FILE)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        Path(draft).chmod(0o644)  # mkstemp's is for its owner alone, and the service may be another user
+        Path(draft).chmod(0o644)  # mkstemp's default is for its owner only, and the service may be another user
         os.replace(draft, root / FILE)
     except OSError:
         Path(draft).unlink(missing_ok=True)

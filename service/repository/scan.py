@@ -1,20 +1,20 @@
-"""What lies in the repository: <root>/<name>/<version>/, and how one knows that a folder has changed."""
+"""Repository scan: the version folders <root>/<name>/<version>/, with a stamp that reveals changes."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-Stamp = tuple[tuple[str, int, int, int], ...]  # (file, inode, modified in ns, bytes) of each
+Stamp = tuple[tuple[str, int, int, int], ...]  # (file, inode, modification time in ns, bytes) of each file
 
 
-def found(root: Path) -> dict[Path, Stamp]:
-    """Every version's folder with its stamp, by name, newest first. A name that begins with a dot is a draft."""
+def find_versions(root: Path) -> dict[Path, Stamp]:
+    """Returns every version's folder with its stamp, by model, newest first; names that begin with a dot are drafts."""
     folders = [folder for folder in root.glob("*/*") if not _is_draft(folder) and folder.is_dir()]
     return {folder: stamp(folder) for folder in newest_first(folders)}
 
 
 def stamp(folder: Path) -> Stamp:
-    """Another one whenever a file is written, replaced, added or removed; empty where the folder has just gone."""
+    """Returns a value that changes whenever a file is written, replaced, added or removed; empty for no folder."""
     try:
         with os.scandir(folder) as entries:
             files = [(entry.name, entry.stat()) for entry in entries]
@@ -24,7 +24,7 @@ def stamp(folder: Path) -> Stamp:
 
 
 def newest_first(folders: Iterable[Path]) -> list[Path]:
-    """By name; of each, by version as numbers: 0.10 is newer than 0.9."""
+    """Sorts by model, then by version, newest first, comparing numbers: 0.10 is newer than 0.9."""
     by_version = sorted(folders, key=lambda folder: (_numbers(folder.name), folder.name), reverse=True)
     return sorted(by_version, key=lambda folder: folder.parent.name)
 

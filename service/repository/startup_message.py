@@ -1,4 +1,4 @@
-"""What a person reads when the service is ready: a line a model, and a curl that works; later, what has changed."""
+"""Startup message: a line per model and a curl command that works; and the log of later changes."""
 
 from collections.abc import Iterator
 
@@ -6,24 +6,24 @@ from service.repository.state import Repository, ServedModel
 from service.telemetry.log import log
 
 SAMPLE = "sample.png"
-_CALL = {"classification": "/predict", "segmentation": "/segment -F format=measurements"}
+_ROUTES = {"classification": "/predict", "segmentation": "/segment -F format=measurements"}
 
 
-def lines(repository: Repository, *, url: str) -> Iterator[str]:
-    """url: where the service listens, such as http://127.0.0.1:3000."""
+def startup_lines(repository: Repository, *, url: str) -> Iterator[str]:
+    """Yields the lines of the message. url: the service's address, such as http://127.0.0.1:3000."""
     for model in repository.served.values():
-        yield f"{model.spec.name} {model.spec.version} ({model.spec.task}) serves on {model.provider}"
-    for refused in repository.refused:
-        yield f"{refused.name} {refused.version} was refused: {refused.reason}"
+        yield f"{model.spec.name} {model.spec.version} ({model.spec.task}) is served by {model.provider}"
+    for invalid in repository.invalid:
+        yield f"{invalid.name} {invalid.version} is invalid and not served: {invalid.reason}"
     if not repository.served:
-        yield "No model serves."
+        yield "No model is served."
         return
     yield f"Ready at {url}. Try:"
     yield "  " + _curl(repository, url=url)
 
 
 def _curl(repository: Repository, *, url: str) -> str:
-    """A classification of the first sample that lies in a package; without one, the list of models."""
+    """Returns a command that classifies the first sample in a package; without a sample, one that lists the models."""
     with_sample = [model for model in repository.served.values() if (model.package.folder / SAMPLE).is_file()]
     if not with_sample:
         return f"curl {url}/models"
@@ -32,15 +32,17 @@ def _curl(repository: Repository, *, url: str) -> str:
 
 
 def _path(model: ServedModel) -> str:
-    return _CALL[model.spec.task]
+    return _ROUTES[model.spec.task]
 
 
-def log_changes(former: Repository, now: Repository) -> None:
-    """In the log: what serves newly, and what was refused newly."""
-    known = {id(model) for model in former.every()}
-    for model in now.every():
+def log_changes(previous: Repository, current: Repository) -> None:
+    """Logs the models and the invalid packages that are new."""
+    known = {id(model) for model in previous.all_models()}
+    for model in current.all_models():
         if id(model) not in known:
-            log.write("info", "model", model=model.spec.name, version=model.spec.version, provider=model.provider)
-    for refused in now.refused:
-        if refused not in former.refused:
-            log.write("error", "model refused", model=refused.name, version=refused.version, reason=refused.reason)
+            log.write(
+                "info", "model loaded", model=model.spec.name, version=model.spec.version, provider=model.provider
+            )
+    for invalid in current.invalid:
+        if invalid not in previous.invalid:
+            log.write("error", "package invalid", model=invalid.name, version=invalid.version, reason=invalid.reason)

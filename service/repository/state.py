@@ -1,101 +1,89 @@
-"""Which models serve, and who answers a request: one state of the repository, which is replaced whole."""
+"""Repository state: an immutable snapshot of the served models, which chooses the version for each request."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal, Protocol
 
-from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
 from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
-from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import InferenceResult, Priority
-from service.telemetry.model_statistics import Counted, Statistics
+from service.scheduling.scheduler import Network
+from service.telemetry.model_statistics import CountedRequest, Statistics
 
 Task = Literal["classification", "segmentation"]
 
 
-class Queue(Protocol):
-    """What is in front of a network: a batcher in this process, or the way to one in the engine process."""
+class ModelBatcher(Network, Protocol):
+    """The batcher in front of a version's network, in this process or in the engine process."""
 
     @property
     def depth(self) -> int: ...
 
     @property
     def loaded(self) -> bool:
-        """Whether the network is in memory; if not, the next who asks waits until it is."""
-
-    def at_hand(self) -> Batcher | None:
-        """The batcher, where it is in this process and its network in memory: who is alone may run it at once."""
-
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """As Batcher.submit."""
+        """Whether the network is in memory; if not, the next request waits until it is loaded."""
 
     def close(self) -> None: ...
 
-    async def leave(self) -> None:
-        """close, without holding up the event loop."""
+    async def aclose(self) -> None:
+        """Closes without blocking the event loop."""
 
 
-class Use:
-    """How many are at work with a version."""
+class UseCounter:
+    """The number of requests that use a version."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._ended: asyncio.Future[None] | None = None
+        self._unused: asyncio.Future[None] | None = None
 
     def __enter__(self) -> None:
         self._count += 1
 
     def __exit__(self, *_: object) -> None:
         self._count -= 1
-        if not self._count and self._ended and not self._ended.done():
-            self._ended.set_result(None)
+        if not self._count and self._unused and not self._unused.done():
+            self._unused.set_result(None)
 
-    async def ended(self) -> None:
-        """Waits until nobody is; whoever begins meanwhile is waited for too."""
+    async def wait_until_unused(self) -> None:
+        """Waits until the count is zero, including requests that begin meanwhile."""
         while self._count:
-            self._ended = asyncio.get_running_loop().create_future()
-            await self._ended
+            self._unused = asyncio.get_running_loop().create_future()
+            await self._unused
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A verified package, its network on a device, and the queue in front of it.
+    """A verified package, its network on a device, and the batcher in front of it.
 
-    nbytes: what it counts against the budget of loaded models: its weights' file.
+    nbytes: the size of its weights, which counts against the budget of loaded models.
     """
 
     package: Package
     provider: str
-    batcher: Queue
+    batcher: ModelBatcher
     nbytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
-    use: Use = field(default_factory=Use)
+    use: UseCounter = field(default_factory=UseCounter)
 
     @property
     def spec(self) -> ModelSpec:
         return self.package.spec
 
-    def request(self, started: float) -> Counted:
-        """with model.request(perf_counter() at its arrival): counts it, and keeps this version until the block ends."""
-        return _Begun(self, started)
+    def request(self, started: float) -> CountedRequest:
+        """Returns a context manager that counts a request and keeps this version loaded until its block ends.
+
+        started: perf_counter() at the request's arrival.
+        """
+        return _ServedRequest(self, started)
 
 
-class _Begun(Counted):
+class _ServedRequest(CountedRequest):
+    """A counted request that also holds the use of its version."""
+
     __slots__ = ("_use",)
 
     def __init__(self, model: ServedModel, started: float) -> None:
@@ -112,7 +100,7 @@ class _Begun(Counted):
 
 @dataclass(frozen=True, slots=True)
 class InvalidPackage:
-    """A package folder that does not serve, and the sentence that says why."""
+    """A package folder that cannot be served, and the reason."""
 
     name: str
     version: str
@@ -121,7 +109,7 @@ class InvalidPackage:
 
 @dataclass(frozen=True, slots=True)
 class InactivePackage:
-    """A sound package that nobody asks to serve: another version does, or the operator has unloaded the model."""
+    """A valid package that is not in use: another version serves, or the operator unloaded the model."""
 
     package: Package
     reason: str = ""
@@ -129,7 +117,7 @@ class InactivePackage:
 
 @dataclass(frozen=True, slots=True)
 class CanaryModel:
-    """A version that answers `percent` of its model's requests."""
+    """A version that serves `percent` of its model's requests."""
 
     model: ServedModel
     percent: float
@@ -137,115 +125,117 @@ class CanaryModel:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """served: the version of each model that answers, by the model's name. refused: every folder that proved unfit.
+    """The state of all models at one moment.
 
-    wanted: names that the operator says must serve. A broken package beside them must not take the sound ones away.
-    plans: what the operator's file said when this state was made.
+    served: the live version of each model, by the model's name. invalid: the folders that cannot be served, which do
+    not affect the others. wanted: names of the models without which the service is not ready. rollouts: the operator's
+    configuration on which this state is based.
     """
 
     served: dict[str, ServedModel] = field(default_factory=dict)
-    refused: tuple[InvalidPackage, ...] = ()
+    invalid: tuple[InvalidPackage, ...] = ()
     wanted: tuple[str, ...] = ()
     canaries: dict[str, CanaryModel] = field(default_factory=dict)
     shadows: dict[str, ServedModel] = field(default_factory=dict)
-    spare: tuple[InactivePackage, ...] = ()
-    plans: Rollouts = field(default_factory=Rollouts)
+    inactive: tuple[InactivePackage, ...] = ()
+    rollouts: Rollouts = field(default_factory=Rollouts)
 
-    def every(self) -> Iterator[ServedModel]:
-        """Each version that has a queue, once: those that answer, canaries, shadows."""
+    def all_models(self) -> Iterator[ServedModel]:
+        """Yields each version that has a batcher once: live versions, canaries and shadows."""
         canaries = [canary.model for canary in self.canaries.values()]
         yield from {id(model): model for model in (*self.served.values(), *canaries, *self.shadows.values())}.values()
 
-    def answering(self, name: str) -> tuple[ServedModel, ...]:
-        """The versions of a model that answer: the one that serves, then its canary."""
+    def live_versions(self, name: str) -> tuple[ServedModel, ...]:
+        """Returns the versions of a model that answer requests: the served one, then its canary."""
         canary = self.canaries.get(name)
         return (self.served[name], *([canary.model] if canary else []))
 
     def missing(self) -> tuple[str, ...]:
-        """The wanted models that do not serve."""
+        """Returns the wanted models that are not served."""
         return tuple(name for name in self.wanted if name not in self.served)
 
     def able(self, task: Task) -> tuple[str, ...]:
         return tuple(name for name, model in self.served.items() if model.spec.task == task)
 
     def get(self, name: str, *, caller: str = "") -> ServedModel:
-        """The version that answers this caller: the canary, if its share falls on the request's id.
+        """Returns the version that answers this caller: the canary, if the request id falls into its share.
 
-        Raises UnknownModel; NotReady where the model exists and does not serve.
+        Raises UnknownModel; NotReady if the model exists but is not served.
         """
         if name not in self.served:
-            raise self._absent(name)
+            raise self._unavailable(name)
         canary = self.canaries.get(name)
-        return canary.model if canary and caller and place(name, caller) < canary.percent else self.served[name]
+        return canary.model if canary and caller and canary_bucket(name, caller) < canary.percent else self.served[name]
 
     def version(self, name: str, version: str) -> ServedModel:
-        """The version asked for by its number, if it answers at all. Raises UnknownModel, UnknownVersion, NotReady."""
+        """Returns the live version with this number. Raises UnknownModel, UnknownVersion, NotReady."""
         self.get(name)
-        known = self.answering(name)
-        for model in known:
+        live = self.live_versions(name)
+        for model in live:
             if model.spec.version == version:
                 return model
-        raise UnknownVersion(version, model=name, served=[model.spec.version for model in known])
+        raise UnknownVersion(version, model=name, served=[model.spec.version for model in live])
 
     def choose(self, name: str, *, task: Task, caller: str = "") -> ServedModel:
-        """get; the model must do the task. Raises WrongTask besides."""
+        """Returns the version as `get` does. Raises WrongTask too if the model performs another task."""
         model = self.get(name, caller=caller)
         if model.spec.task != task:
             raise WrongTask(name, task=model.spec.task, asked=task, able=self.able(task))
         return model
 
-    def plan(self, name: str) -> Rollout:
-        return self.plans.of(name)
+    def rollout(self, name: str) -> Rollout:
+        return self.rollouts.of(name)
 
-    def with_statistics(self, known: Mapping[str, Statistics]) -> "Repository":
-        """The same, but each version's statistics are those known by its digest."""
-        told = {
-            id(each): replace(each, statistics=known.get(each.package.sha256, each.statistics)) for each in self.every()
+    def with_statistics(self, statistics: Mapping[str, Statistics]) -> "Repository":
+        """Returns this state with other statistics, given by package digest."""
+        models = {
+            id(model): replace(model, statistics=statistics.get(model.package.sha256, model.statistics))
+            for model in self.all_models()
         }
         return replace(
             self,
-            served={name: told[id(model)] for name, model in self.served.items()},
+            served={name: models[id(model)] for name, model in self.served.items()},
             canaries={
-                name: CanaryModel(told[id(canary.model)], canary.percent) for name, canary in self.canaries.items()
+                name: CanaryModel(models[id(canary.model)], canary.percent) for name, canary in self.canaries.items()
             },
-            shadows={name: told[id(model)] for name, model in self.shadows.items()},
+            shadows={name: models[id(model)] for name, model in self.shadows.items()},
         )
 
     def close(self) -> None:
-        for model in self.every():
+        for model in self.all_models():
             model.batcher.close()
 
-    def _absent(self, name: str) -> NotReady | UnknownModel:
-        plan = self.plan(name)
-        if any(spare.package.spec.name == name for spare in self.spare):
-            pinned = f"it is pinned to {plan.pinned}, which is not there or was refused"
-            why = "the operator has unloaded it" if plan.unloaded else pinned
-            return NotReady(f"The model {name!r} does not serve: {why}.")
-        reasons = [refused.reason for refused in self.refused if refused.name == name]
+    def _unavailable(self, name: str) -> NotReady | UnknownModel:
+        rollout = self.rollout(name)
+        if any(inactive.package.spec.name == name for inactive in self.inactive):
+            pinned = f"it is pinned to version {rollout.pinned}, which is missing or invalid"
+            reason = "the operator has unloaded it" if rollout.unloaded else pinned
+            return NotReady(f"The model {name!r} is not served: {reason}.")
+        reasons = [invalid.reason for invalid in self.invalid if invalid.name == name]
         if reasons:
-            return NotReady(f"The model {name!r} does not serve: {reasons[0]}")
+            return NotReady(f"The model {name!r} is not served: {reasons[0]}")
         return UnknownModel(name, served=self.served)
 
 
-def differs(one: ModelSpec, other: ModelSpec) -> str:
-    """Why another version cannot stand in for the one that serves; empty where it can."""
-    if one.task != other.task:
-        return f"it does {other.task}, and {one.version}, which serves, does {one.task}"
-    if one.cam and not other.cam:
-        return f"it has no class activation maps, and {one.version}, which serves, has"
+def incompatibility(served: ModelSpec, other: ModelSpec) -> str:
+    """Returns the reason why another version cannot replace the served one; empty if it can."""
+    if served.task != other.task:
+        return f"its task is {other.task}, but the served version {served.version} performs {served.task}"
+    if served.cam and not other.cam:
+        return f"it has no class activation maps, but the served version {served.version} has"
     return ""
 
 
-def place(name: str, caller: str) -> float:
-    """Where a request stands between 0 and 100: always the same for one id, spread evenly over many."""
+def canary_bucket(name: str, caller: str) -> float:
+    """Returns a number in [0, 100) for a request id: constant for each id and uniform over many."""
     return int.from_bytes(blake2b(f"{name}\n{caller}".encode(), digest_size=6).digest()) * 100 / 2**48
 
 
-async def drain(former: Repository, now: Repository) -> None:
-    """Frees what `now` has no more, as soon as the last request that began with it has ended."""
-    stays = {id(model) for model in now.every()}
-    leaving = [model for model in former.every() if id(model) not in stays]
-    for model in leaving:
-        await model.use.ended()
-    for model in leaving:
-        await model.batcher.leave()
+async def drain(previous: Repository, current: Repository) -> None:
+    """Frees the versions that only `previous` has, once the last request that uses them has ended."""
+    remaining = {id(model) for model in current.all_models()}
+    removed = [model for model in previous.all_models() if id(model) not in remaining]
+    for model in removed:
+        await model.use.wait_until_unused()
+    for model in removed:
+        await model.batcher.aclose()

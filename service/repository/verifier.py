@@ -1,4 +1,4 @@
-"""The proof that a package must give before it serves: its network reproduces its own test outputs on this device."""
+"""Package verification: a network must reproduce its package's test outputs on this device before it serves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ OpenSession = Callable[[Package], Session]
 
 
 def read(folder: Path) -> Package:
-    """A package that is what its folder <name>/<version> says, its digests checked. Raises PackageError."""
+    """Reads a package, checks its digests, and its name and version against its folder. Raises PackageError."""
     package = packages.read(folder)
     spec = package.spec
     if (spec.name, spec.version) != (folder.parent.name, folder.name):
@@ -27,35 +27,40 @@ def read(folder: Path) -> Package:
     return package
 
 
-def prove(package: Package, *, open_session: OpenSession) -> Session:
-    """The package's session, which reproduced its test outputs. Raises PackageError, NoSuchDevice or NetworkFailed."""
+def verify(package: Package, *, open_session: OpenSession) -> Session:
+    """Opens the package's session, and checks that it reproduces the test outputs.
+
+    Raises PackageError, DeviceUnavailable, InferenceFailed.
+    """
     spec = package.spec
     session = open_session(package)
     test_input, expected = package.test_tensors()
-    outputs = session.run(prepared(test_input[0], spec)[None], spec.every_output)
-    for name, wanted in expected.items():
-        _expect_equal(name, outputs[name], wanted, tolerance=spec.tolerance_of(name))
+    outputs = session.run(network_input(test_input[0], spec)[None], spec.every_output)
+    for name, values in expected.items():
+        _check_equal(name, outputs[name], values, tolerance=spec.tolerance_of(name))
     return session
 
 
-def verified(folder: Path, *, open_session: OpenSession) -> tuple[Package, Session]:
-    """read, then prove."""
+def read_verified(folder: Path, *, open_session: OpenSession) -> tuple[Package, Session]:
+    """Reads and verifies a package. Raises PackageError, DeviceUnavailable, InferenceFailed."""
     package = read(folder)
-    return package, prove(package, open_session=open_session)
+    return package, verify(package, open_session=open_session)
 
 
-def prepared(test_input: Array, spec: ModelSpec) -> Array:
-    """(C, H, W) float32 before the package's steps -> what a request with these pixels gives the network."""
+def network_input(test_input: Array, spec: ModelSpec) -> Array:
+    """(C, H, W) float32 -> the network's input for a request with these pixels; applies the package's steps."""
     pixels = np.moveaxis(test_input, 0, 2)
     return prepare(pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
 
 
-def _expect_equal(name: str, got: Array, wanted: Array, *, tolerance: float) -> None:
-    if got.shape != wanted.shape:
-        raise PackageError(f"The network's {name} is {got.shape}; the package's test output is {wanted.shape}.")
-    difference = float(np.abs(got.astype(np.float64) - wanted).max())
-    if not difference <= tolerance:  # NaN is not <= anything
+def _check_equal(name: str, actual: Array, expected: Array, *, tolerance: float) -> None:
+    if actual.shape != expected.shape:
         raise PackageError(
-            f"The network does not reproduce the test output {name}: it differs by {difference:.3g}, "
-            f"more than the tolerance {tolerance:g}."
+            f"The network's {name} has shape {actual.shape}; the package's test output has {expected.shape}."
+        )
+    difference = float(np.abs(actual.astype(np.float64) - expected).max())
+    if not difference <= tolerance:  # also false for NaN
+        raise PackageError(
+            f"The network does not reproduce the test output {name}: the difference {difference:.3g} exceeds the "
+            f"tolerance {tolerance:g}."
         )

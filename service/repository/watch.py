@@ -1,4 +1,4 @@
-"""Tells of changes under a folder as soon as the system does."""
+"""Folder watcher: reports changes under a folder as soon as the operating system does."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +7,13 @@ from watchfiles import awatch
 
 from service.telemetry.log import log
 
-_GATHER_MS = 500  # a folder that is being copied changes many times
+_DEBOUNCE_MS = 500  # a folder that is being copied changes many times
 
 
-async def watch(root: Path, tell: Callable[[], None]) -> None:
-    """Calls `tell` after every change until it is cancelled; ends where the system cannot watch, which is logged."""
+async def watch(root: Path, on_change: Callable[[], None]) -> None:
+    """Calls `on_change` after every change until cancelled; logs and returns if the system cannot watch."""
     try:
-        async for _ in awatch(root, watch_filter=None, debounce=_GATHER_MS):
-            tell()
-    except OSError as error:  # there is no such folder, or the system watches too many already
-        log.write("warning", "not watched", reason=str(error))
+        async for _ in awatch(root, watch_filter=None, debounce=_DEBOUNCE_MS):
+            on_change()
+    except OSError as error:  # the folder does not exist, or the system's limit of watches is reached
+        log.write("warning", "folder not watched", reason=str(error))

@@ -1,16 +1,15 @@
-"""The batcher in front of each session: it runs at once what comes while a lane is idle, and gathers while none is.
+"""Batcher: runs an item at once while a lane is idle, and forms batches of the items that wait while none is.
 
-Items come and are answered in the event loop. A lane's thread takes its next batch by itself, since a processor would
-idle while the event loop heard that a run has ended and sent another; a lock guards what the two share. Nothing polls
-and nothing waits for company: a launch is tried when an item comes and when a run ends. Who is alone may run in a
-thread of its own (`run_alone`).
+Items arrive and are answered in the event loop. A lane's thread takes its next batch by itself, since a processor would
+idle until the event loop had heard of a run's end and sent another; a lock guards what the two share. It is
+work-conserving: nothing polls, and no item waits for a batch to fill. A batch is launched when an item arrives and when
+a run ends. An uncontended item may run inline, in its caller's thread (`run_inline`).
 """
 
 import asyncio
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -23,10 +22,10 @@ from models.image import Array
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import Session
 from service.scheduling.cost_model import BatchCloseReason, CostModel
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import BatchRun, InferenceResult, Kind, Priority, WorkItem, answer
+from service.scheduling.work import Work
+from service.scheduling.work_item import BatchRun, InferenceResult, WorkItem, deliver
+from service.scheduling.work_queue import WorkQueue
 
-_TURNS = 4  # batches of people who wait, before one of a long job that waits too
 _WARM_RUNS = 3  # of each batch size, in each lane
 _HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth one
 
@@ -34,89 +33,92 @@ _HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth
 class Batcher:
     """Takes items from many requests to one session. A failing, late or cancelled item affects no other."""
 
-    def __init__(self, session: Session, *, length: int, bound_s: float = math.inf) -> None:
+    def __init__(
+        self, session: Session, *, length: int, bound_s: float = math.inf, cost_model: CostModel | None = None
+    ) -> None:
         """length: items that may wait or run. bound_s: seconds that a run of more than one item may take."""
         self._session = session
         self._length = length
         self._bound_s = bound_s
-        self._pace = CostModel()
+        self._cost_model = cost_model or CostModel()
         self._lanes = ThreadPoolExecutor(session.lanes, thread_name_prefix="session")
         self._idle = session.lanes
-        self._waiting: dict[Kind, deque[WorkItem]] = {}  # each oldest first, none empty
+        self._queue = WorkQueue()
         self._numbers = count()
-        self._turns = 0  # interactive batches since the last bulk one, while bulk waits
-        self._pending = 0
+        self._items = 0  # that wait or run in a lane
+        self._inline = 0  # runs in a thread that is not ours: one, or none
         self._closed = False
-        self._alone = 0  # runs in a thread that is not ours: one, or none
         self._lock = threading.RLock()  # of all that stands above; a run may end within the call that starts it
-        self._ended_alone = threading.Condition(self._lock)
+        self._inline_ended = threading.Condition(self._lock)
 
     @property
     def provider(self) -> str:
         return self._session.provider
 
     @property
+    def loaded(self) -> bool:
+        return True
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
     def depth(self) -> int:
         """Items that wait or run."""
-        return self._pending + self._alone
+        return self._items + self._inline
 
-    async def submit(
-        self,
-        tensor: Array,
-        outputs: Sequence[str],
-        *,
-        deadline: Deadline,
-        priority: Priority = Priority.INTERACTIVE,
-        admitted: bool = False,
-    ) -> InferenceResult:
-        """tensor (1, C, H, W) float32 -> its outputs. admitted: a later tile of an image that was let in.
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs tensor (1, C, H, W) float32 -> its outputs.
 
-        Raises QueueFull and NotReady at once, DeadlinePassed when its turn comes too late: then it never runs. Whoever
-        waits no longer cancels, as Deadline.enforced() does, and frees the place.
+        Raises QueueFull and NotReady at once, DeadlinePassed when its turn comes too late: then it never runs. A caller
+        who is cancelled, as Deadline.enforced() does, frees its place: at once while it waits, else when its run ends.
         """
         if self._closed:
             raise NotReady("The model is no longer served.")
-        if self.depth >= self._length and not admitted:
+        if self.depth >= self._length and not work.has_place:
             raise QueueFull(self._length, retry_after_s=math.ceil(self._drained_in(tensor.size)))
-        if self._is_short(tensor.size) and (ran := self.run_inline(tensor, outputs, deadline=deadline)):
-            with self._lock:
-                self._pace.record(1, elements=tensor.size, seconds=ran.infer_s)
-            await asyncio.sleep(0)  # a thousand tiles of it would let nobody else have the loop
-            return ran
-        answer: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
-        item = WorkItem(
-            next(self._numbers), tensor, tuple(outputs), priority, deadline, answer, arrived=time.perf_counter()
-        )
-        self._pending += 1
+        result: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
+        item = WorkItem(next(self._numbers), tensor, tuple(outputs), work, result, arrived=time.perf_counter())
+        work.reservation.retain()
         self._launch(BatchCloseReason.IDLE, item)
         try:
-            return await answer
+            return await result
         finally:
-            self._pending -= 1
-            self._forget(item)
+            self._withdraw(item)
 
-    def run_inline(self, tensor: Array, outputs: Sequence[str], *, deadline: Deadline) -> InferenceResult | None:
-        """As submit, in the calling thread, which saves the way to a lane's and back. None where others wait or run.
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs as submit does, in the calling thread, which saves the way to a lane's and back; from any thread.
 
-        From any thread. None too where submit would raise.
+        Returns None where other items wait or run, and where submit would raise.
         """
         with self._lock:
-            busy = self._waiting or self._idle < self._session.lanes or self.depth >= self._length
-            if busy or self._closed or deadline.at <= time.monotonic():
+            busy = self._items or self._idle < self._session.lanes or self.depth >= self._length
+            if busy or self._closed or work.deadline.passed:
                 return None
             self._idle -= 1
-            self._alone += 1
+            self._inline += 1
         started = time.perf_counter()
         try:
-            own = self._session.run(tensor, outputs)
+            outputs_by_name = self._session.run(tensor, outputs)
         finally:
             seconds = time.perf_counter() - started
             with self._lock:
                 self._idle += 1
-                self._alone -= 1
-                self._ended_alone.notify()
+                self._inline -= 1
+                self._inline_ended.notify()
                 self._launch(BatchCloseReason.NO_MORE)
-        return InferenceResult(own, 0.0, seconds, 1, BatchCloseReason.IDLE)
+        return InferenceResult(outputs_by_name, 0.0, seconds, 1, BatchCloseReason.IDLE)
+
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """Runs inline what takes less time than a change of thread. Returns None for all else."""
+        with self._lock:
+            if not self._cost_model.within(_HOP_S, tensor.size):
+                return None
+        if result := self.run_inline(tensor, outputs, work):
+            with self._lock:
+                self._cost_model.record(1, elements=tensor.size, seconds=result.infer_s)
+        return result
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
         """Runs every batch size that may come to run, before requests do; where the time goes is then known.
@@ -127,7 +129,7 @@ class Batcher:
             batch = np.repeat(tensor, size, axis=0)
             self._session.run(batch, outputs)
             seconds = self._side_by_side(batch, outputs)
-            self._pace.record(size, elements=batch.size, seconds=seconds)
+            self._cost_model.record(size, elements=batch.size, seconds=seconds)
             if 2 * seconds > self._bound_s or self._batch_size(size, tensor.size)[0] < size:
                 break  # the next would take too long, or this one did not pay
 
@@ -145,106 +147,97 @@ class Batcher:
         """Ends when the runs under way have ended; who still waits is cancelled."""
         with self._lock:
             self._closed = True
-            for item in [item for items in self._waiting.values() for item in items]:
-                item.answer.cancel()
-            self._ended_alone.wait_for(lambda: not self._alone)
+            for item in self._queue.items():
+                item.result.cancel()
+            self._inline_ended.wait_for(lambda: not self._inline)
         self._lanes.shutdown(wait=True)
 
-    def _is_short(self, elements: int) -> bool:
-        with self._lock:
-            return self._pace.within(_HOP_S, elements)
+    async def aclose(self) -> None:
+        """Closes without holding up the event loop."""
+        await asyncio.to_thread(self.close)
 
     def _drained_in(self, elements: int) -> float:
-        """Seconds until the queue is expected to be empty."""
+        """Returns the seconds until the queue is expected to be empty."""
         with self._lock:
-            return self.depth * self._pace.seconds(elements) / self._session.lanes
+            return self.depth * self._cost_model.seconds(elements) / self._session.lanes
 
-    def _forget(self, item: WorkItem) -> None:
-        """Frees the place of an item that still waits: its caller has gone, or its time is over."""
+    def _withdraw(self, item: WorkItem) -> None:
+        """Frees the place of an item that still waits: its caller has gone, or its deadline has passed."""
         with self._lock:
-            if item.waits:
-                item.waits = False
-                self._waiting[item.kind].remove(item)
-                self._drop_if_empty(item.kind)
+            if item.waiting:
+                self._queue.remove(item)
+                item.waiting = False
+                self._release(item)
 
-    def _drop_if_empty(self, kind: Kind) -> None:
-        if not self._waiting[kind]:
-            del self._waiting[kind]
+    def _release(self, *items: WorkItem) -> None:
+        """Frees the places of items that neither wait nor run any more; the lock is held."""
+        self._items -= len(items)
+        for item in items:
+            item.work.reservation.release()
 
-    def _launch(self, left_nobody: BatchCloseReason, *items: WorkItem) -> None:
-        """Puts the items into the queue and every idle lane to work. left_nobody: why a batch takes all who wait."""
+    def _launch(self, reason_if_all: BatchCloseReason, *items: WorkItem) -> None:
+        """Queues new items and puts every idle lane to work. reason_if_all: why a batch takes all items that wait."""
         with self._lock:
-            for item in items:
-                self._waiting.setdefault(item.kind, deque()).append(item)
-            while self._idle and not self._closed:
-                batch, released = self._gather(now=time.monotonic())
+            if items:
+                self._items += len(items)
+                self._queue.add(items)
+            while self._idle and self._items and not self._closed:
+                batch, reason = self._gather()
                 if not batch:
                     break
                 self._idle -= 1
-                told = left_nobody if released is BatchCloseReason.NO_MORE else released
-                ended = partial(self._ended, batch, told, crowded=not self._idle)
+                reason = reason_if_all if reason is BatchCloseReason.NO_MORE else reason
+                ended = partial(self._ended, batch, reason, crowded=not self._idle)
                 self._lanes.submit(self._run, batch).add_done_callback(ended)
 
-    def _gather(self, *, now: float) -> tuple[list[WorkItem], BatchCloseReason]:
-        """The oldest item of those whose turn it is, as many of its kind as it is worth taking, and why not more."""
+    def _gather(self) -> tuple[list[WorkItem], BatchCloseReason]:
+        """Returns the oldest item of those whose turn it is, as many of its group as pay, and why not more."""
         batch: list[WorkItem] = []
-        released = BatchCloseReason.NO_MORE
-        while self._waiting and not batch:
-            items = self._next()
-            kind = items[0].kind
-            size, released = self._batch_size(len(items), items[0].tensor.size)
-            released = BatchCloseReason.ALONE if items[0].alone else released
-            while items and len(batch) < size:
-                item = items.popleft()
-                item.waits = False
-                if item.deadline.at > now:
-                    batch.append(item)
+        reason = BatchCloseReason.NO_MORE
+        while not batch and len(self._queue):
+            group = self._queue.next_group()
+            first = group[0]
+            size, reason = self._batch_size(len(group), first.tensor.size)
+            reason = BatchCloseReason.ALONE if first.alone else reason
+            while len(batch) < size and (item := self._queue.pop(first.group)):
+                item.waiting = False
+                if item.work.deadline.passed:
+                    self._release(item)
+                    item.call_in_loop(item.settle, DeadlinePassed(item.work.deadline.timeout_s))
                 else:
-                    item.in_loop(item.settle, DeadlinePassed(item.deadline.timeout_s))
-            self._drop_if_empty(kind)
-        return batch, released
+                    batch.append(item)
+        return batch, reason
 
     def _batch_size(self, waiting: int, elements: int) -> tuple[int, BatchCloseReason]:
-        return self._pace.batch_size(waiting, elements=elements, buckets=self._session.buckets, bound_s=self._bound_s)
-
-    def _next(self) -> deque[WorkItem]:
-        """The kind whose turn it is: interactive before bulk, but bulk that waits is not left waiting for ever."""
-        oldest = {priority: items for priority in Priority if (items := self._oldest(priority))}
-        chosen = min(oldest)
-        if len(oldest) > 1 and self._turns >= _TURNS:
-            chosen = Priority.BULK
-        self._turns = self._turns + 1 if len(oldest) > 1 and chosen is Priority.INTERACTIVE else 0
-        return oldest[chosen]
-
-    def _oldest(self, priority: Priority) -> deque[WorkItem] | None:
-        kinds = [items for kind, items in self._waiting.items() if kind[0] is priority]
-        return min(kinds, key=lambda items: items[0].number, default=None)
+        return self._cost_model.batch_size(
+            waiting, elements=elements, buckets=self._session.buckets, bound_s=self._bound_s
+        )
 
     def _run(self, batch: list[WorkItem]) -> BatchRun:
-        """In a lane's thread."""
+        """Runs a batch, in a lane's thread."""
         started = time.perf_counter()
         tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
         names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
         return BatchRun(self._session.run(tensor, names), started, time.perf_counter() - started)
 
-    def _ended(
-        self, batch: list[WorkItem], released: BatchCloseReason, run: Future[BatchRun], *, crowded: bool
-    ) -> None:
-        """In the lane's thread, which goes on with who waits before those of this batch hear of it.
+    def _ended(self, batch: list[WorkItem], reason: BatchCloseReason, run: Future[BatchRun], *, crowded: bool) -> None:
+        """Launches the next batch, and then delivers this one; in the lane's thread.
 
-        crowded: it began while every other lane ran. What a run takes that has the processor to itself tells nothing of
-        those: batches form, and the queue drains, while all lanes are busy.
+        crowded: it began while every other lane ran. Only those runs are recorded: batches form, and the queue drains,
+        while all lanes are busy, and a run that has the processor to itself is faster.
         """
         again: list[WorkItem] = []
         with self._lock:
             self._idle += 1
             if run.exception() is None and crowded:
                 elements = sum(item.tensor.size for item in batch)
-                self._pace.record(len(batch), elements=elements, seconds=run.result().seconds)
+                self._cost_model.record(len(batch), elements=elements, seconds=run.result().seconds)
             if run.exception() and len(batch) > 1 and not self._closed:
-                again = [item for item in batch if not item.answer.done()]
-            for item in again:  # whoever made the batch fail is to fail alone; they are the oldest, so they are next
-                item.alone = item.waits = True
-            self._launch(BatchCloseReason.NO_MORE, *again)
+                again = [item for item in batch if not item.result.done()]
+            self._release(*(item for item in batch if item not in again))
+            for item in again:  # each runs alone, so that only the one at fault fails; they are the oldest, so the next
+                item.alone = item.waiting = True
+            self._queue.add(again)
+            self._launch(BatchCloseReason.NO_MORE)
         if not again:
-            batch[0].in_loop(answer, batch, released, run)
+            batch[0].call_in_loop(deliver, batch, reason, run)

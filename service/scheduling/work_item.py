@@ -1,36 +1,28 @@
-"""What waits in a batcher, and what its caller gets."""
+"""Work items of a batcher, and the results that their callers get."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 from models.image import Array
 from service.scheduling.cost_model import BatchCloseReason
-from service.scheduling.deadline import Deadline
-
-
-class Priority(IntEnum):
-    """Who goes first."""
-
-    INTERACTIVE = 0  # someone waits for this one image
-    BULK = 1  # one of many: a tile of a large image, an image of a long list
+from service.scheduling.work import Priority, Work
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceResult:
-    """One item's outputs, each (1, ...), how long it waited and ran, and how many ran in the same batch.
+    """One item's outputs by name, each (1, ...), its time in the queue and in the run, and the size of its batch.
 
-    released: why that was released; the oldest of its items alone is told, so that each batch counts once.
+    close_reason: why the batch was not larger; set on its oldest item alone, so that each batch counts once.
     """
 
     outputs: dict[str, Array]
     queue_s: float
     infer_s: float
     batch_size: int
-    released: BatchCloseReason | None = None
+    close_reason: BatchCloseReason | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -40,51 +32,49 @@ class WorkItem:
     number: int
     tensor: Array
     outputs: tuple[str, ...]
-    priority: Priority
-    deadline: Deadline
-    answer: asyncio.Future[InferenceResult]
+    work: Work
+    result: asyncio.Future[InferenceResult]
     arrived: float
-    waits: bool = True
+    waiting: bool = True
     alone: bool = False
 
     @property
-    def kind(self) -> "Kind":
-        """Items of one kind may run together."""
-        return self.priority, self.tensor.shape, self.number if self.alone else -1
+    def group(self) -> "Group":
+        """Items of one group may run together."""
+        return self.work.priority, self.tensor.shape, self.number if self.alone else -1
 
-    def in_loop(self, function: Callable[..., None], *args: object) -> None:
-        """Has the caller's event loop call it; from any thread."""
-        self.answer.get_loop().call_soon_threadsafe(function, *args)
+    def call_in_loop(self, function: Callable[..., None], *args: object) -> None:
+        """Calls it in the caller's event loop; from any thread."""
+        self.result.get_loop().call_soon_threadsafe(function, *args)
 
-    def settle(self, answer: InferenceResult | BaseException) -> None:
-        """Gives the caller its answer, unless it has gone; in its event loop."""
-        if self.answer.done():
+    def settle(self, result: InferenceResult | BaseException) -> None:
+        """Gives the caller its result, unless it has gone; in its event loop."""
+        if self.result.done():
             return
-        if isinstance(answer, InferenceResult):
-            self.answer.set_result(answer)
+        if isinstance(result, InferenceResult):
+            self.result.set_result(result)
         else:
-            self.answer.set_exception(answer)
+            self.result.set_exception(result)
 
 
-Kind = tuple[Priority, tuple[int, ...], int]
+Group = tuple[Priority, tuple[int, ...], int]
 
 
 class BatchRun(NamedTuple):
-    """A batch's outputs, each (N, ...), when its run began by time.perf_counter(), and the seconds that it took."""
+    """A batch's outputs, each (N, ...), the start of its run by time.perf_counter(), and its duration in seconds."""
 
     outputs: dict[str, Array]
     started: float
     seconds: float
 
 
-def answer(batch: list[WorkItem], released: BatchCloseReason, run: Future[BatchRun]) -> None:
-    """Gives each of a batch its part of what came of the run; in their event loop."""
+def deliver(batch: list[WorkItem], close_reason: BatchCloseReason, run: Future[BatchRun]) -> None:
+    """Gives each item of a batch its part of the run; in their event loop."""
     for n, item in enumerate(batch):
         if error := run.exception():
             item.settle(error)
             continue
         done = run.result()
         own = {name: done.outputs[name][n : n + 1] for name in item.outputs}
-        item.settle(
-            InferenceResult(own, done.started - item.arrived, done.seconds, len(batch), None if n else released)
-        )
+        reason = None if n else close_reason
+        item.settle(InferenceResult(own, done.started - item.arrived, done.seconds, len(batch), reason))

@@ -1,10 +1,10 @@
-"""API keys: a TOML file of their hashes, and which key a request carries.
+"""API keys: a TOML file of key hashes, and the lookup of the key that a request carries.
 
     python -m service.manage key viewer --scopes infer >> keys.toml
 
-prints the key itself on standard error, once. A key is 256 random bits, so its plain SHA-256 cannot be turned back:
-there is nothing to guess from. A slow hash (bcrypt, Argon2) is for passwords that people choose; here it would let
-anybody take 50 ms of a processor with each wrong key.
+prints the key itself once, on standard error. A key is 256 random bits, so its SHA-256 cannot be inverted by guessing.
+A slow hash (bcrypt, Argon2) protects passwords that people choose. Here it would let anyone burn 50 ms of CPU time with
+each wrong key.
 """
 
 import secrets
@@ -18,142 +18,139 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.security.token_bucket import Bucket, Moment, Own, Shared
+from service.security.token_bucket import LocalTimestamp, SharedTimestamp, Timestamp, TokenBucket
 from service.settings import InvalidSettings
 from service.telemetry.log import log
 
-Grant = Literal["infer", "operate", "metrics"]
+KeyScope = Literal["infer", "operate", "metrics"]
 Headers = Iterable[tuple[bytes, bytes]]
-_PREFIX = "striate_"  # lets a scanner for leaked secrets know one when it sees it
-_LOOK_S = 1.0
-_NOBODY = bytes(32)
+_PREFIX = "striate_"  # so that scanners for leaked secrets recognise a key
+_RELOAD_S = 1.0
+_NO_DIGEST = bytes(32)
 
 
-class Entry(BaseModel):
-    """One key of the file; rate_per_s: requests a second, `burst` of them at once, 0 for no limit."""
+class KeyEntry(BaseModel):
+    """A key of the file. rate_per_s: requests per second, with bursts of up to `burst`; 0 is no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    scopes: Annotated[frozenset[Grant], Field(min_length=1)]
+    scopes: Annotated[frozenset[KeyScope], Field(min_length=1)]
     rate_per_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     burst: Annotated[int, Field(ge=1, le=1_000_000)] = 10
 
 
 class KeysFile(BaseModel):
-    """The whole file: [keys.<id>] by id, which stands in the audit log."""
+    """The whole file: a table [keys.<id>] for each key. The id appears in the audit log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    keys: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], Entry] = {}
+    keys: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], KeyEntry] = {}
 
 
-class Key:
-    """A key that is known; its bucket is None where its rate has no limit."""
+class ApiKey:
+    """An API key. bucket: its token bucket, None for a key without a rate limit."""
 
-    def __init__(self, name: str, entry: Entry, full_at: Moment) -> None:
-        """full_at: where its bucket is kept."""
+    def __init__(self, name: str, entry: KeyEntry, full_at: Timestamp) -> None:
+        """full_at: holds the state of the token bucket."""
         self.name, self.entry = name, entry
         self.digest = bytes.fromhex(entry.sha256)
         self.scopes = entry.scopes
-        self.bucket = Bucket(entry.rate_per_s, entry.burst, full_at) if entry.rate_per_s else None
+        self.bucket = TokenBucket(entry.rate_per_s, entry.burst, full_at) if entry.rate_per_s else None
 
 
 class KeyStore:
-    """The file's keys, read anew within a second of a change.
+    """The keys of the file, reloaded within a second of a change.
 
-    Raises BadSettings where the file is bad at first; later such a file changes nothing.
+    Raises InvalidSettings if the file is invalid at startup. A file that becomes invalid later changes nothing.
     """
 
-    def __init__(self, path: Path, *, together: Path | None = None) -> None:
-        """together: a folder of the processes that hold a key to its rate together."""
-        self._path, self._together = path, together
-        if together:
-            together.mkdir(exist_ok=True)
-        self._seen, self._look_at = _stamp(path), monotonic() + _LOOK_S
-        self._by_digest: dict[bytes, Key] = {}
+    def __init__(self, path: Path, *, shared_folder: Path | None = None, reload_s: float = _RELOAD_S) -> None:
+        """shared_folder: where several processes share the keys' token buckets. reload_s: time between two checks."""
+        self._path, self._shared_folder, self._reload_s = path, shared_folder, reload_s
+        if shared_folder:
+            shared_folder.mkdir(exist_ok=True)
+        self._stamp, self._check_at = _stamp(path), monotonic() + reload_s
+        self._by_digest: dict[bytes, ApiKey] = {}
         self._read()
 
-    def find(self, presented: bytes) -> Key | None:
-        """The key, in a time that tells neither how many keys there are nor how much of one was right.
+    def find(self, secret: bytes) -> ApiKey | None:
+        """Returns the key, in a time that reveals neither the number of keys nor how much of a secret was right.
 
-        What is looked up and compared is the SHA-256 of what was presented: who gets a part of that right knows nothing
-        of the key. One lookup, however many keys; one comparison, whether found or not.
+        The SHA-256 of the secret is looked up and compared, so a partly right digest says nothing about a key. There is
+        one lookup, however many keys there are, and one comparison, whether or not the key exists.
         """
-        if monotonic() >= self._look_at:
-            self._look()
-        digest = sha256(presented).digest()
-        found = self._by_digest.get(digest)
-        return found if compare_digest(found.digest if found else _NOBODY, digest) else None
+        if monotonic() >= self._check_at:
+            self._reload_if_changed()
+        digest = sha256(secret).digest()
+        key = self._by_digest.get(digest)
+        return key if compare_digest(key.digest if key else _NO_DIGEST, digest) else None
 
-    def _look(self) -> None:
-        self._look_at = monotonic() + _LOOK_S
+    def _reload_if_changed(self) -> None:
+        self._check_at = monotonic() + self._reload_s
         try:
-            if (stamp := _stamp(self._path)) == self._seen:
+            if (stamp := _stamp(self._path)) == self._stamp:
                 return
-            self._seen = stamp
+            self._stamp = stamp
             self._read()
-            log.write("info", "keys", count=len(self._by_digest))
+            log.write("info", "API keys reloaded", count=len(self._by_digest))
         except InvalidSettings as error:
-            self._complain(error)
+            # The valid keys stay: a typing error in the file must not lock everybody out.
+            log.write("error", "API keys not reloaded", active=len(self._by_digest), reason=str(error))
 
     def _read(self) -> None:
-        """The file's keys; one that has not changed keeps its bucket."""
+        """Reads the file. A key whose entry is unchanged keeps its token bucket."""
         try:
             entries = parse(self._path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
-        former = {(key.name, key.entry): key for key in self._by_digest.values()}
-        now = [former.get((name, entry)) or Key(name, entry, self._moment(name)) for name, entry in entries.items()]
-        self._by_digest = {key.digest: key for key in now}
+            raise InvalidSettings(f"STRIATE_KEYS: the file cannot be read: {error}") from error
+        current = {(key.name, key.entry): key for key in self._by_digest.values()}
+        keys = [current.get(each) or ApiKey(*each, self._timestamp(each[0])) for each in entries.items()]
+        self._by_digest = {key.digest: key for key in keys}
 
-    def _moment(self, name: str) -> Moment:
-        return Shared(self._together / name) if self._together else Own()
-
-    def _complain(self, error: InvalidSettings) -> None:
-        """The keys that were right stay: a slip in the file must not lock everybody out."""
-        log.write("error", "keys", kept=len(self._by_digest), reason=str(error))
+    def _timestamp(self, name: str) -> Timestamp:
+        return SharedTimestamp(self._shared_folder / name) if self._shared_folder else LocalTimestamp()
 
 
-def presented(headers: Headers) -> bytes:
-    """The request's key, of `Authorization: Bearer` or else `X-API-Key`; empty where it has none."""
-    found = b""
+def sent_secret(headers: Headers) -> bytes:
+    """Returns the request's key: `Authorization: Bearer`, else `X-API-Key`, else empty."""
+    secret = b""
     for name, value in headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             return value[7:].strip()
         if name == b"x-api-key":
-            found = value
-    return found
+            secret = value
+    return secret
 
 
 def new_key(name: str, scopes: Iterable[str], *, rate_per_s: float = 0.0) -> tuple[str, str]:
-    """A new key and its lines for the file, which hold its hash alone. Raises BadSettings."""
+    """Returns a new key, and its lines for the file, which hold only its hash. Raises InvalidSettings."""
     key = _PREFIX + secrets.token_urlsafe(32)
-    listed = ", ".join(f'"{scope}"' for scope in scopes)
-    lines = f'[keys.{name}]\nsha256 = "{sha256(key.encode()).hexdigest()}"\nscopes = [{listed}]\n'
+    quoted = ", ".join(f'"{scope}"' for scope in scopes)
+    lines = f'[keys.{name}]\nsha256 = "{sha256(key.encode()).hexdigest()}"\nscopes = [{quoted}]\n'
     lines += f"rate_per_s = {rate_per_s}\n" if rate_per_s else ""
     parse(lines)
     return key, lines
 
 
-def parse(text: str) -> dict[str, Entry]:
-    """The file's text -> its keys by id. Raises BadSettings, which quotes no hash."""
+def parse(text: str) -> dict[str, KeyEntry]:
+    """Parses the file's text into its keys by id. Raises InvalidSettings, whose message quotes no hash."""
     try:
         keys = KeysFile.model_validate(tomllib.loads(text)).keys
     except tomllib.TOMLDecodeError as error:
-        raise InvalidSettings(f"STRIATE_KEYS: no TOML: {error}") from error
+        raise InvalidSettings(f"STRIATE_KEYS: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidSettings(f"STRIATE_KEYS: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if len({entry.sha256 for entry in keys.values()}) < len(keys):
-        raise InvalidSettings("STRIATE_KEYS: two ids have the same key, so that a request would not tell which it is")
+        raise InvalidSettings("STRIATE_KEYS: two ids have the same key, so a request could not be attributed to one")
     return keys
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Changes with the file, also where Kubernetes exchanges the folder behind it."""
+    """Returns a value that changes with the file, including when Kubernetes swaps the folder behind it."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
-        raise InvalidSettings(f"STRIATE_KEYS: it cannot be read: {error}") from error
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        raise InvalidSettings(f"STRIATE_KEYS: the file cannot be read: {error}") from error
+    return status.st_ino, status.st_mtime_ns, status.st_size

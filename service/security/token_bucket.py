@@ -1,4 +1,4 @@
-"""A token bucket: how often a key may ask, of one process or of several front ends together."""
+"""Token bucket: the rate limit of an API key, within one process or across several front ends."""
 
 import fcntl
 import os
@@ -10,67 +10,67 @@ from struct import Struct
 from time import monotonic
 from typing import Protocol
 
-_MOMENT = Struct("<d")
+_TIMESTAMP = Struct("<d")
 
 
-class Moment(Protocol):
-    """Seconds of the monotonic clock, which the processes of a machine share, kept somewhere; 0.0 at first."""
+class Timestamp(Protocol):
+    """A stored time in seconds of the monotonic clock, which all processes of a machine share; initially 0.0."""
 
-    def change(self, to: Callable[[float], float]) -> None:
-        """Replaces it by what `to` makes of it, with nobody in between."""
+    def update(self, function: Callable[[float], float]) -> None:
+        """Replaces the stored time by the function of it, atomically."""
 
 
-class Own:
-    """This process's own."""
+class LocalTimestamp:
+    """A timestamp in the memory of this process."""
 
     def __init__(self) -> None:
-        self._moment = 0.0
+        self._time = 0.0
 
-    def change(self, to: Callable[[float], float]) -> None:
-        self._moment = to(self._moment)
+    def update(self, function: Callable[[float], float]) -> None:
+        self._time = function(self._time)
 
 
-class Shared:
-    """That of all processes that name the same file; one that ends while it holds the lock lets it go."""
+class SharedTimestamp:
+    """A timestamp in a file, shared by all processes that name it. A process that dies releases its lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def change(self, to: Callable[[float], float]) -> None:
-        """Where the file cannot be written the key is let in: a full disk is not its fault."""
+    def update(self, function: Callable[[float], float]) -> None:
+        """Leaves the key unlimited if the file cannot be written: a full disk is not the caller's fault."""
         with suppress(OSError):
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed, some microseconds later
-                found = os.pread(file, _MOMENT.size, 0)
-                os.pwrite(file, _MOMENT.pack(to(_MOMENT.unpack(found)[0] if found else 0.0)), 0)
+                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed, some microseconds later
+                stored = os.pread(file, _TIMESTAMP.size, 0)
+                os.pwrite(file, _TIMESTAMP.pack(function(_TIMESTAMP.unpack(stored)[0] if stored else 0.0)), 0)
             finally:
                 os.close(file)
 
 
-class Bucket:
-    """Holds `burst` requests and gains `per_s` a second.
+class TokenBucket:
+    """A bucket of `burst` requests that refills at `per_s` requests per second.
 
-    All there is to know is when it will be full again (the generic cell rate algorithm, ITU-T I.371).
+    Its whole state is the time at which it will be full again (generic cell rate algorithm, ITU-T I.371).
     """
 
-    def __init__(self, per_s: float, burst: int, full_at: Moment) -> None:
-        self._each_s, self._all_s = 1 / per_s, burst / per_s
+    def __init__(self, per_s: float, burst: int, full_at: Timestamp) -> None:
+        self._token_s, self._bucket_s = 1 / per_s, burst / per_s
         self._full_at = full_at
 
     def take(self) -> int:
-        """0 where one more request may pass; else the whole seconds, from 1 up, until one may."""
-        lacks_s = 0.0
+        """Takes a token and returns 0, or returns the whole seconds (at least 1) until one is available."""
+        wait_s = 0.0
 
-        def taken(full_at: float) -> float:
-            nonlocal lacks_s
+        def take_token(full_at: float) -> float:
+            nonlocal wait_s
             now = monotonic()
-            full_at = min(max(full_at, now), now + self._all_s)
-            lacks_s = full_at + self._each_s - now - self._all_s
-            if lacks_s > 1e-3 * self._each_s:  # sums of floats are not exact
+            full_at = min(max(full_at, now), now + self._bucket_s)
+            wait_s = full_at + self._token_s - now - self._bucket_s
+            if wait_s > 1e-3 * self._token_s:  # sums of floats are not exact
                 return full_at
-            lacks_s = 0.0
-            return full_at + self._each_s
+            wait_s = 0.0
+            return full_at + self._token_s
 
-        self._full_at.change(taken)
-        return ceil(lacks_s)
+        self._full_at.update(take_token)
+        return ceil(wait_s)

@@ -1,32 +1,62 @@
-"""What a layer sees: its feature maps, and the first layer's filters, as numbers or side by side in one picture."""
+"""Feature maps of a layer and the filters of the first layer, as numbers or side by side in one picture."""
 
 import json
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
-from models.image import Array
+from models.image import Array, Image
 from models.maps import TapSpec
 from models.spec import ModelSpec
 from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
-from service.encode.png import png, png_indexed
-from service.errors import UnknownLayer
-from service.tasks.picture import Picture
+from service.encode.png_writer import png, png_indexed
+from service.errors import InvalidOption, UnknownLayer
+from service.tasks.task import Kind, Outputs, Picture, Task
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
 _GAP = 1  # px between maps
 
 
+class Activations(Task[ActivationOptions, Array]):
+    """What a layer sees in an image. Its findings are the layer's maps (K, h, w) float32."""
+
+    name = "activations"
+    summary = "What a layer sees in the image."
+    kind: ClassVar[Kind] = "classification"
+    options = ActivationOptions
+    media_types = ("image/png", "application/x-npy")
+    errors = (UnknownLayer,)
+
+    def outputs(self, options: ActivationOptions, spec: ModelSpec) -> tuple[str, ...]:
+        tap = tap_of(options.layer, spec)
+        if options.first >= tap.size[0]:
+            raise InvalidOption("first", options.first, f"the layer has {tap.size[0]} channels, from 0")
+        return (tap.output,)
+
+    def warm_up_options(self, spec: ModelSpec) -> tuple[ActivationOptions, ...]:
+        return (ActivationOptions(),) if spec.taps else ()
+
+    def pixels(self, options: ActivationOptions, image: Image) -> float:
+        return math.inf
+
+    def interpret(self, outputs: Outputs, image: Image, options: ActivationOptions, spec: ModelSpec) -> Array:
+        return outputs[tap_of(options.layer, spec).output]
+
+    def encode(self, findings: Array, image: Image, options: ActivationOptions, spec: ModelSpec) -> Picture:
+        return activations(findings, options, layer=tap_of(options.layer, spec).layer)
+
+
 def tap_of(layer: str | None, spec: ModelSpec) -> TapSpec:
-    """The layer asked for; for None the first that the package shows. Raises UnknownLayer."""
-    known = {tap.layer: tap for tap in spec.taps}
-    name = layer or next(iter(known), "")
-    if name not in known:
-        raise UnknownLayer(name, model=spec.name, layers=known)
-    return known[name]
+    """Returns the layer asked for; for None the first that the package shows. Raises UnknownLayer."""
+    taps = {tap.layer: tap for tap in spec.taps}
+    name = layer or next(iter(taps), "")
+    if name not in taps:
+        raise UnknownLayer(name, model=spec.name, layers=taps)
+    return taps[name]
 
 
 def activations(maps: Array, options: ActivationOptions, *, layer: str) -> Picture:

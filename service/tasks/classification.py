@@ -1,10 +1,13 @@
-"""Probabilities -> classes, most probable first, and the inner nodes of their taxonomy."""
+"""Classification: probabilities -> classes, most probable first, and the inner nodes of their taxonomy."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from models.image import Array
+from models.image import Array, Image
 from models.spec import ModelSpec
-from service.api.answers import ClassProbability, NodeProbability
+from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions
+from service.api.options import PredictOptions
+from service.tasks.task import Document, Kind, Outputs, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,25 +16,63 @@ class Classified:
     nodes: tuple[NodeProbability, ...]
 
 
-def classify(probabilities: Array, spec: ModelSpec, *, top_k: int) -> tuple[ClassProbability, ...]:
+class Classification(Task[PredictOptions, Classified]):
+    """Which classes an image shows."""
+
+    name = "predict"
+    summary = "Which classes each image shows."
+    kind: ClassVar[Kind] = "classification"
+    options = PredictOptions
+    schemas = (Prediction, Predictions)
+    most_images = None
+
+    def outputs(self, options: PredictOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+    def pixels(self, options: PredictOptions, image: Image) -> float:
+        return 0
+
+    def interpret(self, outputs: Outputs, image: Image, options: PredictOptions, spec: ModelSpec) -> Classified:
+        probabilities = outputs[spec.name_of("probabilities")]
+        return Classified(rank(probabilities, spec, top_k=options.top_k), sum_nodes(probabilities, spec))
+
+    def encode(self, findings: Classified, image: Image, options: PredictOptions, spec: ModelSpec) -> Document:
+        return Document(Prediction, {"classes": findings.classes, "nodes": findings.nodes})
+
+    def top_class(self, outputs: Outputs, spec: ModelSpec) -> tuple[str, float]:
+        return top_class(outputs[spec.name_of("probabilities")], spec)
+
+
+def top_class(probabilities: Array, spec: ModelSpec) -> tuple[str, float]:
+    """Returns the label and the probability of the most probable class, of probabilities (C,)."""
+    index = most_probable(probabilities, spec)
+    return spec.classes[index].label, float(probabilities[index])
+
+
+def most_probable(probabilities: Array, spec: ModelSpec) -> int:
+    """Returns the index of the most probable class, of probabilities (C,)."""
+    return int(probabilities[: len(spec.classes)].argmax())
+
+
+def rank(probabilities: Array, spec: ModelSpec, *, top_k: int) -> tuple[ClassProbability, ...]:
     """(C,) float32 in [0, 1] -> the top_k classes, most probable first; equal ones in the package's order."""
     ranked = (-probabilities[: len(spec.classes)]).argsort(kind="stable")[:top_k]
     return tuple(_class(int(index), float(probabilities[index]), spec) for index in ranked)
 
 
 def _class(index: int, probability: float, spec: ModelSpec) -> ClassProbability:
-    known = spec.classes[index]
+    described = spec.classes[index]
     return ClassProbability(
-        label=known.label,
-        name=known.name or known.label,
+        label=described.label,
+        name=described.name or described.label,
         probability=probability,
-        threshold=known.threshold,
-        decided=probability >= known.threshold,
+        threshold=described.threshold,
+        decided=probability >= described.threshold,
     )
 
 
-def sum_up(probabilities: Array, spec: ModelSpec) -> tuple[NodeProbability, ...]:
-    """(C,) float32 in [0, 1] -> every inner node of the taxonomy, most probable first; none where there is no taxonomy.
+def sum_nodes(probabilities: Array, spec: ModelSpec) -> tuple[NodeProbability, ...]:
+    """(C,) float32 in [0, 1] -> every inner node of the taxonomy, most probable first; none without a taxonomy.
 
     Sums of float32 that round to more than 1 are 1.
     """

@@ -1,117 +1,70 @@
-"""Which pixels: probability maps -> masks, overlays and objects, in the pixels of the image that was sent."""
+"""Segmentation: masks as label images, overlays, arrays and measurements."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
-from scipy import ndimage
 
 from models.image import Array, Image
-from models.objects import separate
-from models.preprocess import resize
 from models.spec import ModelSpec
+from service.api.answers import Measurements
 from service.api.options import SegmentOptions
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
-from service.encode.png import png, png_binary, png_indexed
-from service.errors import TooManyObjects
-from service.tasks.picture import Picture
-
-BACKGROUND = "background"  # a class of this label holds no objects, and its pixels are 0 in format=labels
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """What was found, all in the image's pixels. Where classes overlap, a pixel is here of the most probable.
-
-    probabilities (C, H, W) float32, one channel a class. classes (H, W) uint8: the class's place in the package's list
-    plus 1, or 0. objects (H, W) int32: 0 or the object's number, objects of one class after those of another.
-    object_class (n + 1,) uint8: the class (as in `classes`) of each object, 0 for number 0.
-    """
-
-    spec: ModelSpec
-    probabilities: Array
-    classes: Array
-    objects: Array
-    object_class: Array
-
-    @property
-    def count(self) -> int:
-        return len(self.object_class) - 1
+from service.encode.png_writer import png, png_binary, png_indexed
+from service.errors import TooLargeForOnePass, TooManyObjects
+from service.tasks.mask import BACKGROUND, Mask, interpret, own_pixels
+from service.tasks.measurement import measurements
+from service.tasks.task import Encoded, Kind, Outputs, Picture, Task
 
 
-def interpret(probabilities: Array, spec: ModelSpec, *, size: tuple[int, int]) -> Mask:
-    """(classes + auxiliary, h, w) float32 in [0, 1] -> Mask of the image's size (H, W)."""
-    probabilities = np.moveaxis(resize(np.moveaxis(probabilities, 0, 2), size), 2, 0)
-    own = probabilities[: len(spec.classes)]
-    if spec.objects:
-        objects = separate(probabilities, spec)
-        place = 1 + spec.channel_names.index(spec.objects.foreground)
-        object_class = np.full(objects.max() + 1, place, np.uint8)
-        object_class[0] = 0
-        return Mask(spec, own, object_class[objects], objects, object_class)
-    classes = class_map(own, spec)
-    return Mask(spec, own, classes, *connected(classes, spec))
+class Segmentation(Task[SegmentOptions, Mask]):
+    """Which pixels are what, and which objects they make up."""
+
+    name = "segment"
+    summary = "Which pixels are what."
+    kind: ClassVar[Kind] = "segmentation"
+    options = SegmentOptions
+    schemas = (Measurements,)
+    media_types = ("image/png", "application/x-npy")
+    errors = (TooManyObjects, TooLargeForOnePass)
+
+    def warm_up_options(self, spec: ModelSpec) -> tuple[SegmentOptions, ...]:
+        return (SegmentOptions(), SegmentOptions(format="measurements"))
+
+    def outputs(self, options: SegmentOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+    def pixels(self, options: SegmentOptions, image: Image) -> float:
+        return math.inf
+
+    def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
+        return interpret(outputs[spec.name_of("probabilities")], spec, size=(image.height, image.width))
+
+    def encode(self, findings: Mask, image: Image, options: SegmentOptions, spec: ModelSpec) -> Encoded:
+        return FORMATS[options.format](findings, image, options)
 
 
-def class_map(probabilities: Array, spec: ModelSpec) -> Array:
-    """(C, H, W) -> (H, W) uint8: 1 + the most probable class; of a sigmoid network only if it reaches its threshold."""
-    best: Array = probabilities.argmax(axis=0)
-    if spec.activation == "softmax":
-        return best.astype(np.uint8) + np.uint8(1)
-    thresholds = np.array([known.threshold for known in spec.classes], np.float32)
-    reached = np.where(probabilities >= thresholds[:, None, None], probabilities, -1.0)
-    best = reached.argmax(axis=0)
-    return np.where(reached.max(axis=0) >= 0, best + 1, 0).astype(np.uint8)
-
-
-def own_pixels(mask: Mask, place: int) -> Array:
-    """(H, W) bool: where the class of this place (from 1) is, whatever else is there where classes overlap."""
-    if not mask.spec.classes_overlap:
-        return np.equal(mask.classes, place)
-    own: Array = mask.probabilities[place - 1] >= np.float32(mask.spec.classes[place - 1].threshold)
-    return own
-
-
-def layers(mask: Mask) -> Iterator[Mask]:
-    """The mask itself; where classes overlap, one for each class by itself, since a pixel may be of several objects."""
-    if not mask.spec.classes_overlap:
-        yield mask
-        return
-    for place in range(1, len(mask.spec.classes) + 1):
-        classes = (own_pixels(mask, place) * place).astype(np.uint8)
-        objects, object_class = connected(classes, mask.spec)
-        yield replace(mask, classes=classes, objects=objects, object_class=object_class)
-
-
-def connected(classes: Array, spec: ModelSpec) -> tuple[Array, Array]:
-    """The class map -> objects (H, W) int32 and the class of each: joined pixels (4 neighbours) of one class."""
-    objects = np.zeros(classes.shape, np.int32)
-    object_class = [np.zeros(1, np.uint8)]
-    total = 0
-    for place, known in enumerate(spec.classes, start=1):
-        if known.label == BACKGROUND:
-            continue
-        labels, count = ndimage.label(classes == place)
-        objects += np.where(labels > 0, labels + total, 0).astype(np.int32)
-        object_class.append(np.full(count, place, np.uint8))
-        total += count
-    return objects, np.concatenate(object_class)
+def label_image(mask: Mask) -> Array:
+    """Returns (H, W): object numbers of a model that separates objects, int32; else the class's value, uint8."""
+    return mask.objects if mask.spec.objects else class_values(mask.spec).take(mask.classes)
 
 
 def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    """A model that separates objects numbers them; any other gives the class's value, which a header explains.
+    """Encodes the label image; a header explains a class's value.
 
     8 bits of grey even where there is one class: some readers give 255 for a 1-bit PNG's 1, some a palette's colours.
     """
+    values = label_image(mask)
     if mask.spec.objects is None:
-        values = class_values(mask.spec)
-        named = {str(value): known.label for value, known in zip(values[1:], mask.spec.classes)}
-        return Picture(png(values.take(mask.classes)), "image/png", {"Values": json.dumps(named)})
+        labels = [described.label for described in mask.spec.classes]
+        names = {str(value): label for value, label in zip(class_values(mask.spec)[1:], labels)}
+        return _picture(mask, png(values), {"Values": json.dumps(names)})
     if mask.count > np.iinfo(np.uint16).max:
         raise TooManyObjects(mask.count)
-    return Picture(png(mask.objects.astype(np.uint8 if mask.count <= 255 else np.uint16)), "image/png")
+    return _picture(mask, png(values.astype(np.uint8 if mask.count <= 255 else np.uint16)))
 
 
 def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
@@ -119,25 +72,25 @@ def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
     palette = colours_of(mask.spec)
     foreground = mask.objects > 0
     weight = np.where(edges(mask.objects), np.float32(1), np.float32(options.alpha)) * foreground
-    return Picture(png(blend(displayable(image.pixels), palette.take(mask.classes, axis=0), weight)), "image/png")
+    return _picture(mask, png(blend(displayable(image.pixels), palette.take(mask.classes, axis=0), weight)))
 
 
 def binary(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return Picture(png_binary(mask.objects > 0), "image/png")
+    return _picture(mask, png_binary(mask.objects > 0))
 
 
 def colours(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return Picture(png_indexed(mask.classes, colours_of(mask.spec)), "image/png")
+    return _picture(mask, png_indexed(mask.classes, colours_of(mask.spec)))
 
 
 def probabilities(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return Picture(npy(mask.probabilities), "application/x-npy", {"Channels": _channels(mask.spec)})
+    return _array(mask, npy(mask.probabilities))
 
 
 def masks(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
     """(C, H, W) uint8, 1 where the class is."""
     every = [own_pixels(mask, place) for place in range(1, len(mask.spec.classes) + 1)]
-    return Picture(npy(np.stack(every).view(np.uint8)), "application/x-npy", {"Channels": _channels(mask.spec)})
+    return _array(mask, npy(np.stack(every).view(np.uint8)))
 
 
 def edges(objects: Array) -> Array:
@@ -161,15 +114,21 @@ def colours_of(spec: ModelSpec) -> Array:
     return np.array([(0, 0, 0), *(rgb(known.colour) for known in spec.classes)], np.uint8)
 
 
-def _channels(spec: ModelSpec) -> str:
-    return json.dumps([known.label for known in spec.classes])
+def _picture(mask: Mask, body: bytes, facts: dict[str, str] | None = None) -> Picture:
+    return Picture(body, "image/png", {**(facts or {}), "Count": str(mask.count)})
 
 
-FORMATS: dict[str, Callable[[Mask, Image, SegmentOptions], Picture]] = {
+def _array(mask: Mask, body: bytes) -> Picture:
+    channels = json.dumps([described.label for described in mask.spec.classes])
+    return Picture(body, "application/x-npy", {"Channels": channels, "Count": str(mask.count)})
+
+
+FORMATS: dict[str, Callable[[Mask, Image, SegmentOptions], Encoded]] = {
     "labels": labels,
     "overlay": overlay,
     "binary": binary,
     "colours": colours,
     "probabilities": probabilities,
     "masks": masks,
+    "measurements": measurements,
 }

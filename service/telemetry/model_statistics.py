@@ -1,4 +1,4 @@
-"""What one version of a model has answered since it was loaded, as Triton's statistics extension counts it."""
+"""Model statistics: requests, times and batch sizes of one model version, as in Triton's statistics extension."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Literal, get_args
 from service.api.answers import Timings
 from service.scheduling.work_item import InferenceResult
 
-Part = Literal["queue", "compute_input", "compute_infer", "compute_output"]
+Phase = Literal["queue", "compute_input", "compute_infer", "compute_output"]
 
 
 @dataclass(slots=True)
-class Spent:
-    """How many, and the seconds of all of them together."""
+class DurationSum:
+    """A number of events and the sum of their durations."""
 
     count: int = 0
     seconds: float = 0.0
@@ -21,13 +21,13 @@ class Spent:
         self.count += 1
         self.seconds += seconds
 
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(self.count + other.count, self.seconds + other.seconds)
+    def __add__(self, other: "DurationSum") -> "DurationSum":
+        return DurationSum(self.count + other.count, self.seconds + other.seconds)
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Images that a shadow ran too; differed: it decided otherwise; left_out: it was too far behind."""
+    """Images that a shadow ran as well. differed: its decision was another; left_out: skipped, since it lagged."""
 
     compared: int = 0
     differed: int = 0
@@ -40,59 +40,62 @@ class Comparison:
 
 @dataclass(slots=True, eq=False)
 class Statistics:
-    """success, fail: requests, by every route. parts: images. last: when the last request ended, in Unix seconds.
+    """The statistics of one model version since it was loaded.
 
-    comparison: of a version while it is a shadow. items: by batch size, each image or tile, with its whole run's time.
+    success, fail: requests of all routes. parts: times of images. last: Unix time at which the last request ended.
+    comparison: of a version while it is a shadow. items: images and tiles by batch size, each counted with
+    the time of its whole run.
     """
 
-    success: Spent = field(default_factory=Spent)
-    fail: Spent = field(default_factory=Spent)
-    parts: dict[Part, Spent] = field(default_factory=lambda: {part: Spent() for part in get_args(Part)})
+    success: DurationSum = field(default_factory=DurationSum)
+    fail: DurationSum = field(default_factory=DurationSum)
+    parts: dict[Phase, DurationSum] = field(default_factory=lambda: {part: DurationSum() for part in get_args(Phase)})
     last: float = 0.0
     comparison: Comparison = field(default_factory=Comparison)
-    items: dict[int, Spent] = field(default_factory=dict)
+    items: dict[int, DurationSum] = field(default_factory=dict)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         return Statistics(
             self.success + other.success,
             self.fail + other.fail,
-            {part: spent + other.parts[part] for part, spent in self.parts.items()},
+            {part: duration + other.parts[part] for part, duration in self.parts.items()},
             max(self.last, other.last),
             self.comparison + other.comparison,
-            {size: _of(self, size) + _of(other, size) for size in {*self.items, *other.items}},
+            {
+                size: self.items.get(size, DurationSum()) + other.items.get(size, DurationSum())
+                for size in {*self.items, *other.items}
+            },
         )
 
-    def ran(self, ran: InferenceResult) -> None:
-        """One image, or one tile, came back from the network."""
-        self.items.setdefault(ran.batch_size, Spent()).add(ran.infer_s)
+    def add_run(self, result: InferenceResult) -> None:
+        """Counts an image or tile that the network has processed."""
+        self.items.setdefault(result.batch_size, DurationSum()).add(result.infer_s)
 
-    def answered(self, timings: Timings) -> None:
-        """One image has its answer."""
+    def add_image(self, timings: Timings) -> None:
+        """Counts an answered image."""
         self.parts["queue"].add(1e-3 * timings.queue)
         self.parts["compute_input"].add(1e-3 * (timings.decode + timings.preprocess))
         self.parts["compute_infer"].add(1e-3 * timings.infer)
         self.parts["compute_output"].add(1e-3 * (timings.postprocess + timings.encode))
 
-    def handled(self, part: Literal["compute_input", "compute_output"], seconds: float) -> None:
-        """A request was read, or its answer written, apart from its images."""
+    def add_overhead(self, part: Literal["compute_input", "compute_output"], seconds: float) -> None:
+        """Adds the time of reading a request or writing its response, apart from its images."""
         self.parts[part].seconds += seconds
 
-    def request(self, started: float) -> "Counted":
-        """with statistics.request(perf_counter() at its arrival): counts the request when the block ends."""
-        return Counted(self, started)
+    def request(self, started: float) -> "CountedRequest":
+        """Returns a context manager that counts a request which arrived at perf_counter() == `started`."""
+        return CountedRequest(self, started)
 
-    def runs(self) -> dict[int, Spent]:
-        """Runs of the network by batch size; of a run, those count whose callers waited for it."""
-        each = sorted(self.items.items())
-        return {size: Spent(round(spent.count / size), spent.seconds / size) for size, spent in each}
-
-
-def _of(statistics: Statistics, size: int) -> Spent:
-    return statistics.items.get(size, Spent())
+    def runs(self) -> dict[int, DurationSum]:
+        """Returns the runs of the network by batch size, computed from the items whose callers received a result."""
+        return {
+            size: DurationSum(round(duration.count / size), duration.seconds / size)
+            for size, duration in sorted(self.items.items())
+        }
 
 
-class Counted:
-    """A request that is counted as answered or failed; a class since a generator would take four times as long."""
+class CountedRequest:
+    """A request to count as success or failure: a class, since a generator would take four times as long."""
 
     __slots__ = ("_started", "_statistics")
 
@@ -102,6 +105,6 @@ class Counted:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        into = self._statistics.fail if error else self._statistics.success
-        into.add(time.perf_counter() - self._started)
+        total = self._statistics.fail if error else self._statistics.success
+        total.add(time.perf_counter() - self._started)
         self._statistics.last = time.time()

@@ -1,8 +1,8 @@
-"""The metrics of several processes: each writes its own to a file, and whoever is scraped adds the files up.
+"""Multiprocess metrics: each process writes its own to a file, and the one that is scraped sums the files.
 
-Counting costs what it costs in one process; prometheus_client's own way for several, values in mapped files, takes
-three times as long for each count, can remove no series and asks no function. A process that is killed takes with it
-what it counted since it last wrote; what has been scraped is never taken back.
+Counting is as fast as in a single process. prometheus_client's own multiprocess mode keeps values in mapped files: each
+increment takes three times as long, series cannot be removed, and gauges cannot be computed at scrape time. A killed
+process loses the counts since its last write, but a value that was scraped never decreases.
 """
 
 import asyncio
@@ -12,71 +12,71 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from service.telemetry.log import log
-from service.telemetry.metrics import ADDED, Metrics
+from service.telemetry.metrics import SUMMED_GAUGES, Metrics
 
 _WRITE_S = 2.0
-_ALIVE_S = 10.0  # the gauges of a process that has not written for so long tell of nothing that is
+_STALE_S = 10.0  # gauges of a process that has not written for this long are ignored
 
-Family = tuple[bytes, bytes]  # its HELP line, its TYPE line
-Series = dict[bytes, float]  # by name and labels, as they stand in the text
+Family = tuple[bytes, bytes]  # the HELP and TYPE lines of a metric
+Series = dict[bytes, float]  # by name and labels, as in the exposition text
 
 
 class MultiprocessMetrics:
-    """This process's part, and everybody's together."""
+    """The metrics of this process, and the sum over all processes."""
 
     def __init__(self, metrics: Metrics, folder: Path, process: str) -> None:
-        """process: a name that no other running process has. One that ended may have had it: its counts go on."""
+        """process: a name that no other running process has. A predecessor of the same name passes on its counts."""
         folder.mkdir(exist_ok=True)
         self._metrics, self._folder, self._file = metrics, folder, folder / f"{process}.prom"
-        self._before = _counts(_read(self._file))
+        self._predecessor = _counters(_read(self._file))
         self._lock = threading.Lock()
 
     def write(self) -> None:
         with self._lock:
             own = _parsed(self._metrics.exposition())
-            _add(own, self._before)
-            replace_by(self._file, _text(own))
+            _add(own, self._predecessor)
+            replace_file(self._file, _text(own))
 
     def exposition(self) -> bytes:
-        """Prometheus' text. Writes first, so that nothing is shown that would be lost with this process."""
+        """Returns the exposition text. Writes first: nothing may be shown that would be lost with this process."""
         self.write()
-        together: dict[Family, Series] = {}
+        total: dict[Family, Series] = {}
         for file in sorted(self._folder.glob("*.prom")):
-            told = _parsed(file.read_bytes())
-            alive = time.time() - file.stat().st_mtime < _ALIVE_S
-            _add(together, told if alive else _counts(told))
-        return _text(together)
+            families = _parsed(file.read_bytes())
+            is_alive = time.time() - file.stat().st_mtime < _STALE_S
+            _add(total, families if is_alive else _counters(families))
+        return _text(total)
 
 
-async def keep_writing(write: Callable[[], None]) -> None:
-    """Until it is cancelled."""
+async def write_periodically(write: Callable[[], None]) -> None:
+    """Calls `write` every two seconds until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         try:
             await loop.run_in_executor(None, write)
-        except OSError as error:  # a full disk; what is counted meanwhile is written when there is room
+        except OSError as error:  # a full disk; the counts are written once there is room
             log.write("warning", "metrics not written", reason=error.strerror)
         await asyncio.sleep(_WRITE_S)
 
 
-def replace_by(file: Path, content: bytes) -> None:
-    """Whoever reads it meanwhile finds all of the former, or all of this."""
+def replace_file(file: Path, content: bytes) -> None:
+    """Replaces a file atomically: a reader finds the old content or the new."""
     draft = file.with_suffix(".draft")
     draft.write_bytes(content)
     draft.rename(file)
 
 
 def _add(into: dict[Family, Series], more: dict[Family, Series]) -> None:
-    """Adds what is counted; of a gauge of which each process has not a part, the highest is taken."""
+    """Sums counters and summed gauges; of any other gauge, keeps the maximum."""
     for family, series in more.items():
-        known = into.setdefault(family, {})
-        added = not _is_gauge(family) or _name(family) in ADDED
+        sums = into.setdefault(family, {})
+        is_summed = not _is_gauge(family) or _name(family) in SUMMED_GAUGES
         for name, value in series.items():
-            known[name] = known.get(name, 0.0) + value if added else max(known.get(name, value), value)
+            sums[name] = sums.get(name, 0.0) + value if is_summed else max(sums.get(name, value), value)
 
 
-def _counts(told: dict[Family, Series]) -> dict[Family, Series]:
-    return {family: series for family, series in told.items() if not _is_gauge(family)}
+def _counters(families: dict[Family, Series]) -> dict[Family, Series]:
+    return {family: series for family, series in families.items() if not _is_gauge(family)}
 
 
 def _is_gauge(family: Family) -> bool:
@@ -92,25 +92,25 @@ def _read(file: Path) -> dict[Family, Series]:
 
 
 def _parsed(text: bytes) -> dict[Family, Series]:
-    """prometheus_client's text: of each metric a HELP line, a TYPE line, and a line a series."""
-    told: dict[Family, Series] = {}
-    about, series = b"", Series()
+    """Parses exposition text: per metric a HELP line, a TYPE line, and a line per series."""
+    families: dict[Family, Series] = {}
+    help_line, series = b"", Series()
     for line in text.splitlines():
         if line.startswith(b"# HELP"):
-            about = line
+            help_line = line
         elif line.startswith(b"# TYPE"):
-            series = told.setdefault((about, line), {})
+            series = families.setdefault((help_line, line), {})
         else:
             name, _, value = line.rpartition(b" ")
             series[name] = float(value)
-    return told
+    return families
 
 
-def _text(told: dict[Family, Series]) -> bytes:
-    return b"\n".join(_lines(told)) + b"\n"
+def _text(families: dict[Family, Series]) -> bytes:
+    return b"\n".join(_lines(families)) + b"\n"
 
 
-def _lines(told: dict[Family, Series]) -> Iterator[bytes]:
-    for family, series in told.items():
+def _lines(families: dict[Family, Series]) -> Iterator[bytes]:
+    for family, series in families.items():
         yield from family
         yield from (b"%s %r" % (name, value) for name, value in series.items())

@@ -1,4 +1,4 @@
-"""What a process is like at a scrape: its memory, its files, how late its event loop is; and the GPUs."""
+"""Process metrics: memory, open files and event loop lag of a process, and the GPUs."""
 
 import asyncio
 import os
@@ -13,13 +13,16 @@ from prometheus_client import Histogram
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from service.telemetry.metrics import Metrics, family
+from service.telemetry.metrics import Metrics, gauge_family
 
 _LAG_S = 0.5
 
 
-class Process(Collector):
-    """This process by its name: front_end_1 ... and engine where there are several, else service. Linux tells all."""
+class ProcessCollector(Collector):
+    """A collector of this process's resources, complete on Linux.
+
+    name: front_end_1 and so on, or engine, if there are several processes; else service.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,13 +30,13 @@ class Process(Collector):
     def collect(self) -> Iterator[Metric]:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         facts = {
-            "process_resident_memory_bytes": ("Memory of the process, shared parts with it.", _resident_bytes()),
+            "process_resident_memory_bytes": ("Resident memory, including shared pages.", _resident_bytes()),
             "process_open_fds": ("Open files and connections.", _open_files()),
-            "process_max_fds": ("Open files and connections that it may have.", limit),
+            "process_max_fds": ("Limit on open files and connections.", limit),
         }
-        for name, (about, value) in facts.items():
+        for name, (help_text, value) in facts.items():
             if value is not None:
-                gauge = family(name, about, "process")
+                gauge = gauge_family(name, help_text, "process")
                 gauge.add_metric([self._name], value)
                 yield gauge
 
@@ -46,12 +49,12 @@ def _resident_bytes() -> int | None:
 
 def _open_files() -> int | None:
     with suppress(FileNotFoundError):
-        return len(os.listdir("/proc/self/fd")) - 1  # the listing itself is one
+        return len(os.listdir("/proc/self/fd")) - 1  # without the descriptor of the listing itself
     return None
 
 
 class Nvml(Protocol):
-    """NVIDIA's management library, as the package nvidia-ml-py (pynvml) has it."""
+    """NVIDIA's management library, as in the package nvidia-ml-py (pynvml)."""
 
     NVMLError: type[Exception]
 
@@ -64,11 +67,11 @@ class Nvml(Protocol):
     def nvmlDeviceGetUtilizationRates(self, gpu: Any) -> Any: ...  # noqa: N802
 
 
-class Gpus(Collector):
-    """The GPUs that the driver shows to this process, whoever uses them."""
+class GpuCollector(Collector):
+    """A collector of the GPUs that are visible to this process, whatever uses them."""
 
     def __init__(self, nvml: Nvml) -> None:
-        """Raises nvml.NVMLError where there is no driver."""
+        """Raises nvml.NVMLError if there is no driver."""
         nvml.nvmlInit()
         self._nvml = nvml
         self._driver = nvml.nvmlSystemGetDriverVersion()
@@ -76,12 +79,12 @@ class Gpus(Collector):
 
     def collect(self) -> Iterator[Metric]:
         nvml = self._nvml
-        info = family("gpu_info", "1 for each GPU.", "gpu name driver")
-        used = family("gpu_memory_used_bytes", "Memory in use, by whomever.", "gpu")
-        total = family("gpu_memory_total_bytes", "Memory of the GPU.", "gpu")
-        busy = family("gpu_utilization_ratio", "Share of the last moments in which any kernel ran.", "gpu")
+        info = gauge_family("gpu_info", "1 for each GPU.", "gpu name driver")
+        used = gauge_family("gpu_memory_used_bytes", "GPU memory in use by all processes.", "gpu")
+        total = gauge_family("gpu_memory_total_bytes", "Total GPU memory.", "gpu")
+        busy = gauge_family("gpu_utilization_ratio", "Share of recent time in which a kernel was running.", "gpu")
         for n, gpu in enumerate(self._handles):
-            with suppress(nvml.NVMLError):  # one that has fallen off the bus, or does not tell this
+            with suppress(nvml.NVMLError):  # a GPU that has fallen off the bus, or does not support this
                 info.add_metric([str(n), nvml.nvmlDeviceGetName(gpu), self._driver], 1)
                 memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
                 used.add_metric([str(n)], memory.used)
@@ -90,16 +93,16 @@ class Gpus(Collector):
         yield from (info, used, total, busy)
 
 
-def watch_gpus(metrics: Metrics) -> None:
-    """Adds the GPUs, where there are any and the extra gpu is installed."""
+def register_gpus(metrics: Metrics) -> None:
+    """Registers the GPUs, if there are any and the extra gpu is installed."""
     with suppress(ImportError):
         nvml = cast(Nvml, import_module("pynvml"))
         with suppress(nvml.NVMLError):
-            metrics.registry.register(Gpus(nvml))
+            metrics.registry.register(GpuCollector(nvml))
 
 
-async def watch_loop(lag: Histogram) -> None:
-    """Observes how late the event loop wakes a sleeper, until it is cancelled."""
+async def observe_loop_lag(lag: Histogram) -> None:
+    """Observes how late the event loop wakes a sleeping task, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _LAG_S

@@ -1,4 +1,4 @@
-"""The chart rendered, for tests: sets of values, and what comes of each."""
+"""Rendered charts for tests: sets of values and their manifests."""
 
 import importlib.util
 import json
@@ -61,7 +61,7 @@ def helm(verb: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
 
 @cache
 def rendered(name: str) -> dict[str, dict[str, Any]]:
-    """The manifests of one set of values, by kind."""
+    """Returns the manifests of one set of values, by kind."""
     done = helm("render", VALUES[name])
     assert done.returncode == 0, done.stderr
     texts = {path: text for path, text in json.loads(done.stdout).items() if path.endswith(".yaml")}

@@ -1,4 +1,4 @@
-"""Containers of the image for tests, started with no more rights than compose gives them."""
+"""Containers of the image for tests, started with the same rights as in compose."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def until(happened: Callable[[], bool], *, timeout_s: float = 180.0) -> None:
 
 
 class Container:
-    """A container of the image, with a client of its port; secrets: a folder to mount at /run/secrets."""
+    """A container of the image with an HTTP client. secrets: a folder to mount at /run/secrets."""
 
     def __init__(self, *, secrets: Path | None, **settings: str) -> None:
         options = [f"--env={name}={value}" for name, value in settings.items()]
@@ -46,7 +46,7 @@ class Container:
         self.http = httpx.Client(base_url=f"http://{address}", timeout=120)
 
     def status(self, path: str) -> int:
-        """Over a connection of its own; 0 where nobody answers."""
+        """Returns the status over a new connection, or 0 without an answer."""
         try:
             return httpx.get(self.http.base_url.join(path), timeout=10).status_code
         except httpx.TransportError:
@@ -56,7 +56,7 @@ class Container:
         return docker("exec", self.id, "sh", "-c", script)
 
     def processes(self, module: str) -> list[str]:
-        """The numbers of the processes that run a module. There is no ps; [m] keeps the shell from finding itself."""
+        """Returns the ids of the processes that run a module. The image has no ps; [m] excludes the shell itself."""
         runs = f"tr '\\0' ' ' < $p/cmdline | grep -q -- '-[m] {module} '"
         return self.does(f"for p in /proc/[0-9]*; do {runs} && basename $p; done; true").split()
 
@@ -71,7 +71,7 @@ class Container:
 
 @contextmanager
 def running(secrets: Path | None = None, **settings: str) -> Iterator[Container]:
-    """A container that is ready, until the block ends; pytest shows what it said where the block failed."""
+    """Runs a ready container for the block; pytest shows its output if the block fails."""
     container = Container(secrets=secrets, **{"STRIATE_WITHOUT_KEYS": "anywhere", **settings})
     try:
         until(lambda: container.status("/readyz") == 200 or not container.state()["Running"])

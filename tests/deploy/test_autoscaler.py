@@ -1,4 +1,4 @@
-"""The metric by which the chart scales: that the adapter's query is of our metrics, and what it makes of them."""
+"""The autoscaling metric: the adapter's query uses our metrics and gives known results."""
 
 import re
 import shutil

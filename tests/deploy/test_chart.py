@@ -1,4 +1,4 @@
-"""The Helm chart: linted and rendered by Helm itself, held to Kubernetes' published schemas and to what we mean."""
+"""The Helm chart: linted and rendered by Helm, and validated against the schemas of Kubernetes."""
 
 import json
 from typing import Any
@@ -52,8 +52,8 @@ def test_what_is_asked_for_is_rendered(name: str, kinds: set[str]) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({}, "Anybody in the cluster could ask. Name a Secret in keys.secret"),
-        ({**KEYS, "models": {"claim": "packages", "store": STORE}}, "both say where the models are"),
+        ({}, "Anyone in the cluster could call the service. Name a Secret in keys.secret"),
+        ({**KEYS, "models": {"claim": "packages", "store": STORE}}, "both define the source of the models"),
         ({**KEYS, "models": {"store": STORE, "writable": True}}, "models.writable needs models.claim"),
         ({**KEYS, "monitor": {"enabled": True}}, "name the Secret that holds it in monitor.key.secret"),
         ({**KEYS, "replica": 3}, "additional properties 'replica' not allowed"),
@@ -113,7 +113,7 @@ def test_probes_ask_the_routes_that_stay_open() -> None:
 
 
 def test_a_pod_has_time_to_answer_what_is_under_way() -> None:
-    """The sleep before SIGTERM, the longest request, and some seconds to end."""
+    """The grace period covers the sleep before SIGTERM, the longest request and a few seconds to end."""
     waits = int(pod("keys")["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod("keys")["terminationGracePeriodSeconds"] > waits + 30.0 + 5
 
@@ -159,7 +159,7 @@ def test_an_object_store_is_copied_before_the_service_starts() -> None:
 
 
 def test_keys_come_from_a_secret_as_a_folder() -> None:
-    """As a folder: a file mounted by subPath would stay the old one when the Secret changes."""
+    """Mounted as a folder: a file mounted by subPath would not follow a change of the Secret."""
     assert environment("keys")["STRIATE_KEYS"] == "/run/secrets/striate/keys.toml"
     (mount,) = [mount for mount in pod("keys")["containers"][0]["volumeMounts"] if mount["name"] == "keys"]
     assert mount == {"name": "keys", "mountPath": "/run/secrets/striate", "readOnly": True}

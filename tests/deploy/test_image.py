@@ -1,4 +1,4 @@
-"""The image as Docker runs it, with no more rights than it needs: `make image-test` builds it and then runs this.
+"""The image in Docker, with minimal rights: `make image-test` builds it and runs these tests.
 
 A test that changes a container has one of its own.
 """

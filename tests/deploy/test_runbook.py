@@ -1,4 +1,4 @@
-"""The runbook has a section for each alert, with something to do, and none for an alert that is no more."""
+"""The runbook has exactly one section per alert, with instructions."""
 
 import re
 from pathlib import Path

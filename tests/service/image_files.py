@@ -10,7 +10,7 @@ import PIL.Image
 import tifffile
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 
 Part = tuple[str, tuple[str, bytes]]
 

@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.service.image_files import form, grey, jpeg, png_claiming, tiff
 
 CALLERS = 64

@@ -1,4 +1,4 @@
-"""The real thing: `python -m service`, which is `bentoml serve`, in a process of its own, asked over a socket."""
+"""Tests of `python -m service` in a process of its own, over a socket."""
 
 import os
 import signal
@@ -36,8 +36,7 @@ def command(port: int) -> list[str]:
 def served(
     log: Path, *, within: Sequence[str] = (), **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """A running service, every front end of it ready; its standard output and error go to `log`. within: a command
-    before its own."""
+    """Runs a service until every front end is ready; its output goes to `log`. within: a command that runs it."""
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -57,12 +56,12 @@ def served(
 
 
 def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
-    """Of several front ends any may answer, and none that has not begun to listen: each says in the log that it is."""
+    """Waits for the service, and for the log line of each front end: any one of several may answer /readyz."""
     for _ in range(1200):
         assert process.poll() is None, log.read_text()
         try:
-            all_are = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
-            if all_are and http.get("/readyz").status_code == 200:
+            all_ready = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
+            if all_ready and http.get("/readyz").status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -80,7 +79,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path) -> None:
+def test_a_service_answers_until_it_is_stopped(models: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with served(log, STRIATE_MODELS=str(models)) as (http, process):
         first = http.post("/predict", files=form(grey(204)))
@@ -88,7 +87,7 @@ def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path
         assert http.post("/cam", files=form(jpeg(HALVES))).headers["Content-Type"] == "image/png"
         assert http.post("/segment", files=form(grey(0))).headers["X-Striate-Count"] == "0"
         for path in ("/livez", "/healthz", "/readyz"):
-            assert http.get(path).json()["status"] in {"alive", "ready"}  # ours, not BentoML's
+            assert http.get(path).json()["status"] in {"alive", "ready"}  # not BentoML's
         assert http.get("/docs.json").json()["info"]["title"] == "Striate"
         assert http.get("/").json()["service"] == "striate"
         unknown = http.get("/schema.json")  # BentoML has such a route; this service does not
@@ -105,8 +104,8 @@ def test_a_service_answers_until_it_is_told_to_stop(models: Path, tmp_path: Path
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 0
     printed = log.read_text()
-    assert "brightness 1.0 (classification) serves on CPUExecutionProvider" in printed
-    assert "tissue 1.0 was refused: model.onnx has been changed" in printed
+    assert "brightness 1.0 (classification) is served by CPUExecutionProvider" in printed
+    assert "tissue 1.0 is invalid and not served: model.onnx has been changed" in printed
     assert "Traceback" not in printed
 
 
@@ -118,10 +117,10 @@ def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, 
             data = grey(204)
             yield data[:20]
             while "striate_in_flight_requests 2.0" not in httpx.get(f"{url}/metrics", timeout=60).text:
-                time.sleep(0.05)  # the service has not seen it yet
+                time.sleep(0.05)  # until the service has received it
             process.terminate()
             while answers(f"{url}/livez"):
-                time.sleep(0.05)  # nor the signal
+                time.sleep(0.05)  # until the service has handled the signal
             yield data[20:]
 
         answer = http.post("/predict", content=slowly(), headers={"Content-Type": "image/png"})
@@ -129,17 +128,17 @@ def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, 
         assert process.wait(timeout=120) == 0
 
 
-WRONG_STARTS = {
-    "a typo": ({"STRIATE_DEVCE": "cpu"}, "striate: STRIATE_DEVCE is no setting"),
+INVALID_STARTS = {
+    "a typo": ({"STRIATE_DEVCE": "cpu"}, "striate: STRIATE_DEVCE is not a setting"),
     "out of bounds": ({"STRIATE_QUEUE_LENGTH": "0"}, "striate: STRIATE_QUEUE_LENGTH=0"),
-    "no such folder": ({"STRIATE_MODELS": "/nowhere"}, "striate: STRIATE_MODELS=/nowhere: there is no such folder"),
+    "no such folder": ({"STRIATE_MODELS": "/nowhere"}, "striate: STRIATE_MODELS=/nowhere: no such folder"),
     "no GPU": ({"STRIATE_DEVICE": "cuda"}, "striate: STRIATE_DEVICE=cuda, but ONNX Runtime has no working CUDA here"),
 }
 
 
-@pytest.mark.parametrize("case", WRONG_STARTS)
-def test_a_wrong_start_ends_with_its_reason(models: Path, case: str) -> None:
-    variables, says = WRONG_STARTS[case]
+@pytest.mark.parametrize("case", INVALID_STARTS)
+def test_an_invalid_start_ends_with_a_reason(models: Path, case: str) -> None:
+    variables, says = INVALID_STARTS[case]
     if case == "no GPU" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     ended = subprocess.run(

@@ -27,12 +27,12 @@ def test_every_setting_has_a_default_and_a_sentence() -> None:
     ("variable", "value", "says"),
     [
         ("STRIATE_DEVCE", "cuda", "STRIATE_DEVICE"),  # a typo names what is allowed
-        ("striate_portt", "1", "striate_portt is no setting"),
+        ("striate_portt", "1", "striate_portt is not a setting"),
         ("STRIATE_DEVICE", "gpu", "STRIATE_DEVICE=gpu: Input should be 'auto', 'cpu' or 'cuda'"),
         ("STRIATE_QUEUE_LENGTH", "0", "STRIATE_QUEUE_LENGTH=0: Input should be greater than or equal to 1"),
         ("STRIATE_TIMEOUT_S", "soon", "STRIATE_TIMEOUT_S=soon"),
         ("STRIATE_MAX_PIXELS", "-1", "STRIATE_MAX_PIXELS=-1"),
-        ("STRIATE_BATCH_SIZES", "2,4", "batch sizes begin with 1"),
+        ("STRIATE_BATCH_SIZES", "2,4", "batch sizes must start at 1"),
         ("STRIATE_BATCH_SIZES", "1,4,4", "ascend"),
         ("STRIATE_BATCH_SIZES", "1,many", "STRIATE_BATCH_SIZES=many"),
         ("STRIATE_GPU_ENGINE", "tensorrt", "it needs STRIATE_DEVICE=cuda"),  # the device is "auto" by default
@@ -84,7 +84,7 @@ def test_compose_hands_every_setting_on() -> None:
     [
         ("STRIATE_DEVICE", "`auto` | `auto`, `cpu`, `cuda` | Where networks run"),
         ("STRIATE_BATCH_SIZES", "`1,2,4,8,16,32` | - | Comma-separated"),
-        ("STRIATE_TIMEOUT_S", "`30.0` | > 0, ≤ 3600 | Seconds a request may take"),
+        ("STRIATE_TIMEOUT_S", "`30.0` | > 0, ≤ 3600 | Seconds that a request may take"),
         ("STRIATE_SESSION_THREADS", "processors, at most 8 | ≥ 1, ≤ 256 | CPU threads"),
         ("STRIATE_KEYS", "(empty) | - | File of API keys"),
     ],

@@ -1,4 +1,4 @@
-"""SIGTERM while circus is busy: lost by its own handler, which is why there is another, and heeded by ours."""
+"""Tests of SIGTERM while circus is busy: its own handler loses the signal, this service's does not."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ import sys
 from circus import get_arbiter
 from service import signals
 
-if sys.argv[1] == "ours":
+if sys.argv[1] == "striate":
     signals.install()
 arbiter = get_arbiter([{"cmd": "sleep 600"}], check_delay=-1)
 
@@ -29,8 +29,8 @@ arbiter.start(cb=begun)
 """
 
 
-@pytest.mark.parametrize(("handler", "ends"), [("theirs", False), ("ours", True)])
-def test_a_signal_while_busy(handler: str, ends: bool) -> None:
+@pytest.mark.parametrize(("handler", "ends"), [("circus", False), ("striate", True)])
+def test_a_signal_while_circus_is_busy(handler: str, ends: bool) -> None:
     command = [sys.executable, "-W", "ignore", "-c", ARBITER, handler]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as arbiter:
@@ -40,6 +40,6 @@ def test_a_signal_while_busy(handler: str, ends: bool) -> None:
         with suppress(subprocess.TimeoutExpired):
             arbiter.wait(timeout=60 if ends else 2)
         ended = arbiter.poll() is not None
-        arbiter.send_signal(signal.SIGTERM)  # it is idle by now, and takes its process with it
+        arbiter.send_signal(signal.SIGTERM)  # circus is idle now, and ends its process too
         assert arbiter.wait(timeout=60) == 0
         assert ended == ends

@@ -28,18 +28,18 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* What can't be served safely, or means two things, ends the rendering with a sentence. */}}
+{{/* Unsafe or contradictory values stop the rendering with an error message. */}}
 {{- define "striate.check" -}}
 {{- if and (not .Values.keys.secret) (ne (get .Values.settings "STRIATE_WITHOUT_KEYS" | default "") "anywhere") }}
-{{- fail "Anybody in the cluster could ask. Name a Secret in keys.secret, or say settings.STRIATE_WITHOUT_KEYS=anywhere where something else keeps the door." }}
+{{- fail "Anyone in the cluster could call the service. Name a Secret in keys.secret, or set settings.STRIATE_WITHOUT_KEYS=anywhere if something else controls access." }}
 {{- end }}
 {{- if and .Values.models.claim .Values.models.store.remote }}
-{{- fail "models.claim and models.store.remote both say where the models are: give one." }}
+{{- fail "models.claim and models.store.remote both define the source of the models: give only one." }}
 {{- end }}
 {{- if and .Values.models.writable (not .Values.models.claim) }}
-{{- fail "models.writable needs models.claim: what one pod writes into a copy of its own, no other follows." }}
+{{- fail "models.writable needs models.claim: other pods cannot see changes in a pod's own copy." }}
 {{- end }}
 {{- if and .Values.monitor.enabled .Values.keys.secret (not .Values.monitor.key.secret) }}
-{{- fail "With keys, /metrics asks for one: name the Secret that holds it in monitor.key.secret." }}
+{{- fail "With keys, /metrics needs one too: name the Secret that holds it in monitor.key.secret." }}
 {{- end }}
 {{- end }}

@@ -1,4 +1,4 @@
-"""What stands between the network and the handlers: bounds of a connection, headers, keys, rates, the audit log."""
+"""ASGI middleware: security headers, access log, tracing, CORS, authentication and the audit log."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,41 +16,50 @@ from service.settings import InvalidSettings, Settings
 from service.telemetry.metrics import Metrics
 
 
-def around(settings: Settings, *, observers: Sequence[Middleware], trail: AuditLog | None) -> list[Middleware]:
-    """The doors that the settings ask for, outermost first, about the middleware that counts. Raises BadSettings."""
-    doors = [Middleware(SecurityHeadersMiddleware), *observers]
-    if settings.cors_origins:  # before the gate: a browser asks whether it may without the key
-        doors.append(cors(settings.cors_origins))
-    doors.append(Middleware(SameOriginMiddleware, allowed=settings.cors_origins))
+def middleware_stack(
+    settings: Settings, *, observers: Sequence[Middleware], audit_log: AuditLog | None
+) -> list[Middleware]:
+    """Returns the middleware that the settings ask for, outermost first. Raises InvalidSettings."""
+    stack = [Middleware(SecurityHeadersMiddleware), *observers]
+    if settings.cors_origins:  # before authentication: a browser's preflight carries no key
+        stack.append(cors(settings.cors_origins))
+    stack.append(Middleware(SameOriginMiddleware, allowed=settings.cors_origins))
     if settings.keys:
-        together = Path(settings.engine_socket).with_name("rates") if settings.engine_socket else None
-        doors.append(Middleware(AuthenticationMiddleware, keys=KeyStore(Path(settings.keys), together=together)))
-    if trail:
-        doors.append(Middleware(AuditMiddleware, trail=trail))
-    return doors
+        shared_folder = Path(settings.engine_socket).with_name("rates") if settings.engine_socket else None
+        keys = KeyStore(Path(settings.keys), shared_folder=shared_folder)
+        stack.append(Middleware(AuthenticationMiddleware, keys=keys))
+    if audit_log:
+        stack.append(Middleware(AuditMiddleware, audit_log=audit_log))
+    return stack
 
 
 def open_audit_log(settings: Settings) -> AuditLog | None:
-    """The audit log, where there is one. Raises BadSettings."""
+    """Opens the audit log if the settings name one. Raises InvalidSettings."""
     if not settings.audit:
         return None
     try:
         return AuditLog(Path(settings.audit), file_bytes=settings.audit_file_bytes)
     except OSError as error:
-        raise InvalidSettings(f"STRIATE_AUDIT={settings.audit}: it cannot be written: {error}.") from error
+        raise InvalidSettings(f"STRIATE_AUDIT={settings.audit}: the file cannot be written: {error}.") from error
 
 
 def observers(
-    settings: Settings, metrics: Metrics, *, routes: Collection[str], at_end: Callable[[Callable[[], None]], object]
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    routes: Collection[str],
+    on_shutdown: Callable[[Callable[[], None]], object],
 ) -> list[Middleware]:
-    """What counts, logs and traces each request. at_end: given what is to be called last. Raises BadSettings."""
-    counted = Middleware(AccessLogMiddleware, metrics=metrics, routes=routes)
+    """Returns the middleware that counts, logs and traces each request. Raises InvalidSettings.
+
+    on_shutdown: registers a function to call when the service ends.
+    """
+    access_log = Middleware(AccessLogMiddleware, metrics=metrics, routes=routes)
     if not settings.traced:
-        return [counted]
+        return [access_log]
     try:
-        from service.http.middleware.tracing import (
-            TracingMiddleware,  # what it imports takes time and memory, and is an extra
-        )
+        # An optional extra, whose import takes time and memory.
+        from service.http.middleware.tracing import TracingMiddleware
     except ImportError as error:
-        raise InvalidSettings("Traces are to be sent to a collector, which needs the extra 'trace'.") from error
-    return [counted, Middleware(TracingMiddleware, endpoint=settings.trace_endpoint, at_end=at_end)]
+        raise InvalidSettings("Sending traces to a collector needs the extra 'trace'.") from error
+    return [access_log, Middleware(TracingMiddleware, endpoint=settings.trace_endpoint, on_shutdown=on_shutdown)]

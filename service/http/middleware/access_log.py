@@ -1,65 +1,44 @@
-"""Around every request: its id, its metrics, its log line, and an answer to what nobody foresaw."""
+"""Access log: the id, metrics and log line of every request, and the response to an unhandled exception."""
 
 import os
 import re
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StriateError
-from models.package import Package
 from service.errors import NotReady, QueueFull
 from service.http.errors import CallerGone, Internal, members, response
 from service.telemetry.log import Level, log
 from service.telemetry.metrics import Metrics
+from service.telemetry.request_context import RequestContext
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
-Outcome = Literal["answered", "refused", "turned_away", "failed", "left"]
-PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # asked every few seconds, by machines
+Outcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
+PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # requested every few seconds by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
 
 
-@dataclass(slots=True)
-class RequestContext:
-    """What is known of a request while it is answered; handlers fill in the model and the images, for the audit log."""
-
-    request_id: str
-    started: float = field(default_factory=time.perf_counter)
-    trace_id: str | None = None
-    model: str | None = None
-    model_version: str | None = None
-    model_sha256: str | None = None
-    images: tuple[bytes | memoryview, ...] = ()
-    key: str | None = None
-    status: int = 0
-    error: str | None = None
-
-    def asks(self, package: Package) -> None:
-        """It is this model's."""
-        self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256
-
-
 def request_id(scope: Scope) -> str:
-    """The caller's X-Request-ID if it is one that can stand in a header and a log, else a new one."""
+    """Returns the caller's X-Request-ID if it is safe in a header and a log, else a new one."""
     sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return sent if _ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 class AccessLogMiddleware:
-    """ASGI middleware, about all others but Secured. routes: the templates that may become a metric's label."""
+    """ASGI middleware inside SecurityHeadersMiddleware. routes: path templates that may become a metric's label."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = frozenset(routes)
-        self._requests = cache(metrics.requests.labels)  # labels() looks a series up anew each time
+        self._requests = cache(metrics.requests.labels)  # labels() searches for the series on each call
         self._durations = cache(metrics.request_duration.labels)
-        for error in members(StriateError):  # a counter that begins at 1 has not increased, to Prometheus
+        for error in members(StriateError):  # Prometheus sees no increase in a counter that begins at 1
             metrics.errors.labels(error.code)
         for reason in REJECTIONS:
             metrics.rejections.labels(reason)
@@ -68,51 +47,50 @@ class AccessLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["exchange"] = exchange = RequestContext(request_id(scope))
+        scope["exchange"] = context = RequestContext(request_id(scope))
         with self._metrics.in_flight.track_inprogress():
             try:
-                await self._app(scope, receive, noting(send, exchange))
-            except Exception as error:  # noqa: BLE001  a bug, which must not take the server's own shape
-                log.bug(error, request_id=exchange.request_id)
-                if not exchange.status:
-                    await response(Internal())(scope, receive, noting(send, exchange))
-        self._finish(scope, exchange)
+                await self._app(scope, receive, recording_send(send, context))
+            except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
+                log.bug(error, request_id=context.request_id)
+                if not context.status:
+                    await response(Internal())(scope, receive, recording_send(send, context))
+        self._finish(scope, context)
 
-    def _finish(self, scope: Scope, exchange: RequestContext) -> None:
+    def _finish(self, scope: Scope, context: RequestContext) -> None:
         path = getattr(scope.get("route"), "path", OTHER)
         route = path if path in self._routes else OTHER
-        seconds = time.perf_counter() - exchange.started
-        self._requests(route, str(exchange.status)).inc()
+        seconds = time.perf_counter() - context.started
+        self._requests(route, str(context.status)).inc()
         self._durations(route).observe(seconds)
-        if exchange.error:
-            count_error(self._metrics, exchange.error)
+        if context.error:
+            count_error(self._metrics, context.error)
         level: Level = "debug" if route in PROBES else "info"
-        if log.wants(level):
-            log.write(level, "request", **told(exchange, route, seconds))
+        if log.is_enabled(level):
+            log.write(level, "request", **log_fields(context, route, seconds))
 
 
-def told(exchange: RequestContext, route: str, seconds: float) -> dict[str, object]:
-    """A request's line in the log."""
+def log_fields(context: RequestContext, route: str, seconds: float) -> dict[str, object]:
+    """Returns the fields of a request's log line."""
     fields: dict[str, object] = {
-        "request_id": exchange.request_id,
+        "request_id": context.request_id,
         "route": route,
-        "model": exchange.model,
-        "version": exchange.model_version,
-        "status": exchange.status,
-        "outcome": outcome(exchange.status),
-        "code": exchange.error,
+        "model": context.model,
+        "version": context.model_version,
+        "status": context.status,
+        "outcome": outcome(context.status),
+        "code": context.error,
         "duration_ms": round(1e3 * seconds, 2),
     }
-    return fields if exchange.trace_id is None else {**fields, "trace_id": exchange.trace_id}
+    return fields if context.trace_id is None else {**fields, "trace_id": context.trace_id}
 
 
 def outcome(status: int) -> Outcome:
-    """What became of a request, in a word."""
     if status == CallerGone.status:
-        return "left"
+        return "client_closed"
     if status in (QueueFull.status, NotReady.status):
-        return "turned_away"
-    return "failed" if status >= 500 else "refused" if status >= 400 else "answered"
+        return "rejected"
+    return "failed" if status >= 500 else "invalid" if status >= 400 else "answered"
 
 
 def count_error(metrics: Metrics, code: str) -> None:
@@ -121,15 +99,15 @@ def count_error(metrics: Metrics, code: str) -> None:
         metrics.rejections.labels(code).inc()
 
 
-def noting(send: Send, exchange: RequestContext) -> Send:
-    """send, which also puts the request's id in the answer and its status and error code in the exchange."""
+def recording_send(send: Send, context: RequestContext) -> Send:
+    """Wraps `send`: adds the request id to the response, and records its status and error code in the context."""
 
-    async def noted(message: Message) -> None:
+    async def send_recorded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            exchange.status = message["status"]
+            context.status = message["status"]
             headers = dict(message["headers"])
-            exchange.error = headers.get(b"x-striate-error", b"").decode() or None
-            message["headers"] = [*message["headers"], (b"x-request-id", exchange.request_id.encode())]
+            context.error = headers.get(b"x-striate-error", b"").decode() or None
+            message["headers"] = [*message["headers"], (b"x-request-id", context.request_id.encode())]
         await send(message)
 
-    return noted
+    return send_recorded

@@ -1,20 +1,20 @@
-"""Which key a request needs, and whether it has it."""
+"""Authentication middleware: the scope that each route requires, and the check of the request's API key."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.errors import response
-from service.security.api_keys import Grant, KeyStore, presented
+from service.security.api_keys import KeyScope, KeyStore, sent_secret
 from service.security.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
 
-OPEN = frozenset(
+PUBLIC_PATHS = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready"}
-)  # nothing secret in them
-PAGE_FILES = "/web/"  # nor in the page, which asks for the key
+)  # they reveal nothing secret
+PUBLIC_PREFIX = "/web/"  # nor does the workbench page, which asks for the key
 
 
-def needed(method: str, path: str) -> Grant | None:
-    """The scope that a key needs for this; None where no key is needed. What is not named here needs `infer`."""
-    if path in OPEN or path.startswith(PAGE_FILES):
+def required_scope(method: str, path: str) -> KeyScope | None:
+    """Returns the scope that the key needs; None if no key is needed. Everything not named here needs `infer`."""
+    if path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
         return None
     if path == "/metrics":
         return "metrics"
@@ -23,25 +23,25 @@ def needed(method: str, path: str) -> Grant | None:
 
 
 class AuthenticationMiddleware:
-    """ASGI middleware, within Observed: lets a request pass that has a key for it, as often as that key may ask."""
+    """ASGI middleware inside AccessLogMiddleware that admits requests with a valid key, up to the key's rate limit."""
 
     def __init__(self, app: ASGIApp, *, keys: KeyStore) -> None:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refused = self._refusal(scope) if scope["type"] == "http" else None
-        await (self._app if refused is None else response(refused))(scope, receive, send)
+        error = self._error(scope) if scope["type"] == "http" else None
+        await (self._app if error is None else response(error))(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> KeyMissing | KeyUnknown | ScopeMissing | RateLimited | None:
-        grant = needed(scope["method"], scope["path"])
-        if grant is None:
+    def _error(self, scope: Scope) -> KeyMissing | KeyUnknown | ScopeMissing | RateLimited | None:
+        required = required_scope(scope["method"], scope["path"])
+        if required is None:
             return None
-        if not (sent := presented(scope["headers"])):
+        if not (secret := sent_secret(scope["headers"])):
             return KeyMissing()
-        if (key := self._keys.find(sent)) is None:
+        if (key := self._keys.find(secret)) is None:
             return KeyUnknown()
         scope["exchange"].key = key.name
-        if grant not in key.scopes:
-            return ScopeMissing(grant, granted=sorted(key.scopes))
+        if required not in key.scopes:
+            return ScopeMissing(required, granted=sorted(key.scopes))
         wait_s = key.bucket.take() if key.bucket else 0
         return RateLimited(key.entry.rate_per_s, retry_after_s=wait_s) if wait_s else None

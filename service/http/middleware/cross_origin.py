@@ -1,4 +1,4 @@
-"""Pages of other origins: a browser sends their requests with all the rights of the machine that it runs on."""
+"""Cross-origin requests: CORS for listed origins, and protection against requests forged by other pages."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.errors import CrossOrigin, response
 
-_SAID = frozenset({"vary", "access-control-allow-origin"})
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and without CORS the page cannot read the answer
+_CORS_HEADERS = frozenset({"vary", "access-control-allow-origin"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and without CORS the page cannot read the response
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:
-    """Lets pages of these origins ask and read; the key goes in a header, so no cookie and no credentials mode."""
+    """Returns CORS middleware for these origins; keys travel in a header, so no credentials mode is needed."""
     return Middleware(
-        Cors,
+        StriateCORSMiddleware,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Content-Type"],
@@ -25,24 +25,24 @@ def cors(origins: tuple[str, ...]) -> Middleware:
     )
 
 
-class Cors(CORSMiddleware):
-    """Starlette's, with its refusals in our shape."""
+class StriateCORSMiddleware(CORSMiddleware):
+    """Starlette's CORS middleware, with errors in this service's format."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
         if answer.status_code < 400:
             return answer
-        asked = [request_headers.get(f"access-control-request-{what}", "") for what in ("method", "headers")]
-        refused = response(CrossOrigin(request_headers["origin"], asked=" ".join(filter(None, asked))))
-        refused.headers.update({name: answer.headers[name] for name in _SAID.intersection(answer.headers)})
-        return refused
+        requested = [request_headers.get(f"access-control-request-{name}", "") for name in ("method", "headers")]
+        error = response(CrossOrigin(request_headers["origin"], asked=" ".join(filter(None, requested))))
+        error.headers.update({name: answer.headers[name] for name in _CORS_HEADERS.intersection(answer.headers)})
+        return error
 
 
 class SameOriginMiddleware:
-    """ASGI middleware: refuses a POST that a browser sends for a page of another origin, which needs no preflight.
+    """ASGI middleware that rejects a POST from a page of another origin, for which a browser sends no preflight.
 
-    Without it any page could unload a model or use the GPU of a service on its reader's own machine. A browser says
-    whose page it is (Sec-Fetch-Site, or Origin against Host where it is old); other clients say neither, and pass.
+    Without it any web page could unload a model or use the GPU of a service on its visitor's machine. A browser names
+    the page's site (Sec-Fetch-Site; an old one Origin, compared with Host). Other clients send neither, and pass.
     """
 
     def __init__(self, app: ASGIApp, *, allowed: Iterable[str]) -> None:
@@ -50,13 +50,17 @@ class SameOriginMiddleware:
         self._allowed = frozenset(origin.encode() for origin in allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in _SAFE and (origin := self._foreign(scope)) is not None:
+        if (
+            scope["type"] == "http"
+            and scope["method"] not in _SAFE
+            and (origin := self._foreign_origin(scope)) is not None
+        ):
             await response(CrossOrigin(origin.decode("latin-1")))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _foreign(self, scope: Scope) -> bytes | None:
-        """The origin of the page that asks, where it may not; "null" where the browser does not name it."""
+    def _foreign_origin(self, scope: Scope) -> bytes | None:
+        """Returns the origin of a page that is not allowed; "null" if the browser does not name it."""
         site = origin = host = None
         for name, value in scope["headers"]:
             if name == b"sec-fetch-site":

@@ -1,35 +1,35 @@
-"""Headers that every answer has, for the browser that may show it; nothing names the server."""
+"""Security headers of every response; none of them names the server."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SECURITY: tuple[tuple[bytes, bytes], ...] = (
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),  # no patient's picture in a cache
+    (b"cache-control", b"no-store"),  # keeps patient images out of caches
 )
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware, the outermost. An answer that says one of these itself, such as a page its policy, keeps it."""
+    """The outermost ASGI middleware. A header that the response sets itself, such as a page's policy, is kept."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def secured(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = message["headers"]
-                message["headers"] = [*own, *_missing(own)]
+                headers = message["headers"]
+                message["headers"] = [*headers, *_missing(headers)]
             await send(message)
 
-        await self._app(scope, receive, secured if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_secured if scope["type"] == "http" else send)
 
 
-_NAMES = frozenset(name for name, _ in SECURITY)
+_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 
 
-def _missing(own: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    said = _NAMES.intersection([name for name, _ in own])
-    return tuple(header for header in SECURITY if header[0] not in said) if said else SECURITY
+def _missing(headers: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    present = _NAMES.intersection([name for name, _ in headers])
+    return tuple(header for header in SECURITY_HEADERS if header[0] not in present) if present else SECURITY_HEADERS

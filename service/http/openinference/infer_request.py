@@ -11,7 +11,7 @@ from service.errors import InvalidOption
 from service.http.errors import BadTensor, MalformedRequest, TooManyImages, UnknownTensor
 from service.http.openinference.bodies import split
 from service.http.openinference.tensors import files, numbers
-from service.scheduling.work_item import Priority
+from service.scheduling.work import Priority
 from service.settings import Settings
 
 IMAGE, IMAGE_BYTES = "image", "image_bytes"  # the first is the name that rdf.yaml and the network give their input
@@ -135,7 +135,7 @@ def _output(output: object, spec: ModelSpec, *, binary: bool) -> RequestedOutput
         raise UnknownTensor(name, kind="output", model=spec.name, allowed=spec.output_names)
     parameters = _parameters(output)
     top = _field(f"the output {name!r}", parameters, "classification", int, None)
-    if top is not None and (top < 1 or spec.task != "classification" or name != "probabilities"):
+    if top is not None and (top < 1 or spec.task != "classification" or name != spec.name_of("probabilities")):
         raise InvalidOption("classification", top, "it is a number from 1 up, of a classifier's 'probabilities'")
     return RequestedOutput(name, _flag(parameters, "binary_data", binary), top)
 

@@ -15,10 +15,11 @@ from service.http.errors import BadTensor
 from service.http.openinference.bodies import JSON_LENGTH, accepted, compressed
 from service.http.openinference.infer_request import IMAGE_BYTES, ParsedInferRequest, RequestedOutput
 from service.http.openinference.tensors import joined
-from service.pipeline.prepare import Result
-from service.tasks.classification import classify
+from service.pipeline.pipeline import Result
+from service.tasks.classification import rank
+from service.tasks.task import Outputs
 
-Results = Sequence[Result[dict[str, Array]]]
+Results = Sequence[Result[Outputs]]
 _MAX_JSON_NUMBERS = 2**22
 _WORTH_BYTES = 1024  # a smaller body is not worth compressing
 
@@ -69,7 +70,7 @@ def _classes(
     texts = [
         f"{found.probability:.6f}:{places[found.label]}:{found.label}"
         for probabilities in each
-        for found in classify(probabilities, spec, top_k=top)
+        for found in rank(probabilities, spec, top_k=top)
     ]
     output: dict[str, Any] = {"name": wanted.name, "datatype": "BYTES", "shape": (len(each), len(texts) // len(each))}
     if not wanted.binary:

@@ -12,7 +12,7 @@ from service.http.openinference.schemas import (
     TensorMetadata,
 )
 from service.repository.state import ServedModel
-from service.telemetry.model_statistics import Spent
+from service.telemetry.model_statistics import DurationSum
 
 EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy", "statistics")
 
@@ -66,5 +66,5 @@ def _output(spec: ModelSpec, name: str) -> tuple[int, ...]:
     return (-1, len(spec.channel_names), -1, -1)
 
 
-def _duration(spent: Spent) -> Duration:
+def _duration(spent: DurationSum) -> Duration:
     return Duration(count=spent.count, ns=round(1e9 * spent.seconds))

@@ -1,4 +1,4 @@
-"""The workbench: the page at `/`, the files it loads, and what it shows of the models' packages."""
+"""The workbench: the page at `/`, its static files, and the public files of packages."""
 
 import gzip
 import hashlib
@@ -30,15 +30,15 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _StaticFile:
     plain: bytes
-    packed: bytes
+    gzipped: bytes
     etag: str
     media_type: str
 
 
 class Workbench:
-    """The page's files are read, compressed and digested once; a browser keeps them and asks whether they changed."""
+    """Serves the page. Its files are read, compressed and hashed once; browsers cache and revalidate them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -51,24 +51,24 @@ class Workbench:
         ]
 
     def page(self, request: Request) -> Response:
-        return self._answer("index.html", request)
+        return self._respond("index.html", request)
 
     async def file(self, request: Request) -> Response:
-        """A file of the page."""
-        return self._answer(request.path_params["file"], request)
+        """Returns a static file of the page."""
+        return self._respond(request.path_params["file"], request)
 
     async def packaged(self, request: Request) -> Response:
-        """A file of a model's package: its README, a sample, a plot."""
+        """Returns a public file of a package: its README, a sample image or a plot."""
         name = request.path_params["file"]
         package = self._runtime.repository.get(request.path_params["name"]).package
         if name not in package.readable:
             raise UnknownFile(name, known=package.readable)
         try:
             return packaged(name, await run_in_threadpool(package.file, name))
-        except PackageError as error:  # its folder has been replaced on disk
+        except PackageError as error:  # its folder was replaced on disk
             raise NotReady(str(error)) from error
 
-    def _answer(self, name: str, request: Request) -> Response:
+    def _respond(self, name: str, request: Request) -> Response:
         """Raises UnknownFile."""
         if (file := self._files.get(name)) is None:
             raise UnknownFile(name, known=sorted(self._files))
@@ -81,16 +81,16 @@ class Workbench:
         if file.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
+            return Response(file.gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=file.media_type)
         return Response(file.plain, headers=headers, media_type=file.media_type)
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person's browser asks; programs, which say */* or nothing, get JSON."""
+    """Returns whether a browser sent the request; other clients, with */* or no Accept header, get JSON."""
     return "text/html" in request.headers.get("accept", "")
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> _StaticFile:
     plain = path.read_bytes()
     etag = f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
-    return _File(plain, gzip.compress(plain, 9, mtime=0), etag, _TYPES[path.suffix])
+    return _StaticFile(plain, gzip.compress(plain, 9, mtime=0), etag, _TYPES[path.suffix])

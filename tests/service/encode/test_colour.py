@@ -1,4 +1,4 @@
-"""Pictures for people: nothing is clipped, colours are those of the maps."""
+"""Tests of colour rendering: display range, colour maps and blending."""
 
 import matplotlib
 import numpy as np

@@ -15,8 +15,8 @@ from service.engine.client import RemoteBatcher, follow
 from service.engine.server import EngineServer
 from service.inference import Session
 from service.repository import loader
-from service.repository.state import Queue, Repository
-from service.scheduling.deadline import Deadline
+from service.repository.state import ModelBatcher, Repository
+from service.scheduling.work import Deadline, Work
 from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 
@@ -49,8 +49,8 @@ async def engine(
     settings = Settings(models=models, device="cpu", session_threads=1, queue_length=length, loaded_bytes=loaded_bytes)
     async with listening() as (path, listener):
         reception = EngineServer()
-        keeper = loader.keeper(settings, opener, publish=reception.publish)
-        keeper.budget.on_change = reception.tell_loaded
+        keeper = loader.create_reconciler(settings, opener, publish=reception.publish)
+        keeper.cache.on_change = reception.tell_loaded
         serving = asyncio.create_task(reception.serve(listener))
         try:
             yield path, await keeper.refresh()
@@ -87,15 +87,15 @@ def picture(value: float, *shape: int) -> Array:
     return np.full((1, *(shape or (1, 8, 8))), value, np.float32)
 
 
-async def asked(queue: Queue, tensor: Array, outputs: Sequence[str] = ("probabilities",)) -> InferenceResult:
-    return await queue.submit(tensor, outputs, deadline=Deadline.after(120))
+async def asked(queue: ModelBatcher, tensor: Array, outputs: Sequence[str] = ("probabilities",)) -> InferenceResult:
+    return await queue.submit(tensor, outputs, Work(Deadline.after(120)))
 
 
 def asking(repository: Repository, value: float, **how: object) -> asyncio.Task[InferenceResult]:
     """One small image, which takes its place at the next chance."""
-    deadline = how.pop("deadline", None) or Deadline.after(120)
+    work = Work(how.pop("deadline", None) or Deadline.after(120), **how)
     queue = repository.served["brightness"].batcher
-    return asyncio.create_task(queue.submit(picture(value), ["probabilities"], deadline=deadline, **how))
+    return asyncio.create_task(queue.submit(picture(value), ["probabilities"], work))
 
 
 def remote(repository: Repository, name: str = "brightness") -> RemoteBatcher:

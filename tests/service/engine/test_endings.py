@@ -16,7 +16,7 @@ from service.errors import NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository import loader
 from service.repository.state import Repository
-from service.scheduling.deadline import Deadline
+from service.scheduling.work import Deadline
 from service.settings import Settings
 from tests.service.engine.in_process_engine import (
     asked,
@@ -48,10 +48,11 @@ async def test_who_leaves_frees_a_place_in_the_engine(root: Path, gate: Gate) ->
         await until(lambda: here.served["brightness"].batcher.depth == 2)
         second.cancel()
         await until(lambda: here.served["brightness"].batcher.depth == 1)
-        first.cancel()  # it runs: what comes of it is nobody's
-        await until(lambda: here.served["brightness"].batcher.depth == 0)
+        first.cancel()  # it runs: its result is nobody's, and its place is free when the run ends
         await until(lambda: nothing_is_in_use(there))
+        assert here.served["brightness"].batcher.depth == 1
         gate.open()
+        await until(lambda: here.served["brightness"].batcher.depth == 0)
         assert (await asking(there, 0.9)).outputs["probabilities"][0, 1] > 0.5
         assert gate.runs == [1, 1]
 
@@ -152,7 +153,7 @@ async def test_the_next_engine_is_joined_when_one_ends(root: Path) -> None:
         (await take_in(listener, b"\x08")).close()  # it ends while it says what it serves
         reception = EngineServer()
         settings = Settings(models=root, device="cpu", session_threads=1)
-        keeper = loader.keeper(settings, publish=reception.publish)
+        keeper = loader.create_reconciler(settings, publish=reception.publish)
         loaded = await keeper.refresh()
         connection = await take_in(listener, greeting(loaded))
         await until(lambda: len(repositories) == 1)

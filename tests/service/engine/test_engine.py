@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from service.errors import DeadlinePassed, QueueFull
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
+from service.scheduling.work import Deadline, Priority
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import (
@@ -63,8 +62,8 @@ async def test_a_front_end_knows_what_the_engine_serves(root: Path, tmp_path: Pa
     tiny.brightness(tmp_path)
     tiny.blobs(tmp_path).weights.write_bytes(b"")
     async with engine(tmp_path) as (path, here), front_end(path) as there:
-        assert there.refused == here.refused
-        assert there.refused[0].name == "blobs"
+        assert there.invalid == here.invalid
+        assert there.invalid[0].name == "blobs"
         assert list(there.served) == ["brightness"]
         assert there.served["brightness"].package == here.served["brightness"].package
         assert there.served["brightness"].provider == "CPUExecutionProvider"
@@ -142,7 +141,7 @@ async def test_the_engine_bounds_all_front_ends_together(root: Path, gate: Gate)
         with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\.") as full:
             await asking(one, 0.2)
         assert full.value.retry_after_s >= 1
-        tasks.append(asking(other, 0.3, admitted=True))  # a later tile of what was let in
+        tasks.append(asking(other, 0.3, has_place=True))  # a later tile of what was let in
         await until(lambda: here.served["brightness"].batcher.depth == 3)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 3

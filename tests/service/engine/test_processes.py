@@ -125,7 +125,7 @@ def test_two_front_ends_answer_and_outlive_their_engine(root: Path, tmp_path: Pa
         assert psutil.wait_procs(processes, timeout=120)[1] == []
     printed = log.read_text()
     assert printed.count("Ready at http") == 1
-    assert printed.count('"event":"model"') == 2 * 3  # three models by each of two engines
+    assert printed.count('"event":"model loaded"') == 2 * 3  # three models by each of two engines
     assert "Traceback" not in printed
     assert "Warning" not in printed
     assert left(temporary) == []

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from onnx import TensorProto, helper
 
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
 from service.telemetry.metrics import Metrics

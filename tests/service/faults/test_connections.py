@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.engine.test_processes import children, until
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import version
+from tests.service.repository.versions import write_version
 from tests.service.test_main import served
 
 pytestmark = pytest.mark.slow
@@ -60,8 +60,8 @@ def processor_seconds(worker: psutil.Process) -> float:
 def test_without_files_left_it_neither_dies_nor_spins_and_recovers(tmp_path: Path) -> None:
     """A model that comes meanwhile is refused, and taken in as soon as there are files again."""
     models = tmp_path / "models"
-    version(models, "1.0")
-    whole = version(tmp_path / "elsewhere", "2.0").folder
+    write_version(models, "1.0")
+    whole = write_version(tmp_path / "elsewhere", "2.0").folder
     variables = {"STRIATE_MODELS": str(models), "STRIATE_RESCAN_S": "0.5"}
     within = ["prlimit", f"--nofile={FILES}:{FILES}"]
     with served(tmp_path / "log", within=within, **variables) as (http, process):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.encode.png import png
-from service.http.routes import create_app
+from service.encode.png_writer import png
+from service.http.application import create_app
 from service.settings import Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from service.errors import ImageTooLarge, MemoryFull
-from service.pipeline.memory_budget import SMALL_PIXELS, MemoryBudget, memory_bytes, needed_bytes
+from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, memory_bytes, needed_bytes
+from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.test_processes import children, until
@@ -26,19 +27,19 @@ MIB = 2**20
 LIMIT_BYTES = 3 * 2**30  # of address space, of which each process has taken over 1 GiB when it is ready
 
 
-def test_large_images_share_an_allowance_and_give_it_back(tmp_path: Path) -> None:
+def test_large_images_share_an_budget_and_give_it_back(tmp_path: Path) -> None:
     spec, pixels = tiny.blobs(tmp_path).spec, 2 * SMALL_PIXELS
-    allowance = MemoryBudget(needed_bytes(pixels, spec))
-    with allowance.share() as first, allowance.share() as second:
-        first.take(pixels, spec)
-        first.take(pixels, spec)  # the same image, looked at again
-        assert allowance.reserved_bytes == allowance.total_bytes
-        second.take(SMALL_PIXELS, spec)  # small ones always have room
+    budget = MemoryBudget(needed_bytes(pixels, spec))
+    with Reservation(budget) as first, Reservation(budget) as second:
+        first.reserve_image(pixels, spec)
+        first.reserve_image(pixels, spec)  # the same image, looked at again
+        assert budget.reserved_bytes == budget.total_bytes
+        second.reserve_image(SMALL_PIXELS, spec)  # small ones always have room
         with pytest.raises(MemoryFull):
-            second.take(pixels, spec)
+            second.reserve_image(pixels, spec)
         with pytest.raises(ImageTooLarge, match="STRIATE_IMAGE_BYTES"):
-            second.take(pixels + 1, spec)
-    assert allowance.reserved_bytes == 0
+            second.reserve_image(pixels + 1, spec)
+    assert budget.reserved_bytes == 0
     assert 2**28 < memory_bytes() <= psutil.virtual_memory().total
 
 
@@ -78,7 +79,7 @@ def small_is_answered(port: int) -> bool:
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/brightness/infer"])
-def test_bodies_that_come_slowly_share_the_allowance_and_give_it_back(root: Path, path: str) -> None:
+def test_bodies_that_come_slowly_share_the_budget_and_give_it_back(root: Path, path: str) -> None:
     declared = f"Content-Length: {5 * MIB}"
     with live(root, image_bytes=16 * MIB, timeout_s=240.0) as port, ExitStack() as held:
         slow = [Slow(port, declared, held, path=path) for _ in range(3)]

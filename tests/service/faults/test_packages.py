@@ -16,10 +16,10 @@ from onnx.external_data_helper import set_external_data
 from models.errors import PackageError
 from models.package import Package, read
 from service.inference import InferenceFailed, Session, open_session
-from service.repository.verifier import prove
+from service.repository.verifier import verify
 from tests import tiny
 from tests.conftest import Client
-from tests.service.repository.versions import switched, version
+from tests.service.repository.versions import wait_for_version, write_version
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,10 +45,10 @@ CHANGES = {"model.onnx": other_network, "test_probabilities.npy": other_output}
 def test_what_changes_after_it_was_verified_is_not_loaded(tmp_path: Path, name: str) -> None:
     tiny.brightness(tmp_path)
     package = read(tmp_path / "brightness/1.0")
-    prove(package, open_session=opened)
+    verify(package, open_session=opened)
     CHANGES[name](package)
     with pytest.raises(PackageError, match=f"{name} has been changed"):
-        prove(package, open_session=opened)
+        verify(package, open_session=opened)
 
 
 def test_weights_in_a_file_apart_are_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_weights_in_a_file_apart_are_not_looked_for(tmp_path: Path, monkeypatch:
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
 async def test_what_the_machine_lacked_for_is_tried_again(serving: Client, tmp_path: Path, error: Exception) -> None:
-    version(tmp_path, "1.0")
+    write_version(tmp_path, "1.0")
     lacking = [error]
 
     def open_or_fail(package: Package) -> Session:
@@ -76,8 +76,8 @@ async def test_what_the_machine_lacked_for_is_tried_again(serving: Client, tmp_p
         return opened(package)
 
     async with serving(open_or_fail, models=tmp_path, rescan_s=0.2) as http:
-        version(tmp_path, "2.0")
-        await switched(http, "2.0")
+        write_version(tmp_path, "2.0")
+        await wait_for_version(http, "2.0")
     assert not lacking
 
 
@@ -114,7 +114,7 @@ def outcome(package: Package, network: bytes) -> str:
         return kept[-1]
 
     try:
-        prove(package, open_session=keep)
+        verify(package, open_session=keep)
     except (PackageError, InferenceFailed) as error:
         return type(error).__name__
     test_input, outputs = package.test_tensors()

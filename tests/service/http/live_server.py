@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import uvicorn
 
+from service.http.application import create_app
 from service.http.connection import BoundedProtocol
-from service.http.routes import create_app
 from service.settings import Settings
 
 

@@ -156,7 +156,7 @@ def test_without_keys_the_service_stays_at_home(host: str, settings: dict[str, s
         check_host(Settings(**settings), host)
         return
     with pytest.raises(
-        InvalidSettings, match=rf"^host {host} is open to the network and there are no API keys\. .*STRIATE"
+        InvalidSettings, match=rf"^host {host} is reachable from the network and there are no API keys\. .*STRIATE"
     ):
         check_host(Settings(**settings), host)
 
@@ -175,7 +175,7 @@ def test_a_start_that_is_open_to_all_ends_with_a_sentence(root: Path, how: str) 
         called, cwd=ROOT, env=environment(STRIATE_MODELS=str(root), **variables), capture_output=True, timeout=240
     )
     assert ended.returncode == 1
-    assert "striate: host 0.0.0.0 is open to the network and there are no API keys." in ended.stderr.decode()
+    assert "striate: host 0.0.0.0 is reachable from the network and there are no API keys." in ended.stderr.decode()
     assert "Traceback" not in ended.stderr.decode()
 
 

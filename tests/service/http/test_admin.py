@@ -1,4 +1,4 @@
-"""What an operator says over HTTP: pins, rolls back, shares, shadows, unloads; a restart keeps it."""
+"""Tests of administration over HTTP: pins, rollbacks, canaries, shadows and unloading."""
 
 import asyncio
 import json
@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from service.manage.__main__ import main
-from service.repository.state import place
+from service.repository.state import canary_bucket
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import LABELS, ask, call, states, until, version
+from tests.service.repository.versions import LABELS, ask, call, states, until, write_version
 from tests.service.repository.versions import serving as serving_version
 
 pytestmark = pytest.mark.anyio
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     for number in ("1.0", "2.0", "3.0"):
-        version(tmp_path, number)
+        write_version(tmp_path, number)
     return tmp_path
 
 
-async def test_a_version_is_pinned_and_rolled_back_by_one_call_each(serving: Client, models: Path) -> None:
+async def test_pinning_and_rollback(serving: Client, models: Path) -> None:
     async with serving(models=models) as http:
         assert await ask(http, 200) == ("3.0", "bright")
         loaded = await call(http, "load", {"parameters": {"version": "1.0"}})
@@ -38,15 +38,15 @@ async def test_a_version_is_pinned_and_rolled_back_by_one_call_each(serving: Cli
         assert (await call(http, "rollback")).json()["version"] == "3.0"
         assert await ask(http, 100) == ("3.0", "bright")
         assert (await call(http, "rollback")).json()["version"] == "1.0"  # back again
-        assert (await call(http, "rollout")).json()["version"] == "3.0"  # nothing is said: the newest
+        assert (await call(http, "rollout")).json()["version"] == "3.0"  # an empty rollout: the newest
 
 
-async def test_without_a_former_version_a_rollback_goes_to_the_next_older(serving: Client, models: Path) -> None:
+async def test_a_rollback_without_a_former_version_takes_the_next_older(serving: Client, models: Path) -> None:
     async with serving(models=models) as http:
         assert (await call(http, "rollback")).json()["version"] == "2.0"
 
 
-async def test_a_restart_keeps_what_was_said(serving: Client, models: Path) -> None:
+async def test_a_restart_keeps_the_rollout(serving: Client, models: Path) -> None:
     said = {"pinned": "1.0", "canary": {"version": "2.0", "percent": 25}, "shadow": "3.0"}
     wanted = {"1.0": ("ready", "serves"), "2.0": ("ready", "canary"), "3.0": ("ready", "shadow")}
     async with serving(models=models) as http:
@@ -71,20 +71,24 @@ IMPOSSIBLE: dict[str, tuple[str, dict[str, Any], str]] = {
         {"pinned": "3.0", "shadow": "4.0"},
         "4.0 cannot serve: model.onnx has been changed",
     ),
-    "the version that serves": ("rollout", {"pinned": "3.0", "shadow": "3.0"}, "3.0 cannot serve: it answers already"),
+    "the version that serves": (
+        "rollout",
+        {"pinned": "3.0", "shadow": "3.0"},
+        "3.0 cannot serve: it already answers requests",
+    ),
     "canary and shadow": (
         "rollout",
         {"pinned": "3.0", "canary": {"version": "1.0", "percent": 5}, "shadow": "1.0"},
-        "1.0 cannot serve: it answers already",
+        "1.0 cannot serve: it already answers requests",
     ),
-    "another task": ("rollout", {"shadow": "5.0", "pinned": "3.0"}, "5.0 cannot serve: it does segmentation"),
+    "another task": ("rollout", {"shadow": "5.0", "pinned": "3.0"}, "5.0 cannot serve: its task is segmentation"),
 }
 
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
-async def test_what_cannot_be_followed_changes_nothing(serving: Client, models: Path, case: str) -> None:
+async def test_an_impossible_change_is_reverted(serving: Client, models: Path, case: str) -> None:
     what, body, reason = IMPOSSIBLE[case]
-    version(models, "4.0", like="1.0").weights.write_bytes(b"")
+    write_version(models, "4.0", like="1.0").weights.write_bytes(b"")
     async with serving(models=models) as http:
         await call(http, "rollout", {"pinned": "3.0"})
         tiny.blobs(models, name="brightness", version="5.0")
@@ -109,7 +113,7 @@ async def test_what_cannot_be_followed_changes_nothing(serving: Client, models: 
         ("rollback", "brightness", {"to": "1.0"}, 422, "invalid_option"),
     ],
 )
-async def test_what_is_malformed_is_refused(
+async def test_a_malformed_request_is_rejected(
     serving: Client, root: Path, what: str, name: str, body: dict[str, Any], status: int, code: str
 ) -> None:
     async with serving() as http:
@@ -118,7 +122,7 @@ async def test_what_is_malformed_is_refused(
     assert not (root / ".striate.json").exists()
 
 
-async def test_unload_and_load_as_triton_says_them(serving: Client, models: Path) -> None:
+async def test_unload_and_load_follow_tritons_protocol(serving: Client, models: Path) -> None:
     tiny.blobs(models)
     async with serving(models=models) as http:
         unloaded = await call(http, "unload", {"parameters": {"unload_dependents": False}})
@@ -137,23 +141,15 @@ async def test_unload_and_load_as_triton_says_them(serving: Client, models: Path
         assert await ask(http, 100) == ("3.0", "bright")
 
 
-async def test_a_canary_answers_its_share_and_stays_with_its_callers(serving: Client, models: Path) -> None:
+async def test_a_canary_answers_its_share_and_keeps_its_callers(serving: Client, models: Path) -> None:
     callers = [f"caller-{n}" for n in range(200)]
     async with serving(models=models) as http:
         await call(http, "rollout", {"pinned": "1.0", "canary": {"version": "3.0", "percent": 30}})
         answers = {caller: await ask(http, 100, caller=caller) for caller in callers}
         assert {caller: await ask(http, 100, caller=caller) for caller in callers[:40]}.items() <= answers.items()
-    share = {caller for caller in callers if place("brightness", caller) < 30}
+    share = {caller for caller in callers if canary_bucket("brightness", caller) < 30}
     assert {caller for caller, (number, _) in answers.items() if number == "3.0"} == share
     assert all(label == LABELS[number][100] for number, label in answers.values())
-
-
-@pytest.mark.parametrize("percent", [1, 30, 99])
-def test_the_share_is_within_binomial_bounds(percent: int) -> None:
-    """Within four standard deviations of n p: a fair draw misses them once in 16,000."""
-    n, p = 20_000, percent / 100
-    hits = sum(place("brightness", f"{number:x}") < percent for number in range(n))
-    assert abs(hits - n * p) < 4 * (n * p * (1 - p)) ** 0.5
 
 
 async def comparison(http: httpx.AsyncClient, number: str) -> dict[str, int]:
@@ -180,7 +176,7 @@ async def test_a_shadow_is_compared_and_never_answers(serving: Client, models: P
     assert 'striate_shadow_differed_total{model="brightness",version="3.0"} 10.0' in text
 
 
-async def test_loads_and_unloads_at_once_lose_no_answer_and_end_in_order(serving: Client, models: Path) -> None:
+async def test_concurrent_changes_lose_no_response(serving: Client, models: Path) -> None:
     async with serving(models=models) as http:
 
         async def operate(n: int) -> int:
@@ -204,8 +200,8 @@ async def test_loads_and_unloads_at_once_lose_no_answer_and_end_in_order(serving
 
 
 @contextmanager
-def full() -> Iterator[None]:
-    """No file of this process may grow meanwhile, as on a full disk."""
+def full_disk() -> Iterator[None]:
+    """Prevents files of this process from growing, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
@@ -214,14 +210,14 @@ def full() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_what_cannot_be_kept_is_not_done(
+async def test_a_change_that_cannot_be_saved_is_not_applied(
     serving: Client, models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STRIATE_MODELS", str(models))
     async with serving(models=models) as http:
         await call(http, "rollout", {"pinned": "3.0"})
         kept = (models / ".striate.json").read_bytes()
-        with full():
+        with full_disk():
             refused = await call(http, "load", {"parameters": {"version": "1.0"}})
             assert main(["promote", "brightness", "1.0"]) == 1
         assert "File too large" in capsys.readouterr().err
@@ -230,7 +226,7 @@ async def test_what_cannot_be_kept_is_not_done(
     assert [file.read_bytes() for file in models.glob(".striate.json*")] == [kept]
 
 
-async def test_a_broken_file_is_said_and_changes_nothing(serving: Client, models: Path) -> None:
+async def test_an_invalid_file_is_reported_and_changes_nothing(serving: Client, models: Path) -> None:
     async with serving(models=models) as http:
         await call(http, "load", {"parameters": {"version": "1.0"}})
         (models / ".striate.json").write_text('{"models": {"brightness": {"pined": "2.0"}}}')

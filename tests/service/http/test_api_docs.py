@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from service.api.answers import WarningCode
 from service.api.options import ActivationOptions, CamOptions, PredictOptions, SegmentOptions
-from service.http.routes import Routes, create_app
+from service.http.application import create_app
+from service.http.routes import Routes
 from service.settings import Settings
 
 DOCS = (Path(__file__).parents[3] / "docs" / "api.md").read_text()

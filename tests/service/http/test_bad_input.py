@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey, png_claiming, tiff
@@ -134,7 +134,7 @@ async def test_a_package_with_a_changed_byte_is_refused_and_the_others_serve(ser
         asked = await http.post("/predict", files=form(GOOD), data={"model": "broken"})
         other = await http.post("/predict", files=form(GOOD))
         metrics = (await http.get("/metrics")).text
-    assert (refused["name"], refused["status"]) == ("broken", "refused")
+    assert (refused["name"], refused["status"]) == ("broken", "invalid")
     assert "model.onnx has been changed" in refused["reason"]
     assert (asked.status_code, asked.json()["code"]) == (503, "not_ready")
     assert "has been changed" in asked.json()["error"]
@@ -150,7 +150,7 @@ async def test_a_package_with_a_way_out_of_its_folder_is_refused(serving: Client
     async with serving(models=tmp_path) as http:
         models = (await http.get("/models")).json()["models"]
         other = await http.post("/predict", files=form(GOOD))
-    assert [model["status"] for model in models] == ["ready", "refused"]
+    assert [model["status"] for model in models] == ["ready", "invalid"]
     assert source in models[1]["reason"]
     assert other.status_code == 200
 

@@ -12,11 +12,11 @@ from onnx import helper
 
 from models.image import Array
 from models.package import Package, write
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
 from service.inference.onnxruntime import CPU, load
-from service.pipeline.occlusion import STEPS, windows
+from service.tasks.occlusion import STEPS, windows
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import asked, engine, front_end

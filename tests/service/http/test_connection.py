@@ -1,4 +1,4 @@
-"""What comes over a socket and is no decent request: refused, and the connection gone, while others are served."""
+"""Tests of connection limits: malformed, endless and silent requests are ended while others are served."""
 
 import resource
 import socket
@@ -26,8 +26,8 @@ def port(root: Path) -> Iterator[int]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that waits for seconds only; the tests that need none keep its patience, since machines may be slow."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens the timeouts of the server; other tests keep the defaults, since machines may be slow."""
     monkeypatch.setattr(connection, "HEAD_S", 2.0)
     monkeypatch.setattr(connection, "LINGER_S", 2.0)
     monkeypatch.setattr(connection, "UNREAD_S", 2.0)
@@ -35,7 +35,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Room for both ends of a thousand connections in this process."""
+    """Raises the file limit for both ends of a thousand connections in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 4096:
         pytest.skip(f"this process may open {hard} files, and the test needs 4096")
@@ -45,7 +45,7 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _others_are_served(port: int) -> Iterator[None]:
+def others_are_served(port: int) -> Iterator[None]:
     yield
     answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=grey(204), headers=PNG, timeout=120)
     assert answer.json()["classes"][0]["label"] == "bright"
@@ -70,8 +70,8 @@ NOT_HTTP = {
     "a bare CR in a value": HEAD + b"X-Note: a\rContent-Length: 5\r\n\r\nabcde" + NEXT,
     "NUL in a value": HEAD + b"X-Note: a\0b\r\n\r\n" + NEXT,
     "NUL in a name": HEAD + b"X\0Note: a\r\n\r\n" + NEXT,
-    "a chunk's size that overflows": HEAD + CHUNKED + b"\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n" + NEXT,
-    "a chunk's size that is none": HEAD + CHUNKED + b"\r\nxyz\r\nabc\r\n0\r\n\r\n" + NEXT,
+    "a chunk size that overflows": HEAD + CHUNKED + b"\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n" + NEXT,
+    "an invalid chunk size": HEAD + CHUNKED + b"\r\nxyz\r\nabc\r\n0\r\n\r\n" + NEXT,
     "no method": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(50),
     "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a path beyond ASCII": b"GET /\xff\xfe HTTP/1.1\r\nHost: striate\r\n\r\n",
@@ -80,14 +80,17 @@ NOT_HTTP = {
 
 
 @pytest.mark.parametrize("case", NOT_HTTP)
-def test_what_is_not_quite_http_is_refused_and_nothing_behind_it_is_read(port: int, case: str) -> None:
+def test_invalid_http_is_rejected_and_nothing_after_it_is_read(port: int, case: str) -> None:
     answer = exchange(port, NOT_HTTP[case])
-    assert set(statuses(answer)) <= {400, 415}  # 415: /predict was asked, without an image, before the fault was seen
+    assert set(statuses(answer)) <= {
+        400,
+        415,
+    }  # 415: /predict was called without an image before the error was detected
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"no_such_route" not in answer
 
 
-def test_the_parsers_refusal_has_our_shape(port: int) -> None:
+def test_a_parser_error_has_the_services_format(port: int) -> None:
     answer = exchange(port, b"GARBAGE\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -96,7 +99,7 @@ def test_the_parsers_refusal_has_our_shape(port: int) -> None:
 
 
 def trickle(port: int, first: bytes, again: bytes, *, most_bytes: int = 10**9) -> tuple[bytes, int]:
-    """Sends `again` and again until the server closes: what it answered, and how many bytes it took from us."""
+    """Sends `again` repeatedly until the server closes; returns its response and the number of bytes sent."""
     sent = 0
     with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
         try:
@@ -119,15 +122,15 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("case", ENDLESS)
-def test_what_does_not_end_is_ended(port: int, case: str) -> None:
+def test_endless_requests_are_ended(port: int, case: str) -> None:
     first, again = ENDLESS[case]
     answer, sent = trickle(port, first, again, most_bytes=10**8)
-    assert sent < 2 * 10**7  # what socket buffers hold, beside the 64 KiB
+    assert sent < 2 * 10**7  # the socket buffers, beside the 64 KiB
     if "trailer" not in case:
-        assert set(statuses(answer)) <= {400}  # none where the reset overtook it
+        assert set(statuses(answer)) <= {400}  # none if the reset overtook it
 
 
-def test_a_trailer_is_no_header(port: int) -> None:
+def test_a_trailer_is_not_a_header(port: int) -> None:
     sent = HEAD + b"Content-Type: image/png\r\nConnection: close\r\n" + CHUNKED + b"\r\n1\r\na\r\n0\r\n"
     answer = exchange(port, sent + b"X-Request-ID: from-the-trailer\r\n\r\n")
     assert statuses(answer) == [415]
@@ -142,16 +145,16 @@ SILENT = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeouts")
 @pytest.mark.parametrize("case", SILENT)
-def test_a_caller_who_does_not_go_on_is_hung_up_on(port: int, case: str) -> None:
+def test_a_silent_caller_is_disconnected(port: int, case: str) -> None:
     started = time.monotonic()
     answer = exchange(port, SILENT[case], timeout_s=120)
     assert time.monotonic() - started > 1.5
     assert statuses(answer) == ([200] if "second" in case else [])
 
 
-def test_a_body_that_does_not_come_is_ended_by_the_deadline_and_frees_its_place(
+def test_a_missing_body_is_ended_by_the_deadline_and_frees_its_place(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "LINGER_S", 1.0)
@@ -169,9 +172,9 @@ def test_a_body_that_does_not_come_is_ended_by_the_deadline_and_frees_its_place(
         assert "\nstriate_in_flight_requests 1.0\n" in metrics  # this one
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_body_that_nobody_reads_is_not_waited_for(port: int) -> None:
-    """Each byte would hold the connection open for ever, were it only closed when idle."""
+@pytest.mark.usefixtures("short_timeouts")
+def test_an_unread_body_is_not_awaited(port: int) -> None:
+    """Sends single bytes, which would keep a connection open that is only closed when idle."""
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
         caller.sendall(b"GET /livez HTTP/1.1\r\nHost: striate\r\nContent-Length: 1000000\r\n\r\n")
@@ -184,7 +187,7 @@ def test_a_body_that_nobody_reads_is_not_waited_for(port: int) -> None:
     raise AssertionError("it was never closed")
 
 
-def test_a_body_that_ends_after_its_answer_keeps_the_connection(port: int) -> None:
+def test_a_body_that_ends_after_its_response_keeps_the_connection(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
         caller.sendall(b"GET /livez HTTP/1.1\r\nHost: striate\r\nContent-Length: 4\r\n\r\nab")
         assert statuses(caller.recv(1 << 16)) == [200]
@@ -193,14 +196,14 @@ def test_a_body_that_ends_after_its_answer_keeps_the_connection(port: int) -> No
 
 
 def is_open(port: int, caller: socket.socket) -> bool:
-    """Whether the server, which is in this process, still has its end of the caller's connection."""
+    """Returns whether the server, in this process, still has its end of the connection open."""
     return (port, caller.getsockname()[1]) in {
         (each.laddr.port, each.raddr.port) for each in psutil.Process().net_connections("tcp") if each.raddr
     }
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_answer_that_nobody_takes_is_not_kept(port: int) -> None:
+@pytest.mark.usefixtures("short_timeouts")
+def test_an_unread_response_is_dropped(port: int) -> None:
     image = grey(1, height=1200, width=1200)  # answered with 11.5 MB
     asked = b"POST /segment?model=blobs&format=probabilities HTTP/1.1\r\nHost: striate\r\nContent-Type: image/png\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=120) as caller:
@@ -212,14 +215,14 @@ def test_an_answer_that_nobody_takes_is_not_kept(port: int) -> None:
     assert len(answer) < 8 * 1200 * 1200
 
 
-def test_a_websocket_is_answered_as_the_plain_request_that_it_also_is(port: int) -> None:
+def test_a_websocket_handshake_is_answered_as_a_plain_request(port: int) -> None:
     asked = b"GET /livez HTTP/1.1\r\nHost: striate\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
     answer = exchange(port, asked + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
     assert statuses(answer) == [200]
 
 
-@pytest.mark.usefixtures("many_files", "impatient")
-def test_a_thousand_idle_connections_leave_room_for_one_that_asks(port: int) -> None:
+@pytest.mark.usefixtures("many_files", "short_timeouts")
+def test_a_thousand_idle_connections_do_not_block_a_request(port: int) -> None:
     idle = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(1000)]
     answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=grey(9), headers=PNG, timeout=120)
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""Forms as clients really write them, and as they should not."""
+"""Tests of the multipart parser: valid forms, malformed ones, and those of a client library."""
 
 import httpx
 import pytest
@@ -51,7 +51,7 @@ GOOD = {
 
 @pytest.mark.parametrize("case", GOOD)
 @pytest.mark.parametrize("tail", [b"", b"an epilogue"])
-def test_parts_are_as_they_were_sent(case: str, tail: bytes) -> None:
+def test_valid_forms_are_parsed(case: str, tail: bytes) -> None:
     body, expected = GOOD[case]
     found = [(part.name, part.is_file, part.content) for part in form_parts(body + END + tail, KIND)]
     assert found == expected
@@ -59,8 +59,8 @@ def test_parts_are_as_they_were_sent(case: str, tail: bytes) -> None:
 
 BAD = {
     "nothing": (b"", KIND, "closing boundary"),
-    "no boundary": (part(FILE, b"x") + END, "multipart/form-data", "names no boundary"),
-    "an empty boundary": (part(FILE, b"x") + END, 'multipart/form-data; boundary=""', "names no boundary"),
+    "no boundary": (part(FILE, b"x") + END, "multipart/form-data", "has no boundary"),
+    "an empty boundary": (part(FILE, b"x") + END, 'multipart/form-data; boundary=""', "has no boundary"),
     "another boundary": (part(FILE, b"x") + END, "multipart/form-data; boundary=abc", "closing boundary"),
     "cut off in a file": (part(FILE, b"x" * 100)[:-30], KIND, "closing boundary"),
     "cut off before its end": (part(FILE, b"x"), KIND, "closing boundary"),
@@ -76,14 +76,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_form_that_cannot_be_read_says_why(case: str) -> None:
+def test_malformed_forms_are_rejected_with_a_reason(case: str) -> None:
     body, kind, says = BAD[case]
     with pytest.raises(MalformedRequest, match=says):
         form_parts(body, kind)
 
 
 @given(files=st.lists(st.binary(max_size=60) | st.sampled_from([b"\r\n--", b"\r", b"--xyz\r\n", BINARY]), max_size=4))
-def test_what_a_client_library_writes_is_read_back(files: list[bytes]) -> None:
+def test_forms_of_a_client_library_are_parsed(files: list[bytes]) -> None:
     sent = httpx.Request(
         "POST", "http://striate", data={"top_k": "5"}, files=[("image", ("a", file)) for file in files]
     )

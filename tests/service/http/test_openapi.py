@@ -11,10 +11,10 @@ import pytest
 
 from models.errors import StriateError
 from service import __version__
+from service.http.application import create_app
 from service.http.errors import CallerGone, MethodNotAllowed, NoSuchRoute, members
-from service.http.middleware.authentication import OPEN, PAGE_FILES
+from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
-from service.http.routes import create_app
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.service.test_main import ROOT, environment, served
@@ -58,7 +58,7 @@ def test_every_error_has_its_status_and_every_code_its_place() -> None:
 
 
 def test_what_needs_no_key_is_what_the_gate_leaves_open() -> None:
-    is_open = OPEN | {PAGE_FILES + "{file}"}
+    is_open = PUBLIC_PATHS | {PUBLIC_PREFIX + "{file}"}
     assert {path for path, _, operation in OPERATIONS if "key_missing" not in codes(operation)} == is_open
     assert {path for path, _, operation in OPERATIONS if "security" not in operation} == is_open
 

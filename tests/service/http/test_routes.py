@@ -12,7 +12,7 @@ import pytest
 from PIL.Image import Exif
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey, jpeg, tiff

@@ -1,4 +1,4 @@
-"""Small networks and packages as other tools leave them."""
+"""Small networks and packages in the form that other tools export."""
 
 import hashlib
 import zipfile
@@ -18,7 +18,7 @@ SIDE = 32
 def network(
     nodes: list[onnx.NodeProto], constants: dict[str, Array], *, channels: int, output: tuple[Any, ...]
 ) -> bytes:
-    """From "x" (1, channels, SIDE, SIDE), a fixed batch as most exports have, to "y"."""
+    """Builds a network from "x" (1, channels, SIDE, SIDE), with a fixed batch size, to "y"."""
     model = helper.make_model(
         helper.make_graph(
             nodes,
@@ -39,7 +39,7 @@ def kernel(*shape: int) -> Array:
 
 
 def segmenter() -> bytes:
-    """A U-Net of one level; logits of one class. Stride 2."""
+    """Builds a one-level U-Net with stride 2; logits of one class."""
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["a"], pads=[1, 1, 1, 1]),
         helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], strides=[2, 2]),
@@ -53,7 +53,7 @@ def segmenter() -> bytes:
 
 
 def classifier(*, last: str = "", channels: int = 3) -> bytes:
-    """Two classes by the mean of convolved pixels; logits, or what `last` makes of them."""
+    """Builds a classifier of two classes: logits, followed by the operator `last` if given."""
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"]),
         helper.make_node("ReduceMean", ["a"], ["y" if not last else "m"], axes=[2, 3], keepdims=0),
@@ -63,7 +63,7 @@ def classifier(*, last: str = "", channels: int = 3) -> bytes:
 
 
 def whole_image() -> bytes:
-    """A segmenter in which each pixel sees the whole image."""
+    """Builds a segmenter in which each pixel depends on the whole image."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["m"]),
         helper.make_node("Sub", ["x", "m"], ["a"]),
@@ -73,7 +73,7 @@ def whole_image() -> bytes:
 
 
 def flattened(*shape: int) -> bytes:
-    """A classifier that reshapes its image to `shape`, as torch's exporter writes a flattening for the batch it saw."""
+    """Builds a classifier with a reshape to `shape`, as torch's exporter writes a flattening."""
     nodes = [
         helper.make_node("Reshape", ["x", "shape"], ["flat"], allowzero=1),
         helper.make_node("MatMul", ["flat", "w"], ["a"]),
@@ -85,7 +85,7 @@ def flattened(*shape: int) -> bytes:
 
 
 def answer_of(weights: bytes, image: Array) -> Array:
-    """image (1, C, H, W) -> sigmoid(network(zero mean, unit variance)), worked out here."""
+    """Computes sigmoid(network(zero mean, unit variance)) of an image (1, C, H, W)."""
     import onnxruntime
 
     x = (image - image.mean((2, 3), keepdims=True)) / (image.std((2, 3), keepdims=True) + 1e-6)
@@ -95,7 +95,7 @@ def answer_of(weights: bytes, image: Array) -> Array:
 
 
 def bioimageio(folder: Path, *, form: str, network_file: bytes = b"", **changes: Any) -> Path:
-    """A package of format "0.4.10" or "0.5.3": a segmenter, zero-mean unit-variance before and sigmoid after it."""
+    """Writes a package of format "0.4.10" or "0.5.3": zero-mean unit-variance, a segmenter, and a sigmoid."""
     folder.mkdir(parents=True)
     image = np.random.default_rng(2).integers(0, 4000, (1, 1, SIDE, SIDE)).astype(np.float32)
     network_file = network_file or segmenter()

@@ -10,7 +10,7 @@ from onnx import helper
 from models.flips import Flip, mirrored, orientations
 from models.image import Array
 from models.package import Package
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form

@@ -1,4 +1,4 @@
-"""Several front ends: what changes in the folder reaches each of them, and nothing in flight is lost."""
+"""Tests of several front ends: each follows changes of the models, and no running request is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,20 +15,30 @@ from service.settings import Settings
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import listening
 from tests.service.gated_sessions import Gate
-from tests.service.repository.versions import LABELS, Watched, ask, call, everyone, states, switched, until, version
+from tests.service.repository.versions import (
+    LABELS,
+    SessionTracker,
+    ask,
+    call,
+    check_answers,
+    states,
+    until,
+    wait_for_version,
+    write_version,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
 async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
-    """A running engine process's parts, and two applications that are its front ends."""
+    """Runs the parts of an engine process, and two applications as its front ends."""
     settings = Settings(models=models, device="cpu", session_threads=1)
     async with listening() as (path, listener):
-        reception = EngineServer()
-        keeper = loader.keeper(settings, opener, publish=reception.publish)
-        keeper.budget.on_change = reception.tell_loaded
-        tasks = [asyncio.create_task(keeper.run()), asyncio.create_task(reception.serve(listener))]
+        server = EngineServer()
+        reconciler = loader.create_reconciler(settings, opener, publish=server.publish)
+        reconciler.cache.on_change = server.tell_loaded
+        tasks = [asyncio.create_task(reconciler.run()), asyncio.create_task(server.serve(listener))]
         async with AsyncExitStack() as stack:
             front_ends = [
                 serving(models=models, engine_socket=str(path), process=name) for name in ("front_end_1", "front_end_2")
@@ -37,15 +47,15 @@ async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        keeper.close()
+        reconciler.close()
 
 
 async def test_a_new_version_reaches_every_front_end_and_the_old_one_is_freed(serving: Client, tmp_path: Path) -> None:
-    version(tmp_path, "1.0")
-    sessions, answers, enough = Watched(), [], asyncio.Event()
+    write_version(tmp_path, "1.0")
+    sessions, answers, stop = SessionTracker(), [], asyncio.Event()
 
     async def caller(http: httpx.AsyncClient) -> None:
-        while not enough.is_set():
+        while not stop.is_set():
             for value in (100, 200):
                 answers.append((*await ask(http, value), value))
 
@@ -53,72 +63,72 @@ async def test_a_new_version_reaches_every_front_end_and_the_old_one_is_freed(se
         for n in range(8):
             callers.create_task(caller(both[n % 2]))
         await until(lambda: asyncio.sleep(0, len(answers) > 16))
-        version(tmp_path, "2.0")
+        write_version(tmp_path, "2.0")
         for http in both:
-            await switched(http, "2.0")
-        await until(lambda: asyncio.sleep(0, sessions.count() == 1))
+            await wait_for_version(http, "2.0")
+        await until(lambda: asyncio.sleep(0, sessions.alive_count() == 1))
         before = len(answers)
         await until(lambda: asyncio.sleep(0, len(answers) > before + 32))
-        enough.set()
-    assert everyone(answers) == {"1.0", "2.0"}
+        stop.set()
+    assert check_answers(answers) == {"1.0", "2.0"}
     assert {number for number, _, _ in answers[before + 8 :]} == {"2.0"}
 
 
-async def test_who_began_with_a_version_ends_with_it(serving: Client, tmp_path: Path) -> None:
-    version(tmp_path, "1.0")
-    gate, opened = Gate(), Watched()
+async def test_a_running_request_ends_with_the_version_it_began_with(serving: Client, tmp_path: Path) -> None:
+    write_version(tmp_path, "1.0")
+    gate, tracker = Gate(), SessionTracker()
 
     def session(package):
-        return opened(package) if package.spec.version == "2.0" else gate.session(package)
+        return tracker(package) if package.spec.version == "2.0" else gate.session(package)
 
     async with two_front_ends(serving, tmp_path, session) as (one, other):
         gate.shut()
-        begun = asyncio.create_task(ask(one, 200))
+        running = asyncio.create_task(ask(one, 200))
         await until(lambda: asyncio.sleep(0, gate.runs[-1:] == [1]))
-        version(tmp_path, "2.0")
+        write_version(tmp_path, "2.0")
         for http in (one, other):
-            await switched(http, "2.0")
+            await wait_for_version(http, "2.0")
             assert await ask(http, 200) == ("2.0", "dark")
-        assert not begun.done()
+        assert not running.done()
         gate.open()
-        assert await begun == ("1.0", "bright")
+        assert await running == ("1.0", "bright")
 
 
-async def test_what_an_operator_tells_one_front_end_holds_for_all(
+async def test_an_administrative_change_applies_to_all_front_ends(
     serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIATE_MODELS", str(tmp_path))
     for number in ("1.0", "2.0", "3.0"):
-        version(tmp_path, number)
+        write_version(tmp_path, number)
     async with two_front_ends(serving, tmp_path, None) as (one, other):
-        said = {"pinned": "1.0", "canary": {"version": "2.0", "percent": 50}, "shadow": "3.0"}
-        assert (await call(one, "rollout", said)).status_code == 200
+        rollout = {"pinned": "1.0", "canary": {"version": "2.0", "percent": 50}, "shadow": "3.0"}
+        assert (await call(one, "rollout", rollout)).status_code == 200
 
         async def known() -> bool:
             return await states(other) == await states(one)
 
         await until(known)
         assert [role for _, role in (await states(other)).values()] == ["shadow", "canary", "serves"]
-        for n in range(20):  # the same caller gets the same version, whichever front end it meets
+        for n in range(20):  # a caller gets the same version from either front end
             assert await ask(one, 200, caller=str(n)) == await ask(other, 200, caller=str(n))
         refused = await call(other, "load", {"parameters": {"version": "9"}})
         assert (refused.status_code, refused.json()["code"]) == (409, "cannot_serve")
         assert (await call(other, "rollback")).json()["version"] == "3.0"
-        await switched(one, "3.0")
+        await wait_for_version(one, "3.0")
         assert (await ask(one, 100))[1] in {LABELS["3.0"][100], LABELS["2.0"][100]}
         for arguments, serves in ((["promote", "brightness", "2.0"], "2.0"), (["rollback", "brightness"], "3.0")):
-            assert main(arguments) == 0  # on the folder, not by HTTP
+            assert main(arguments) == 0  # changes the folder, not over HTTP
             for http in (one, other):
-                await switched(http, serves)
+                await wait_for_version(http, serves)
 
 
-async def test_statistics_go_on_where_a_version_goes_on(serving: Client, tmp_path: Path) -> None:
-    version(tmp_path, "1.0", name="first")
-    version(tmp_path, "1.0", name="second")
+async def test_statistics_continue_for_an_unchanged_version(serving: Client, tmp_path: Path) -> None:
+    write_version(tmp_path, "1.0", name="first")
+    write_version(tmp_path, "1.0", name="second")
     async with two_front_ends(serving, tmp_path, None) as (http, _):
         for _ in range(5):
             await ask(http, 100, name="first")
-        version(tmp_path, "2.0", name="second")
+        write_version(tmp_path, "2.0", name="second")
 
         async def happened() -> bool:
             return (await http.get("/models/second")).json()["version"] == "2.0"
@@ -129,9 +139,9 @@ async def test_statistics_go_on_where_a_version_goes_on(serving: Client, tmp_pat
     assert stats["inference_count"] == 6
 
 
-async def test_statistics_are_of_all_front_ends_whoever_is_asked(serving: Client, tmp_path: Path) -> None:
+async def test_every_front_end_reports_the_statistics_of_all(serving: Client, tmp_path: Path) -> None:
     for number in ("1.0", "2.0", "3.0"):
-        version(tmp_path, number)
+        write_version(tmp_path, number)
     stats = "/v2/models/brightness/versions/3.0/stats"
     async with two_front_ends(serving, tmp_path, None) as both:
         assert (await call(both[0], "rollout", {"pinned": "3.0", "shadow": "2.0"})).status_code == 200
@@ -144,12 +154,12 @@ async def test_statistics_are_of_all_front_ends_whoever_is_asked(serving: Client
             await ask(http, 100)  # bright by 3.0, dark by 2.0
 
         async def counted() -> bool:
-            """Each has written what it knew at most 2 s ago; the shadow runs after the answers."""
-            told = [(await http.get(url)).json() for http in both for url in (stats, "/models/brightness")]
-            compared = [each["comparison"] for each in told[1]["versions"] if each["comparison"]]
+            """Returns whether both report all requests: each writes every 2 s, and the shadow runs last."""
+            answers = [(await http.get(url)).json() for http in both for url in (stats, "/models/brightness")]
+            compared = [each["comparison"] for each in answers[1]["versions"] if each["comparison"]]
             return (
-                told[:2] == told[2:]
-                and told[0]["model_stats"][0]["inference_count"] == 3
+                answers[:2] == answers[2:]
+                and answers[0]["model_stats"][0]["inference_count"] == 3
                 and compared == [{"compared": 3, "differed": 3, "failed": 0, "left_out": 0}]
             )
 

@@ -10,8 +10,8 @@ import numpy as np
 from models.image import Array
 from service.inference import InferenceFailed
 from service.scheduling.batcher import Batcher
-from service.scheduling.deadline import Deadline
-from service.scheduling.work_item import Priority
+from service.scheduling.cost_model import CostModel
+from service.scheduling.work import Deadline, Priority, Work
 
 BAD = -1.0
 INTERACTIVE, BULK = Priority
@@ -50,13 +50,16 @@ class Doubler:
 
 
 @contextmanager
-def batching(*, lanes: int = 1, length: int = 100, paying: bool = True) -> Iterator[tuple[Doubler, Batcher]]:
+def batching(
+    *, lanes: int = 1, length: int = 100, paying: bool = True, costs: CostModel | None = None
+) -> Iterator[tuple[Doubler, Batcher]]:
     """paying: a run takes a second whatever is in it, so that every batch is as large as it can be."""
     session = Doubler(lanes=lanes)
-    batcher = Batcher(session, length=length)
+    costs = costs or CostModel()
     if paying:
         for size in session.buckets:
-            batcher._pace.record(size, elements=size, seconds=1.0)
+            costs.record(size, elements=size, seconds=1.0)
+    batcher = Batcher(session, length=length, cost_model=costs)
     try:
         yield session, batcher
     finally:
@@ -86,7 +89,7 @@ async def queued(batcher: Batcher, *items: Array, priority: Priority = INTERACTI
     """Tasks that have taken their places, in order."""
 
     async def answer(tensor: Array) -> float:
-        ran = await batcher.submit(tensor, ["y"], deadline=later(), priority=priority)
+        ran = await batcher.submit(tensor, ["y"], Work(later(), priority))
         assert ran.outputs["y"].shape == tensor.shape
         return float(ran.outputs["y"].max())
 

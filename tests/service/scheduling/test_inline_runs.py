@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from service.errors import QueueFull
 from service.inference import InferenceFailed
 from service.scheduling.cost_model import BatchCloseReason
+from service.scheduling.work import Work
 from tests.conftest import Client
 from tests.service.faults.test_callers_leave import fragile
 from tests.service.faults.test_load import metric
@@ -26,32 +27,37 @@ pytestmark = pytest.mark.anyio
 async def test_it_runs_in_the_calling_thread() -> None:
     with batching() as (session, batcher):
         session.gate.set()
-        ran = batcher.run_inline(item(3), ["y"], deadline=later())
+        ran = batcher.run_inline(item(3), ["y"], Work(later()))
         assert ran is not None
-        assert (ran.outputs["y"].item(), ran.queue_s, ran.batch_size, ran.released) == (6, 0, 1, BatchCloseReason.IDLE)
+        assert (ran.outputs["y"].item(), ran.queue_s, ran.batch_size, ran.close_reason) == (
+            6,
+            0,
+            1,
+            BatchCloseReason.IDLE,
+        )
         assert session.threads == {threading.current_thread()}
         assert batcher.depth == 0
 
 
 async def test_it_does_not_where_another_runs_or_waits_or_it_is_late() -> None:
     with batching(lanes=2, paying=False) as (session, batcher):
-        assert batcher.run_inline(item(1), ["y"], deadline=later(-1)) is None
+        assert batcher.run_inline(item(1), ["y"], Work(later(-1))) is None
         tasks = await queued(batcher, item(1))
-        assert batcher.run_inline(item(2), ["y"], deadline=later()) is None  # one of two lanes is idle
+        assert batcher.run_inline(item(2), ["y"], Work(later())) is None  # one of two lanes is idle
         session.gate.set()
         await asyncio.gather(*tasks)
-    assert batcher.run_inline(item(3), ["y"], deadline=later()) is None  # closed
+    assert batcher.run_inline(item(3), ["y"], Work(later())) is None  # closed
     assert session.batches == [[1]]
 
 
 async def test_who_comes_meanwhile_waits_is_counted_and_goes_next() -> None:
     with batching(length=3) as (session, batcher), ThreadPoolExecutor() as threads:
-        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], deadline=later()))
+        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], Work(later())))
         await begun(session)
         assert batcher.depth == 1
         tasks = await queued(batcher, item(2), item(3))
         with pytest.raises(QueueFull):
-            await batcher.submit(item(4), ["y"], deadline=later())
+            await batcher.submit(item(4), ["y"], Work(later()))
         session.gate.set()
         assert await asyncio.gather(*tasks) == [4, 6]
         assert await alone is not None
@@ -62,14 +68,14 @@ async def test_one_that_fails_leaves_the_lane_to_the_next() -> None:
     with batching() as (session, batcher):
         session.gate.set()
         with pytest.raises(InferenceFailed):
-            batcher.run_inline(item(BAD), ["y"], deadline=later())
+            batcher.run_inline(item(BAD), ["y"], Work(later()))
         assert batcher.depth == 0
         assert await asyncio.gather(*await queued(batcher, item(1))) == [2]
 
 
 async def test_closing_waits_until_it_has_ended() -> None:
     with batching() as (session, batcher), ThreadPoolExecutor() as threads:
-        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], deadline=later()))
+        alone = asyncio.wrap_future(threads.submit(batcher.run_inline, item(1), ["y"], Work(later())))
         await begun(session)
         closing = asyncio.wrap_future(threads.submit(batcher.close))
         await asyncio.sleep(0.05)
@@ -86,9 +92,9 @@ def test_whoever_runs_it_each_is_answered_once_and_with_its_own(values: list[int
             session.gate.set()
 
             async def answer(value: int) -> float:
-                alone = partial(batcher.run_inline, item(value), ["y"], deadline=later())
+                alone = partial(batcher.run_inline, item(value), ["y"], Work(later()))
                 ran = await asyncio.get_running_loop().run_in_executor(threads, alone)
-                ran = ran or await batcher.submit(item(value), ["y"], deadline=later())
+                ran = ran or await batcher.submit(item(value), ["y"], Work(later()))
                 return float(ran.outputs["y"].item())
 
             answers = await asyncio.gather(*map(answer, values))

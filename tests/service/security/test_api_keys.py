@@ -1,4 +1,4 @@
-"""The file of keys: what it may hold, who is found in it, and that a change is seen."""
+"""Tests of the API key file: its format, the lookup of a key, and reloading."""
 
 import os
 import re
@@ -10,16 +10,11 @@ from pathlib import Path
 import pytest
 
 from service.manage.__main__ import main
-from service.security import api_keys as keys
-from service.security.api_keys import KeyStore, new_key, parse, presented
+from service.security import api_keys
+from service.security.api_keys import KeyStore, new_key, parse, sent_secret
 from service.settings import InvalidSettings
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_LOOK_S", 0.0)
 
 
 def write(path: Path, *entries: str) -> Path:
@@ -28,7 +23,7 @@ def write(path: Path, *entries: str) -> Path:
     return path
 
 
-def test_a_new_key_is_random_and_its_lines_hold_its_hash_alone() -> None:
+def test_a_new_key_is_random_and_its_lines_hold_only_its_hash() -> None:
     key, lines = new_key("viewer", ["infer", "metrics"], rate_per_s=2.5)
     entry = parse(lines)["viewer"]
     assert len(key) == len("striate_") + 43  # 256 bits
@@ -38,8 +33,8 @@ def test_a_new_key_is_random_and_its_lines_hold_its_hash_alone() -> None:
     assert new_key("viewer", ["infer"])[0] != key
 
 
-def test_the_command_line_gives_lines_to_append_and_the_key_apart(tmp_path: Path) -> None:
-    """As documented, with what goes to each stream in a file: Prometheus takes all that is in its file for the key."""
+def test_the_command_line_prints_the_lines_and_the_key_on_separate_streams(tmp_path: Path) -> None:
+    """Uses the documented command: Prometheus takes the whole content of its file as the key."""
     command = [sys.executable, "-m", "service.manage", "key"]
     lines = ""
     for name in ("viewer", "watcher"):
@@ -53,14 +48,14 @@ def test_the_command_line_gives_lines_to_append_and_the_key_apart(tmp_path: Path
     assert (found.name, found.scopes) == ("watcher", {"infer", "operate"})
 
 
-def test_a_scope_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_scope_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "viewer", "--scopes", "everything"]) == 1
     assert "scopes" in capsys.readouterr().err
 
 
 GOOD = f'sha256 = "{"0" * 64}"\nscopes = ["infer"]\n'
 BAD_FILES = {
-    "no TOML": ("keys = [", "no TOML"),
+    "no TOML": ("keys = [", "not valid TOML"),
     "an unknown table": ("[users.a]", "users"),
     "a misspelt field": ("[keys.a]\nrate = 3\n" + GOOD, "keys.a.rate"),
     "a hash that is none": ('[keys.a]\nsha256 = "abc"\nscopes = ["infer"]', "keys.a.sha256"),
@@ -72,47 +67,47 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_a_bad_file_is_refused_with_the_place(tmp_path: Path, case: str) -> None:
+def test_an_invalid_file_is_rejected_with_the_field(tmp_path: Path, case: str) -> None:
     text, says = BAD_FILES[case]
     with pytest.raises(InvalidSettings, match=says):
         KeyStore(write(tmp_path / "keys.toml", text))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="cannot be read"):
         KeyStore(tmp_path / "keys.toml")
 
 
-def test_a_change_is_seen_and_a_slip_keeps_what_was_right(tmp_path: Path) -> None:
+def test_a_change_is_loaded_and_an_invalid_file_keeps_the_valid_keys(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     first, first_lines = new_key("first", ["infer"])
     second, second_lines = new_key("second", ["infer"])
-    known = KeyStore(write(path, first_lines))
-    assert known.find(first.encode())
-    assert known.find(second.encode()) is None
+    store = KeyStore(write(path, first_lines), reload_s=0.0)
+    assert store.find(first.encode())
+    assert store.find(second.encode()) is None
     write(path, first_lines, second_lines)
-    assert known.find(second.encode())
+    assert store.find(second.encode())
     write(path, "[keys.", "slip")
-    assert known.find(first.encode())
+    assert store.find(first.encode())
     path.unlink()
-    assert known.find(first.encode())
+    assert store.find(first.encode())
     write(path, second_lines)
-    assert known.find(first.encode()) is None
-    assert known.find(second.encode())
+    assert store.find(first.encode()) is None
+    assert store.find(second.encode())
     write(path, "# nobody")
-    assert known.find(second.encode()) is None
+    assert store.find(second.encode()) is None
 
 
-def test_a_change_of_another_key_gives_no_key_a_new_burst(tmp_path: Path) -> None:
+def test_a_key_keeps_its_bucket_when_another_key_changes(tmp_path: Path) -> None:
     key, lines = new_key("slow", ["infer"], rate_per_s=1e-6)
     path = write(tmp_path / "keys.toml", lines, "burst = 1")
-    known = KeyStore(path)
-    found = known.find(key.encode())
+    store = KeyStore(path, reload_s=0.0)
+    found = store.find(key.encode())
     assert found is not None
     assert found.bucket is not None
     assert found.bucket.take() == 0
     write(path, lines, "burst = 1", new_key("other", ["infer"])[1])
-    assert known.find(key.encode()) is found
+    assert store.find(key.encode()) is found
 
 
 @pytest.mark.parametrize(
@@ -128,8 +123,8 @@ def test_a_change_of_another_key_gives_no_key_a_new_burst(tmp_path: Path) -> Non
         ([(b"cookie", b"x-api-key=a")], b""),
     ],
 )
-def test_where_a_key_is_looked_for(headers: list[tuple[bytes, bytes]], key: bytes) -> None:
-    assert presented(headers) == key
+def test_the_headers_that_carry_a_key(headers: list[tuple[bytes, bytes]], key: bytes) -> None:
+    assert sent_secret(headers) == key
 
 
 @pytest.mark.parametrize("size", [1, 5000])
@@ -137,15 +132,14 @@ def test_one_lookup_and_one_comparison_however_many_keys(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
 ) -> None:
     entries = [f'[keys.k{n}]\nsha256 = "{sha256(b"%d" % n).hexdigest()}"\nscopes = ["infer"]' for n in range(size)]
-    known = KeyStore(write(tmp_path / "keys.toml", *entries))
-    monkeypatch.setattr(keys, "_LOOK_S", 60.0)
+    store = KeyStore(write(tmp_path / "keys.toml", *entries), reload_s=60.0)
     compared: list[bytes] = []
 
     def counted(first: bytes, second: bytes) -> bool:
         compared.append(first)
         return first == second
 
-    monkeypatch.setattr(keys, "compare_digest", counted)
-    found = [known.find(b"0"), known.find(b"unknown")]
+    monkeypatch.setattr(api_keys, "compare_digest", counted)
+    found = [store.find(b"0"), store.find(b"unknown")]
     assert [key.name if key else None for key in found] == ["k0", None]
     assert [len(each) for each in compared] == [32, 32]

@@ -6,7 +6,7 @@ import pytest
 from models.maps import CamSpec
 from service.errors import NoMap, UnknownLabel, UnknownMethod
 from service.tasks import cam
-from service.tasks.cam import ClassMap, place_of, positive_part
+from service.tasks.cam import ClassMap, index_of, positive_part
 from tests.service.pipeline.test_tiling import spec_of
 
 SPEC = spec_of(
@@ -25,7 +25,7 @@ def test_the_most_probable_class_is_one_of_the_models_own() -> None:
 
 def values_of(method: str) -> np.ndarray:
     assert SPEC.cam is not None
-    return cam.given(OUTPUTS, SPEC.cam, place=1, method=method).values
+    return cam.class_map(OUTPUTS, SPEC, index=1, method=method).values
 
 
 def test_both_gradient_methods_of_a_pooled_map_are_the_map_over_its_places() -> None:
@@ -37,8 +37,9 @@ def test_a_gradient_map_has_no_cam_and_may_have_hirescam() -> None:
     also = CamSpec(method="gradcam", size=(2, 2), stride=4, also={"hirescam": 1e-4})
     outputs = OUTPUTS | {"hirescam": OUTPUTS["cam"] * 2}
     assert list(also.methods) == ["gradcam", "hirescam"]
-    assert cam.given(outputs, also, place=1, method="gradcam").values.tolist() == [[0, 2], [4, 6]]
-    assert cam.given(outputs, also, place=1, method="hirescam").values.tolist() == [[0, 4], [8, 12]]
+    spec = SPEC.model_copy(update={"cam": also})
+    assert cam.class_map(outputs, spec, index=1, method="gradcam").values.tolist() == [[0, 2], [4, 6]]
+    assert cam.class_map(outputs, spec, index=1, method="hirescam").values.tolist() == [[0, 4], [8, 12]]
 
 
 @pytest.mark.parametrize(("method", "expected"), [(None, "cam"), ("occlusion", "occlusion"), ("hirescam", "hirescam")])
@@ -56,12 +57,12 @@ def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
     assert cam.method_of("occlusion", plain) == "occlusion"
 
 
-def laid_over(values: np.ndarray, *, origin: float, stride: float, size: tuple[int, int]) -> np.ndarray:
-    return cam.laid_over(ClassMap(values.astype(np.float32), origin, stride, 0, 1.0), SPEC, size=size)
+def resampled(values: np.ndarray, *, origin: float, stride: float, size: tuple[int, int]) -> np.ndarray:
+    return cam.resample(ClassMap(values.astype(np.float32), origin, stride, 0, 1.0), SPEC, size=size)
 
 
 def test_the_map_is_enlarged_bilinearly_between_the_centres_of_what_its_pixels_see() -> None:
-    values = laid_over(OUTPUTS["cam"][1], origin=1.5, stride=4, size=(8, 8))
+    values = resampled(OUTPUTS["cam"][1], origin=1.5, stride=4, size=(8, 8))
     assert values.dtype == np.float32
     assert values[0].tolist() == [0, 0, 0.25, 0.75, 1.25, 1.75, 2, 2]  # centres at 1.5 and 5.5
     assert values[:, 0].tolist() == [0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]
@@ -72,14 +73,14 @@ def test_the_map_is_enlarged_bilinearly_between_the_centres_of_what_its_pixels_s
 )
 def test_a_peak_stays_where_the_network_saw_it(origin: float, stride: float, centres: tuple[int, int]) -> None:
     """The image is four times the network's input: input pixel p covers the image's 4 p to 4 p + 3."""
-    values = laid_over(np.array([[0.0, 1.0], [0.0, 1.0]]), origin=origin, stride=stride, size=(32, 32))[0]
+    values = resampled(np.array([[0.0, 1.0], [0.0, 1.0]]), origin=origin, stride=stride, size=(32, 32))[0]
     middle = np.interp(0.5, values, np.arange(32))  # halfway between the two centres
     assert middle == pytest.approx(sum(centres) / 2 + 1.5)
 
 
 def test_an_unknown_label_is_told_before_anything_is_decoded() -> None:
     with pytest.raises(UnknownLabel, match="'a', 'b'"):
-        place_of("c", SPEC)
+        index_of("c", SPEC)
 
 
 @pytest.mark.parametrize(

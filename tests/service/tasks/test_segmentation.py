@@ -10,8 +10,9 @@ from models.image import Array, Image
 from models.spec import ModelSpec
 from service.api.options import SegmentOptions
 from service.encode.colour import rgb
+from service.tasks.mask import class_map, interpret
 from service.tasks.measurement import measure
-from service.tasks.segmentation import FORMATS, class_map, class_values, edges, interpret
+from service.tasks.segmentation import FORMATS, class_values, edges
 from tests.service.pipeline.test_tiling import spec_of
 
 

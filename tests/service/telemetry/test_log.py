@@ -1,4 +1,4 @@
-"""The log: JSON lines on standard error, and no request fails because they cannot be written."""
+"""Tests of the log: JSON lines on standard error, levels, and a stream that cannot be written."""
 
 import io
 import json
@@ -9,15 +9,15 @@ import pytest
 from service.telemetry.log import Level, Log
 
 
-def test_a_line_is_an_object_of_the_fields_given(capsys: pytest.CaptureFixture[str]) -> None:
-    Log().write("info", "keys", count=3, reason=None)
+def test_a_line_is_an_object_with_the_event_and_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    Log().write("info", "API keys reloaded", count=3, reason=None)
     line = json.loads(capsys.readouterr().err)
     assert line.pop("time").endswith("+00:00")
-    assert line == {"level": "info", "event": "keys", "count": 3, "reason": None}
+    assert line == {"level": "info", "event": "API keys reloaded", "count": 3, "reason": None}
 
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_what_is_less_severe_is_not_written(level: Level, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_written(level: Level, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
     log = Log()
     log.configure(level)
     for each in ("debug", "info", "warning", "error"):
@@ -25,14 +25,14 @@ def test_what_is_less_severe_is_not_written(level: Level, lines: int, capsys: py
     assert len(capsys.readouterr().err.splitlines()) == lines
 
 
-class Full(io.StringIO):
+class FullStream(io.StringIO):
     def write(self, _: str) -> int:
         raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_line_that_cannot_be_written_is_left_out(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    stderr = Full()
+def test_a_line_that_cannot_be_written_is_dropped(closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = FullStream()
     if closed:
         stderr.close()
     monkeypatch.setattr(sys, "stderr", stderr)

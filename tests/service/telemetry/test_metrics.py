@@ -1,4 +1,4 @@
-"""What Prometheus gets: the names, closed labels, and counts that are right."""
+"""Tests of the metrics: their names, closed label sets and counts."""
 
 import os
 import re
@@ -24,12 +24,12 @@ NAMES = {
 }  # fmt: skip
 
 
-def test_the_metrics_are_these() -> None:
+def test_the_names_of_all_metrics() -> None:
     text = Metrics().exposition().decode()
     assert set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == NAMES
 
 
-async def test_what_happened_is_counted(serving: Client) -> None:
+async def test_requests_and_images_are_counted(serving: Client) -> None:
     async with serving() as http:
         await http.post("/predict", files=form(grey(204), grey(0), b"no image"))
         await http.post("/predict", files=form(b"no image"))
@@ -55,7 +55,7 @@ async def test_what_happened_is_counted(serving: Client) -> None:
         'striate_batch_size_count{model="brightness"} 2.0',
         'striate_batches_total{model="blobs",released="idle"} 1.0',
         'striate_input_side_pixels_bucket{le="16.0",model="brightness"} 2.0',
-        'striate_errors_total{code="internal"} 0.0',  # there from the first scrape on
+        'striate_errors_total{code="internal"} 0.0',  # present from the first scrape on
         'striate_rejections_total{reason="queue_full"} 0.0',
         'striate_queue_depth{model="blobs"} 0.0',
         'striate_model_ready{model="tissue",version="1.0"} 1.0',
@@ -70,7 +70,7 @@ async def test_what_happened_is_counted(serving: Client) -> None:
     assert "Mustermann" not in text
 
 
-async def test_images_are_held_against_what_the_training_images_had(tmp_path: Path, serving: Client) -> None:
+async def test_images_are_compared_with_the_training_range(tmp_path: Path, serving: Client) -> None:
     usual = {"mean": (0.2, 0.6), "std": (0.0, 0.5), "p1": (0.0, 1.0), "p99": (0.0, 0.5)}  # of the prepared tensor
     intensity = {name: {"low": low, "high": high} for name, (low, high) in usual.items()}
     tiny.brightness(tmp_path, intensity=intensity)
@@ -89,7 +89,7 @@ async def test_images_are_held_against_what_the_training_images_had(tmp_path: Pa
         assert f"\n{line}\n" in text, line
 
 
-async def test_nothing_that_a_caller_invents_becomes_a_series(serving: Client) -> None:
+async def test_a_caller_cannot_create_series(serving: Client) -> None:
     async with serving(log_level="error") as http:
 
         async def series() -> int:
@@ -107,7 +107,7 @@ async def test_nothing_that_a_caller_invents_becomes_a_series(serving: Client) -
             await http.post("/segment", files=form(grey(0)), data={name: name})
 
         await invent("first" * 7)
-        await series()  # a scrape has a route and a status too
+        await series()  # a scrape itself adds series of its route and status
         before = await series()
         for _ in range(1000):
             await invent(os.urandom(16).hex())

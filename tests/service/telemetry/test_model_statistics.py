@@ -1,4 +1,4 @@
-"""Counts and times of one version of a model."""
+"""Tests of the counts and times of one model version."""
 
 import time
 
@@ -7,26 +7,26 @@ import pytest
 from service.api.answers import Timings
 from service.http.errors import MissingField
 from service.scheduling.work_item import InferenceResult
-from service.telemetry.model_statistics import Spent, Statistics
+from service.telemetry.model_statistics import DurationSum, Statistics
 
 
-def test_runs_are_counted_once_however_many_images_they_held() -> None:
+def test_a_run_is_counted_once_for_all_its_images() -> None:
     statistics = Statistics()
     for size, seconds, images in [(4, 0.02, 4), (1, 0.01, 1), (1, 0.03, 1), (4, 0.04, 4), (8, 0.08, 7)]:
-        for _ in range(images):  # of the last run one caller had left
-            statistics.ran(InferenceResult({}, 0.0, seconds, size))
+        for _ in range(images):  # one caller of the last run has disconnected
+            statistics.add_run(InferenceResult({}, 0.0, seconds, size))
     runs = statistics.runs()
-    assert {size: spent.count for size, spent in runs.items()} == {1: 2, 4: 2, 8: 1}
-    assert {size: spent.seconds for size, spent in runs.items()} == pytest.approx({1: 0.04, 4: 0.06, 8: 0.07})
+    assert {size: total.count for size, total in runs.items()} == {1: 2, 4: 2, 8: 1}
+    assert {size: total.seconds for size, total in runs.items()} == pytest.approx({1: 0.04, 4: 0.06, 8: 0.07})
 
 
-def test_an_images_stages_are_tritons_parts() -> None:
+def test_stages_are_mapped_to_tritons_phases() -> None:
     statistics = Statistics()
     for _ in range(2):
-        statistics.answered(Timings(decode=1, preprocess=2, queue=4, infer=8, postprocess=16, encode=32))
-    statistics.handled("compute_input", 0.1)
-    spent = {part: (each.count, round(each.seconds, 9)) for part, each in statistics.parts.items()}
-    assert spent == {
+        statistics.add_image(Timings(decode=1, preprocess=2, queue=4, infer=8, postprocess=16, encode=32))
+    statistics.add_overhead("compute_input", 0.1)
+    durations = {part: (each.count, round(each.seconds, 9)) for part, each in statistics.parts.items()}
+    assert durations == {
         "queue": (2, 0.008), "compute_input": (2, 0.106), "compute_infer": (2, 0.016), "compute_output": (2, 0.096),
     }  # fmt: skip
 
@@ -41,4 +41,4 @@ def test_a_request_succeeds_or_fails() -> None:
     assert statistics.success.seconds >= 5
     assert statistics.last == pytest.approx(time.time(), abs=600)
     assert Statistics().last == 0
-    assert Statistics().success == Spent()
+    assert Statistics().success == DurationSum()

@@ -1,4 +1,4 @@
-"""The metrics of the real processes: two front ends and their engine, whoever of them answers the scrape."""
+"""Tests of the metrics of real processes: two front ends and their engine."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from tests.service.engine.test_processes import answer, children, engines, readiness, stopped, until
 from tests.service.image_files import form, grey
-from tests.service.telemetry.test_multiprocess import lines
+from tests.service.telemetry.test_multiprocess import series_of
 from tests.service.test_main import served
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ COUNTS = ("_total", "_bucket", "_count")
 
 def scraped(http: httpx.Client) -> dict[str, float]:
     """Over a connection of its own, so that either front end may answer."""
-    return lines(httpx.get(http.base_url.join("/metrics"), timeout=120).content)
+    return series_of(httpx.get(http.base_url.join("/metrics"), timeout=120).content)
 
 
 class Watcher:
@@ -28,15 +28,15 @@ class Watcher:
         self._http, self._former = http, scraped(http)
 
     def now(self) -> dict[str, float]:
-        told = scraped(self._http)
+        series = scraped(self._http)
         for name, value in self._former.items():
             if name.partition("{")[0].endswith(COUNTS):
-                assert told.get(name, 0) >= value, name
-        self._former = told
-        return told
+                assert series.get(name, 0) >= value, name
+        self._former = series
+        return series
 
 
-def test_counts_add_up_over_processes_and_outlive_them(root: Path, tmp_path: Path) -> None:
+def test_counters_are_summed_over_processes_and_outlive_them(root: Path, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         variables = {"STRIATE_MODELS": str(root), "STRIATE_FRONT_ENDS": "2", "TMPDIR": temporary}
         with served(tmp_path / "log", **variables) as (http, process):
@@ -44,15 +44,15 @@ def test_counts_add_up_over_processes_and_outlive_them(root: Path, tmp_path: Pat
             watcher = Watcher(http)
             assert [answer(http, 240) for _ in range(40)] == [(200, "bright")] * 40
             until(lambda: watcher.now().get(ANSWERED) == 40)
-            told = watcher.now()
-            assert told['striate_request_duration_seconds_count{route="/predict"}'] == 40
-            assert told['striate_request_duration_seconds_bucket{le="+Inf",route="/predict"}'] == 40
-            assert told['striate_predictions_total{label="bright",model="brightness"}'] == 40
-            assert told['striate_batches_total{model="brightness",released="idle"}'] == 40
-            assert told['striate_model_ready{model="brightness",version="1.0"}'] == told["striate_ready"] == 1
-            assert told["striate_engine_starts_total"] == 1
+            series = watcher.now()
+            assert series['striate_request_duration_seconds_count{route="/predict"}'] == 40
+            assert series['striate_request_duration_seconds_bucket{le="+Inf",route="/predict"}'] == 40
+            assert series['striate_predictions_total{label="bright",model="brightness"}'] == 40
+            assert series['striate_batches_total{model="brightness",released="idle"}'] == 40
+            assert series['striate_model_ready{model="brightness",version="1.0"}'] == series["striate_ready"] == 1
+            assert series["striate_engine_starts_total"] == 1
             memory = 'striate_process_resident_memory_bytes{process="%s"}'
-            assert {memory % name for name in ("front_end_1", "front_end_2", "engine")} <= set(told)
+            assert {memory % name for name in ("front_end_1", "front_end_2", "engine")} <= set(series)
 
             front_ends = children(process, "_bentoml_impl.worker.service")
             front_ends[0].kill()

@@ -1,4 +1,4 @@
-/** The service's routes. Every failure is a Refusal with a sentence for people. */
+/** Requests to the service. Every failure is a Refusal with a readable message. */
 import { byId } from "./dom.js";
 
 let key = ""; // in memory alone
@@ -10,13 +10,13 @@ export class Refusal extends Error {
   }
 }
 
-/** GET, or POST of a form where `image` is given; asks for a key where the service wants one. */
+/** Sends a GET, or a POST of a form if `image` is given; prompts for an API key if needed. */
 export async function ask(path, { image = null, fields = {}, signal } = {}) {
   for (;;) {
     const used = key;
     const answer = await send(path, { image, fields, signal });
     if (answer.ok) return answer;
-    const refusal = await refused(answer);
+    const refusal = await toRefusal(answer);
     const barred = refusal.status === 401 || refusal.code === "scope_missing";
     if (!barred || (used === key && !(await askForKey(refusal.message)))) throw refusal;
   }
@@ -26,7 +26,7 @@ export const askJson = async (path, options) => (await ask(path, options)).json(
 
 export const hasKey = () => key !== "";
 
-/** What stands in an X-Striate-* header, as it was before it was percent-encoded. */
+/** The decoded value of an X-Striate-* header. */
 export function fact(answer, name) {
   const text = answer.headers.get(`X-Striate-${name}`);
   return text === null ? null : decodeURIComponent(text);
@@ -44,28 +44,28 @@ async function send(path, { image, fields, signal }) {
     return await fetch(path, { method: image ? "POST" : "GET", headers, body, signal });
   } catch (error) {
     if (signal?.aborted) throw error;
-    const sentence = `The service at ${location.host} does not answer. It may have been stopped, or the connection is down.`;
+    const sentence = `The service at ${location.host} does not answer. It may be stopped, or the connection is down.`;
     throw new Refusal(sentence, { code: "unreachable" });
   }
 }
 
-async function refused(answer) {
+async function toRefusal(answer) {
   const retryAfter = Number(answer.headers.get("Retry-After")) || 0;
-  const said = await answer.json().catch(() => ({ error: `The service answered ${answer.status}.`, code: "unknown" }));
-  return new Refusal(said.error, { code: said.code, status: answer.status, retryAfter });
+  const problem = await answer.json().catch(() => ({ error: `The service answered with status ${answer.status}.`, code: "unknown" }));
+  return new Refusal(problem.error, { code: problem.code, status: answer.status, retryAfter });
 }
 
-let asking = null; // one dialog for all requests that wait for a key
+let prompt = null; // one dialog for all requests that wait for a key
 
 function askForKey(why) {
-  asking ??= new Promise((resolve) => {
+  prompt ??= new Promise((resolve) => {
     const dialog = byId("key");
     const field = byId("key-value");
     byId("key-why").textContent = why;
     field.value = "";
     dialog.returnValue = "";
     dialog.addEventListener("close", () => {
-      asking = null;
+      prompt = null;
       const given = dialog.returnValue === "use" ? field.value.trim() : "";
       field.value = "";
       if (given) key = given;
@@ -73,5 +73,5 @@ function askForKey(why) {
     }, { once: true });
     dialog.showModal();
   });
-  return asking;
+  return prompt;
 }

@@ -1,8 +1,8 @@
-/** The calls that give what is on the screen, as curl and as Python with nothing but its standard library. */
+/** The API calls that reproduce the results shown, for curl and for Python's standard library. */
 import { hasKey } from "./api.js";
 import { el, section } from "./dom.js";
 
-/** calls: [{title, path, fields, save}] about the file; fields without a value are left out. A sample is fetched first. */
+/** calls: [{title, path, fields, save}] for the file; empty fields are omitted. A sample is downloaded first. */
 export function callsCard(calls, file) {
   const sample = { title: "The sample", path: file.path, fields: {}, save: file.name };
   const about = calls.map((call) => ({ ...call, file: file.name }));
@@ -27,7 +27,7 @@ export function curl({ path, fields, file, save }) {
   return parts.join(" ");
 }
 
-/** curl takes `;` and `,` in a file's name for its own unless the name is in double quotes. */
+/** curl interprets `;` and `,` in a file name unless the name is in double quotes. */
 const curlName = (name) => (/[;,"\\]/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}"` : name);
 
 export function python({ path, fields, file, save }) {
@@ -63,7 +63,7 @@ function copyable(title, text) {
   return el("div", { class: "code" }, el("span", { class: "kind" }, title), button, el("pre", { tabindex: "0", "aria-label": `${title} call` }, code));
 }
 
-/** Where the clipboard is closed (a page that is not on https or localhost), the text is selected instead. */
+/** Without a clipboard (neither https nor localhost), selects the text instead. */
 async function copy(text, node) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,4 +1,4 @@
-/** Models: what each is for, how good it was found, and what it must not be used for. */
+/** Model cards: purpose, evaluation metrics and limits. */
 import { ask, askJson } from "./api.js";
 import { el, number } from "./dom.js";
 
@@ -8,8 +8,8 @@ export async function showCards(root, models) {
   const { model_stats: stats } = await askJson("/v2/models/stats").catch(() => ({ model_stats: [] }));
   for (const { model, live, limits, plots } of cards) {
     for (const file of model.files.filter((name) => /\.png$/.test(name) && !name.startsWith("sample"))) showPlot(plots, model, file);
-    tellLive(live, stats.find((known) => known.name === model.name && known.version === model.version));
-    if (model.files.includes("README.md")) tellLimits(limits, model);
+    showStatistics(live, stats.find((known) => known.name === model.name && known.version === model.version));
+    if (model.files.includes("README.md")) showLimits(limits, model);
   }
 }
 
@@ -17,11 +17,11 @@ function card(model) {
   const live = el("p", { class: "quiet live" });
   const limits = el("div", { class: "limits" });
   const plots = el("div", { class: "plots" });
-  const refused = model.status !== "ready";
-  const node = el("article", { class: `card model${refused ? " refused" : ""}`, "aria-label": model.name },
+  const unusable = model.status !== "ready";
+  const node = el("article", { class: `card model${unusable ? " unusable" : ""}`, "aria-label": model.name },
     el("h3", {}, model.name, " ", el("small", {}, model.version)),
-    refused ? el("p", { class: "problem" }, model.reason ?? `It is ${model.status}.`) : el("p", {}, model.description),
-    refused ? null : facts(model),
+    unusable ? el("p", { class: "problem" }, model.reason ?? `This model is ${model.status}.`) : el("p", {}, model.description),
+    unusable ? null : facts(model),
     figures(model),
     plots,
     limits,
@@ -42,13 +42,13 @@ function facts(model) {
     pair("Network", model.architecture),
     pair("Runs on", model.provider),
     pair("Trained on", model.trained_on),
-    pair("Data", model.data_sha256 && el("code", { class: "digest" }, model.data_sha256)),
+    pair("Data SHA-256", model.data_sha256 && el("code", { class: "digest" }, model.data_sha256)),
     pair("Licence", model.license),
-    pair("Digest", el("code", { class: "digest" }, model.sha256)),
+    pair("SHA-256", el("code", { class: "digest" }, model.sha256)),
   );
 }
 
-/** Each figure as a dot on its interval, on a scale from 0 to 1 where all fit. */
+/** Each metric as a dot on its interval, on a scale from 0 to 1. */
 function figures(model) {
   if (!model.figures.length) return null;
   const row = (figure) => el("tr", {},
@@ -57,8 +57,8 @@ function figures(model) {
     el("td", {}, `${figure.low.toFixed(3)} to ${figure.high.toFixed(3)}`),
     el("td", {}, interval(figure)),
     el("td", {}, `${figure.n} ${figure.split}`));
-  const heads = ["Figure", "Value", "95 % interval", "0 to 1", "Of"].map((title) => el("th", { scope: "col" }, title));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Figures of ${model.name}` },
+  const heads = ["Metric", "Value", "95 % interval", "0 to 1", "Evaluated on"].map((title) => el("th", { scope: "col" }, title));
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Metrics of ${model.name}` },
     el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...model.figures.map(row))));
 }
 
@@ -72,26 +72,26 @@ function interval({ value, low, high }) {
   return el("span", { class: "interval", "aria-hidden": "true" }, range, dot);
 }
 
-function tellLive(node, stats) {
+function showStatistics(node, stats) {
   if (!stats) return;
   const { success, fail, compute_infer: infer } = stats.inference_stats;
-  const mean = success.count ? `, ${number(success.ns / success.count / 1e6)} ms each on average, ${number(infer.ns / Math.max(1, infer.count) / 1e6)} ms of it in the network` : "";
-  node.textContent = `Since it was loaded: ${success.count} answered${mean}; ${fail.count} not.`;
+  const mean = success.count ? `, mean ${number(success.ns / success.count / 1e6)} ms (${number(infer.ns / Math.max(1, infer.count) / 1e6)} ms in the network)` : "";
+  node.textContent = `Requests since loading: ${success.count} answered${mean}, ${fail.count} failed.`;
 }
 
-/** A picture that the package brings, such as a plot of its evaluation. */
+/** Shows a picture from the package, such as an evaluation plot. */
 async function showPlot(node, model, file) {
   const path = `/models/${encodeURIComponent(model.name)}/files/${file}`;
   const name = file.replace(/\.png$/, "").replaceAll("_", " ");
   const figure = el("figure", {}, el("figcaption", { class: "quiet small" }, name));
-  node.append(figure); // now: they stand in the package's order
+  node.append(figure); // before the picture is there: figures stay in the package's order
   const picture = await ask(path).then((answer) => answer.blob(), () => null);
   if (picture) figure.prepend(el("img", { src: URL.createObjectURL(picture), alt: name }));
   else figure.remove();
 }
 
 /** The README's section on limits, as plain text. */
-async function tellLimits(node, model) {
+async function showLimits(node, model) {
   const path = `/models/${encodeURIComponent(model.name)}/files/README.md`;
   const text = await ask(path).then((answer) => answer.text(), () => "");
   const found = text.match(/^## Limits\s+([\s\S]*?)(?=^## |$(?![\s\S]))/m);

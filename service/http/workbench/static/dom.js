@@ -1,6 +1,6 @@
-/** Elements without markup in strings: what the service answers is only ever text. */
+/** DOM elements built without markup strings: the service's answers are only ever text. */
 
-/** An element with attributes ("onclick": listener, "class", "value" ...) and children, of which null is left out. */
+/** An element with attributes ("onclick": listener, "class", "value" ...) and children; null children are skipped. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -44,18 +44,18 @@ export function slider(label, value, { oninput, id }) {
   return el("div", { class: "field" }, el("label", { for: id }, label), input);
 }
 
-/** A section of the panel: a heading, a sentence, and what belongs to it. */
+/** A card of the panel: a heading, an optional sentence, and content. */
 export function section(title, note, ...children) {
   return el("section", { class: "card" }, el("h2", {}, title), note ? el("p", { class: "quiet" }, note) : null, ...children);
 }
 
-/** One decimal; what is near to none or all of it without being so is not rounded to it. */
+/** One decimal; shares near 0 or 1 are never rounded to 0 % or 100 %. */
 export function percent(share) {
   if (share > 0 && share < 0.001) return "< 0.1 %";
   return share > 0.999 && share < 1 ? "> 99.9 %" : `${(share * 100).toFixed(1)} %`;
 }
 
-/** Three significant digits, without an exponent where one can do without. */
+/** Three significant digits, without an exponent if possible. */
 export function number(value) {
   if (value === null || value === undefined) return "";
   if (Number.isInteger(value)) return value.toLocaleString("en");
@@ -63,14 +63,14 @@ export function number(value) {
   return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 6 });
 }
 
-/** Hands a file to the person. */
+/** Downloads a file. */
 export function save(name, blob) {
   const url = URL.createObjectURL(blob);
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** Rows of values -> a CSV file's text; what a spreadsheet would take for a formula begins with an apostrophe. */
+/** Rows of values -> CSV text; cells that a spreadsheet would read as formulas get an apostrophe. */
 export function csv(rows) {
   const cell = (value) => {
     let text = String(value ?? "");

@@ -1,6 +1,6 @@
-/** Files and folders that are dropped on the page. */
+/** Files and folders dropped on the page. */
 
-/** While `view` is shown, what is dropped anywhere goes to `take`; `mark` is shown to be where it goes. */
+/** Passes drops anywhere on the page to `take` while `view` is shown, and highlights `mark`. */
 export function onDrop({ view, mark }, take) {
   const over = (event, is) => {
     if (view.hidden) return;
@@ -15,7 +15,7 @@ export function onDrop({ view, mark }, take) {
   });
 }
 
-/** What was dropped, folders read to their end -> [{file, path}]; hidden files are left out. */
+/** All dropped files, folders included -> [{file, path}]; skips hidden files. */
 export async function droppedFiles(transfer) {
   const plain = [...transfer.files];
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -23,7 +23,7 @@ export async function droppedFiles(transfer) {
   const found = [];
   for (let entry; (entry = entries.shift()); ) {
     if (isHidden(entry)) continue;
-    if (entry.isFile) found.push({ file: await asked(entry, "file"), path: entry.fullPath.slice(1) });
+    if (entry.isFile) found.push({ file: await read(entry, "file"), path: entry.fullPath.slice(1) });
     else entries.unshift(...(await below(entry)));
   }
   return found;
@@ -34,11 +34,11 @@ export const chosenFiles = (files) =>
 
 const isHidden = ({ name }) => name.startsWith(".");
 
-const asked = (from, method) => new Promise((done, failed) => from[method](done, failed));
+const read = (from, method) => new Promise((done, failed) => from[method](done, failed));
 
 async function below(folder) {
   const reader = folder.createReader();
   const found = [];
-  for (let some; (some = await asked(reader, "readEntries")).length; ) found.push(...some); // at most 100 at a time
+  for (let some; (some = await read(reader, "readEntries")).length; ) found.push(...some); // at most 100 at a time
   return found.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
 }

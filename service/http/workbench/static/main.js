@@ -1,10 +1,10 @@
-/** The page: its views, the ways in which an image comes, and the models that it may be shown to. */
+/** The page: views, image input and models. */
 import { askJson } from "./api.js";
 import { showCards } from "./cards.js";
 import { byId, el } from "./dom.js";
 import { onDrop } from "./files.js";
-import { Look } from "./look.js";
-import { Many } from "./many.js";
+import { SingleImage } from "./single_image.js";
+import { ManyImages } from "./many_images.js";
 import { offerSamples } from "./samples.js";
 
 const VIEWS = ["look", "many", "models"];
@@ -15,18 +15,18 @@ async function start() {
   try {
     const { models } = await askJson("/models");
     const ready = models.filter((model) => model.status === "ready");
-    const look = new Look(ready);
-    new Many(byId("many"), ready);
+    const look = new SingleImage(ready);
+    new ManyImages(byId("many"), ready);
     bring(look);
     offerSamples(look, ready);
     whenShown("models", () => showCards(byId("models"), models));
-    if (!ready.length) tell("No model serves. The view Models says why.");
+    if (!ready.length) showProblem("No model is ready. The Models page gives the reasons.");
   } catch (error) {
-    tell(error.message, start);
+    showProblem(error.message, start);
   }
 }
 
-function tell(sentence, again = null) {
+function showProblem(sentence, again = null) {
   const button = again && el("button", { type: "button", onclick: () => (byId("problem").replaceChildren(), again()) }, "Try again");
   byId("problem").replaceChildren(el("div", { class: "problem" }, el("p", {}, sentence), button));
 }
@@ -52,7 +52,7 @@ function bring(look) {
   const input = byId("file");
   input.onchange = () => {
     take(input.files);
-    input.value = ""; // the same file may be chosen again
+    input.value = ""; // allows choosing the same file again
   };
   onDrop({ view: byId("look"), mark: byId("stage") }, (transfer) => take(transfer.files));
   addEventListener("paste", (event) => {

@@ -1,9 +1,9 @@
-/** A mask of numbers, and its pictures: areas, outlines, one object. */
+/** A mask of numbers, drawn as areas, outlines or one object. */
 import { ask, fact } from "./api.js";
 import { parseNpy } from "./npy.js";
 import { decodePng } from "./png.js";
 
-const BITS = 16; // more classes that overlap are shown one a pixel
+const BITS = 16; // with more overlapping classes, each pixel shows one
 
 /** {width, height, values, known: the values that are not background, labelsOf(value), outline: its painter}. */
 export async function fetchMask({ model, file, signal }, measured) {
@@ -19,7 +19,7 @@ export async function fetchMask({ model, file, signal }, measured) {
   return { ...picture, known: [...labelOf.keys()], labelsOf: (value) => (labelOf.has(value) ? [labelOf.get(value)] : []), outline: paintOutlines };
 }
 
-/** Classes that overlap: a bit each, so that a value is all that are at a pixel. */
+/** Overlapping classes: one bit each, so that a value holds all classes at a pixel. */
 function ofBits({ shape: [count, height, width], values: layers }, labels) {
   const values = new Uint16Array(height * width);
   for (let c = 0, at = 0; c < count; c++) for (let i = 0; i < values.length; i++, at++) values[i] |= layers[at] << c;
@@ -34,7 +34,7 @@ export function paintAreas(canvas, mask, tint) {
   });
 }
 
-/** A pixel is on an outline where the one right of it or below is another's, or the other way round. */
+/** A pixel is on an outline if one of its four neighbours has another value. */
 function paintOutlines(canvas, mask, tint) {
   paint(canvas, mask, (pixels, { values, width, height }) => {
     for (let y = 0, i = 0; y < height; y++) {
@@ -50,7 +50,7 @@ function paintOutlines(canvas, mask, tint) {
   });
 }
 
-/** Each class's own outline, where it ends whatever else is there. */
+/** The whole outline of each class, also inside other classes. */
 function paintOutlinesOfBits(canvas, mask, tint) {
   paint(canvas, mask, (pixels, { values, width, height }) => {
     for (let y = 0, i = 0; y < height; y++) {

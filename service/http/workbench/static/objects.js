@@ -1,7 +1,7 @@
-/** The objects of a segmentation as a table that can be sorted, and their areas as a histogram. */
+/** A sortable table of the objects, and a histogram of their areas. */
 import { el, number } from "./dom.js";
 
-const ROWS = 300; // more would make the page slow; the CSV has them all
+const ROWS = 300; // more would make the page slow; the CSV has all
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Columns: [heading, value of an object]. */
@@ -19,7 +19,7 @@ export function columns(answer) {
 }
 
 export class ObjectTable {
-  /** onpick: told which object the pointer or the focus is on, or null. */
+  /** onpick: called with the object under the pointer or focus, or null. */
   constructor(answer, onpick) {
     Object.assign(this, { answer, onpick, columns: columns(answer), by: 2, down: true });
     this.heads = this.columns.map(([title], i) => el("th", { scope: "col" }, el("button", { type: "button", onclick: () => this.sort(i) }, title)));
@@ -41,7 +41,7 @@ export class ObjectTable {
     this.#fill();
   }
 
-  /** Marks an object's row, and brings it into the table's view. */
+  /** Highlights an object's row and scrolls to it. */
   mark(id) {
     this.body.querySelector(".on")?.classList.remove("on");
     const row = id === null ? null : this.body.querySelector(`[data-id="${id}"]`);
@@ -63,11 +63,11 @@ export class ObjectTable {
       return el("tr", { tabindex: "0", "data-id": object.id, onmouseenter: pick, onfocus: pick, onmouseleave: () => this.onpick(null), onblur: () => this.onpick(null) }, ...cells);
     }));
     const all = this.rows.length;
-    this.note.textContent = all > ROWS ? `The first ${ROWS} of ${all.toLocaleString("en")}; the CSV has them all.` : "";
+    this.note.textContent = all > ROWS ? `Showing the first ${ROWS} of ${all.toLocaleString("en")}; the CSV has all.` : "";
   }
 }
 
-/** Areas -> an SVG of at most 24 bars, with what it says in words for who cannot see it. */
+/** Areas -> an SVG of at most 24 bars with a text alternative. */
 export function histogram(areas, unit) {
   if (areas.length < 2) return null;
   const sorted = Float64Array.from(areas).sort();
@@ -77,7 +77,7 @@ export function histogram(areas, unit) {
   for (const area of areas) bins[Math.min(count - 1, Math.floor(((area - least) / (most - least || 1)) * count))]++;
   const highest = Math.max(...bins);
   const median = sorted[Math.floor(sorted.length / 2)];
-  const words = `Areas of ${areas.length} objects from ${number(least)} to ${number(most)} ${unit}, half of them below ${number(median)} ${unit}.`;
+  const words = `Areas of ${areas.length} objects from ${number(least)} to ${number(most)} ${unit}, median ${number(median)} ${unit}.`;
   const svg = document.createElementNS(SVG, "svg");
   const set = (node, attributes) => Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
   set(svg, { viewBox: "0 0 240 70", role: "img", "aria-label": words, class: "histogram" });

@@ -1,7 +1,7 @@
-/** A pad to draw a digit on, for models that read the ten of them in few pixels. */
+/** A pad to draw a digit on, for models that classify small images of digits. */
 import { el, number, percent, save, section } from "./dom.js";
 
-const SIDE = 8; // the image sent, as of UCI's optical recognition of handwritten digits:
+const SIDE = 8; // side of the image sent, as in UCI's optical recognition of handwritten digits:
 const BLOCK = 4; // a digit fills 32 x 32 black and white pixels; a value is how many of 4 x 4 are white, 0 to 16
 const PEN = 4.5; // wide in those pixels
 
@@ -9,21 +9,21 @@ export const readsDigits = (model) =>
   model.task === "classification" && model.input.channels === 1 && model.input.height <= 32 &&
   model.classes.map((known) => known.label).join("") === "0123456789";
 
-/** onimage: given the drawing as a file, again and again while it grows -> /predict's answer, when all is shown. */
+/** onimage: called with the drawing as a file, repeatedly while it grows -> /predict's answer. */
 export function padCard(onimage) {
-  const canvas = el("canvas", { class: "pad", width: 240, height: 240, role: "img", "aria-label": "Pad to draw a digit on with a mouse, a pen or a finger" });
+  const canvas = el("canvas", { class: "pad", width: 240, height: 240, role: "img", "aria-label": "Drawing pad: draw a digit with the mouse, a pen or a finger" });
   const strokes = [];
   let drawing = null;
-  const read = el("output", { class: "digit", "aria-label": "The digit read" });
-  const told = el("p", { class: "quiet small" });
-  const tell = oneAtATime(async () => {
+  const read = el("output", { class: "digit", "aria-label": "Recognised digit" });
+  const note = el("p", { class: "quiet small" });
+  const classify = oneAtATime(async () => {
     if (!strokes.length) return;
     const start = performance.now();
     const answer = await onimage(await digit(strokes));
     if (!answer) return;
     const [{ name, probability }] = answer.classes;
     read.value = name;
-    told.textContent = `${percent(probability)}. Answered in ${number(Math.round(performance.measure("drawn", { start }).duration))} ms.`;
+    note.textContent = `${percent(probability)}. Answered in ${number(Math.round(performance.measure("drawn", { start }).duration))} ms.`;
   });
   const at = (event) => [(event.offsetX / canvas.clientWidth) * 240, (event.offsetY / canvas.clientHeight) * 240];
   const paint = () => draw(canvas.getContext("2d"), strokes, { width: 20, place: (point) => point, side: 240 });
@@ -31,27 +31,27 @@ export function padCard(onimage) {
     canvas.setPointerCapture(event.pointerId);
     strokes.push((drawing = [at(event)]));
     paint();
-    tell();
+    classify();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!drawing) return;
     drawing.push(at(event));
     paint();
-    tell();
+    classify();
   });
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (drawing = null));
   const wipe = () => {
     strokes.length = 0;
-    read.value = told.textContent = "";
+    read.value = note.textContent = "";
     paint();
   };
   const keep = async () => strokes.length && save("digit.png", await digit(strokes));
   paint();
-  const buttons = el("div", { class: "row" }, el("button", { type: "button", onclick: wipe }, "Wipe"), el("button", { type: "button", onclick: keep }, "Save"));
-  return section("Draw a digit", null, el("div", { class: "drawing" }, canvas, el("div", {}, buttons, read, told)));
+  const buttons = el("div", { class: "row" }, el("button", { type: "button", onclick: wipe }, "Clear"), el("button", { type: "button", onclick: keep }, "Save"));
+  return section("Draw a digit", null, el("div", { class: "drawing" }, canvas, el("div", {}, buttons, read, note)));
 }
 
-/** Runs `act` now, or once more after the run that goes on, however often it is called meanwhile. */
+/** Runs `act`; calls during a run are merged into one further run. */
 function oneAtATime(act) {
   let [wanted, busy] = [false, false];
   return async () => {
@@ -69,7 +69,7 @@ function oneAtATime(act) {
   };
 }
 
-/** Strokes -> an 8 x 8 PNG: fitted to its height, in the middle of its width. */
+/** Strokes -> an 8 x 8 PNG, scaled to fit and centred. */
 async function digit(strokes) {
   const points = strokes.flat();
   const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
@@ -88,7 +88,7 @@ async function digit(strokes) {
   return new File([await small.convertToBlob()], "digit.png", { type: "image/png" });
 }
 
-/** How many of a block's pixels are white. */
+/** The number of white pixels in a block. */
 function count(data, fine, block) {
   const [x, y] = [(block % SIDE) * BLOCK, Math.floor(block / SIDE) * BLOCK];
   let white = 0;

@@ -1,18 +1,18 @@
-/** A file -> its pixels as they stand in it, and how they are shown. */
+/** Reads a file's pixels unchanged, and chooses how they are displayed. */
 import { decodePng } from "./png.js";
 import { decodeTiff } from "./tiff.js";
 
 const MOST = 16384; // a canvas's side
 
-/** {width, height, channels, kind, values, pixelSizeUm, low, high}, or {hidden: why it is not shown}. */
+/** {width, height, channels, kind, values, pixelSizeUm, low, high}, or {hidden: why it is not displayed}. */
 export async function readPicture(file) {
   try {
     const picture = await decode(new Uint8Array(await file.arrayBuffer()), file);
-    if (Math.max(picture.width, picture.height) > MOST) return { hidden: `It is not shown: a side of more than ${MOST} px.` };
+    if (Math.max(picture.width, picture.height) > MOST) return { hidden: `Not displayed: a side exceeds ${MOST} px.` };
     return { ...picture, ...usualWindow(picture) };
   } catch (error) {
-    const why = error instanceof RangeError ? "the file is damaged" : error.message.replace(/\.$/, ""); // it says to read beyond its end
-    return { hidden: `It is not shown: ${why}.` };
+    const why = error instanceof RangeError ? "the file is damaged" : error.message.replace(/\.$/, ""); // it points beyond its end
+    return { hidden: `Not displayed: ${why}.` };
   }
 }
 
@@ -22,7 +22,7 @@ async function decode(bytes, file) {
   return drawn(file);
 }
 
-/** What the browser itself reads: 8 bits, upright, its colours as they stand in the file. */
+/** What the browser decodes: 8 bits, upright, without colour conversion. */
 async function drawn(file) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
     throw new Error("this browser cannot decode it");
@@ -51,7 +51,7 @@ function usualWindow(picture) {
 
 /** Between the 0.1th and 99.9th percentile; least and most are what can be chosen. */
 export function fullWindow({ kind, values }) {
-  const step = Math.max(1, Math.floor(values.length / 200_000)); // a sample is enough to look at
+  const step = Math.max(1, Math.floor(values.length / 200_000)); // a subset is enough for display
   const sample = Float64Array.from({ length: Math.floor(values.length / step) }, (_, i) => values[i * step]).sort();
   const at = (share) => sample[Math.min(sample.length - 1, Math.floor(share * sample.length))];
   const [least, most] = kind === "uint8" ? [0, 255] : [sample[0], sample[sample.length - 1]];

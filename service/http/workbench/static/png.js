@@ -24,7 +24,7 @@ export async function decodePng(bytes) {
 export async function inflate(bytes, expected, format = "deflate") {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream(format));
   const found = new Uint8Array(await new Response(stream).arrayBuffer());
-  if (found.length < expected) throw new Error("the file is cut short");
+  if (found.length < expected) throw new Error("the file is truncated");
   return found;
 }
 

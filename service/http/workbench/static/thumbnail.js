@@ -1,4 +1,4 @@
-/** Small pictures of files. Each is painted when it first comes near the window: 500 are not decoded at once. */
+/** Thumbnails, painted when they first come near the window, so that 500 are not decoded at once. */
 import { el } from "./dom.js";
 import { paintPicture, readPicture } from "./picture.js";
 
@@ -19,7 +19,7 @@ export function thumbnail(file) {
   return canvas;
 }
 
-/** One after another, so that the page stays free. */
+/** Paints one at a time, so that the page stays responsive. */
 async function paintNear() {
   if (painting) return;
   painting = true;
@@ -31,7 +31,7 @@ async function paintNear() {
   painting = false;
 }
 
-/** The middle square of the picture, as its values between their percentiles look. */
+/** Paints the centre square of the picture, windowed by percentiles. */
 async function paint(canvas, file) {
   const picture = await readPicture(file);
   if (picture.hidden) return canvas.replaceWith(el("span", { class: "nothumb" }, file.name.split(".").pop().toUpperCase()));

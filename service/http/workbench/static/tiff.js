@@ -18,10 +18,10 @@ export async function decodeTiff(bytes) {
   const one = (tag, usual) => tags.get(tag)?.[0] ?? usual;
   const [width, height, samples, colour] = [one(256), one(257), one(277, 1), one(262, 1)];
   const Values = ARRAYS[`${one(339, 1)}/${one(258, 1)}`];
-  if (!Values) throw new Error(`samples of ${one(258, 1)} bits are not read here`);
-  if (samples > 1 && one(284, 1) !== 1) throw new Error("channels one after the other are not read here");
-  if (colour > 2) throw new Error("a palette or another colour space is not read here");
-  if (one(274, 1) !== 1) throw new Error("an image that lies turned in its file is not read here");
+  if (!Values) throw new Error(`the page cannot read samples of ${one(258, 1)} bits`);
+  if (samples > 1 && one(284, 1) !== 1) throw new Error("the page cannot read planar channels");
+  if (colour > 2) throw new Error("the page cannot read this colour space");
+  if (one(274, 1) !== 1) throw new Error("the page cannot read rotated TIFFs");
   const values = await pixels(bytes, { tags, one, little, width, height, samples, Values });
   if (colour === 0 && one(339, 1) === 1) invert(values, 2 ** one(258) - 1);
   const channels = samples >= 3 ? 3 : 1;
@@ -33,7 +33,7 @@ export async function decodeTiff(bytes) {
 /** The file's first directory: tag -> its values, text as one string. */
 function directory(view, little) {
   const layout = LAYOUTS[view.getUint16(2, little)];
-  if (!layout) throw new Error("it is no plain TIFF");
+  if (!layout) throw new Error("this is not a TIFF file");
   const { word, counted, entry, first } = layout;
   const read = (at, size) => unsigned(view, { at, size, little });
   const tags = new Map();
@@ -69,8 +69,8 @@ function invert(values, most) {
 /** Strips are tiles as wide as the image. */
 async function pixels(bytes, { tags, one, little, width, height, samples, Values }) {
   const [unpack, predictor] = [UNPACK[one(259, 1)], one(317, 1)];
-  if (!unpack) throw new Error(`TIFF compression ${one(259)} is not read here`);
-  if (predictor > 2 || (predictor === 2 && one(339, 1) === 3)) throw new Error(`TIFF predictor ${predictor} is not read here`);
+  if (!unpack) throw new Error(`the page cannot read TIFF compression ${one(259)}`);
+  if (predictor > 2 || (predictor === 2 && one(339, 1) === 3)) throw new Error(`the page cannot read TIFF predictor ${predictor}`);
   const tiled = tags.has(322);
   const [tileWidth, tileHeight] = tiled ? [one(322), one(323)] : [width, Math.min(one(278, height), height)];
   const [offsets, counts] = tiled ? [tags.get(324), tags.get(325)] : [tags.get(273), tags.get(279)];
@@ -81,7 +81,7 @@ async function pixels(bytes, { tags, one, little, width, height, samples, Values
     const rows = tiled ? tileHeight : Math.min(tileHeight, height - y);
     const size = rows * tileWidth * samples * Values.BYTES_PER_ELEMENT;
     const plain = await unpack(bytes.subarray(offsets[i], offsets[i] + counts[i]), size);
-    if (plain.length < size) throw new Error("the file is cut short");
+    if (plain.length < size) throw new Error("the file is truncated");
     const part = native(plain.slice(0, size), { Values, little });
     if (predictor === 2) sum(part, { row: tileWidth * samples, samples });
     const wide = Math.min(tileWidth, width - x) * samples;
@@ -110,11 +110,11 @@ function sum(part, { row, samples }) {
 
 /** From OME-XML, ImageJ's description, or pixels a centimetre; null where it is not known. */
 function pixelSize(tags, one) {
-  const said = one(270, "");
-  const ome = said.match(/PhysicalSizeX="([\d.eE+-]+)"/);
-  if (ome && !/PhysicalSizeXUnit="(?!µm|um)/.test(said)) return Number(ome[1]);
+  const description = one(270, "");
+  const ome = description.match(/PhysicalSizeX="([\d.eE+-]+)"/);
+  if (ome && !/PhysicalSizeXUnit="(?!µm|um)/.test(description)) return Number(ome[1]);
   const resolution = one(282, 0);
   if (!resolution) return null;
-  if (said.startsWith("ImageJ") && /unit=(micron|um|µm|\\u00B5m)/.test(said)) return 1 / resolution;
+  if (description.startsWith("ImageJ") && /unit=(micron|um|µm|\\u00B5m)/.test(description)) return 1 / resolution;
   return one(296, 2) === 3 ? 1e4 / resolution : null;
 }

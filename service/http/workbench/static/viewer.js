@@ -1,4 +1,4 @@
-/** Canvases on top of one another that zoom and move as one. The compositor moves them; no pixel is painted anew. */
+/** Stacked canvases that zoom and move together. The compositor moves them; no pixel is repainted. */
 import { el } from "./dom.js";
 
 const LIMITS = { least: 0.02, most: 64 };
@@ -26,7 +26,7 @@ export class Viewer extends EventTarget {
     new ResizeObserver(() => this.fitted && this.fit()).observe(root);
   }
 
-  /** The canvas of a name; the first asked for is the lowest. */
+  /** Returns the canvas of a name, created above the others on first use. */
   layer(name) {
     if (!this.layers.has(name)) {
       const canvas = el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
@@ -74,7 +74,7 @@ export class Viewer extends EventTarget {
     this.dispatchEvent(new CustomEvent("move", { detail: place }));
   }
 
-  /** About a place of the view, its middle by default. */
+  /** Zooms about a point of the view, the centre by default. */
   zoom(factor, at = { x: this.root.clientWidth / 2, y: this.root.clientHeight / 2 }) {
     if (!this.size) return;
     const scale = Math.max(LIMITS.least, Math.min(LIMITS.most, this.place.scale * factor));
@@ -86,7 +86,7 @@ export class Viewer extends EventTarget {
     if (this.size) this.show({ ...this.place, x: this.place.x + dx, y: this.place.y + dy });
   }
 
-  /** A place of the view -> the pixel there, or null. */
+  /** The pixel at a point of the view, or null. */
   pixel({ x, y }) {
     if (!this.size) return null;
     const found = { x: Math.floor((x - this.place.x) / this.place.scale), y: Math.floor((y - this.place.y) / this.place.scale) };
@@ -140,11 +140,11 @@ export class Viewer extends EventTarget {
     if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     keys[event.key]();
-    this.#point(this.pixel({ x: this.root.clientWidth / 2, y: this.root.clientHeight / 2 })); // by keys: the middle
+    this.#point(this.pixel({ x: this.root.clientWidth / 2, y: this.root.clientHeight / 2 })); // with keys: the centre
   }
 }
 
-/** Two viewers move together. */
+/** Makes two viewers move together. */
 export function together(one, other) {
   const follow = (from, to) => from.addEventListener("move", ({ detail }) => {
     if (to.size && JSON.stringify(to.place) !== JSON.stringify(detail)) to.show(detail);

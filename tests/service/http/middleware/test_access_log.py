@@ -1,4 +1,4 @@
-"""The line in the log that each request leaves."""
+"""Tests of the access log: the fields of a line and the outcome."""
 
 import json
 
@@ -16,7 +16,7 @@ def requests(err: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == "request"]
 
 
-async def test_a_request_leaves_one_line_of_fields_that_we_name(
+async def test_a_request_is_logged_in_one_line_of_fixed_fields(
     serving: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving() as http:
@@ -33,22 +33,22 @@ async def test_a_request_leaves_one_line_of_fields_that_we_name(
         "level": "info", "event": "request", "request_id": "mine", "route": "/predict", "model": "brightness",
         "version": "1.0", "status": 200, "outcome": "answered", "code": None,
     }  # fmt: skip
-    assert (bad["request_id"], bad["outcome"], bad["code"]) == ("wrong", "refused", "not_an_image")
+    assert (bad["request_id"], bad["outcome"], bad["code"]) == ("wrong", "invalid", "not_an_image")
     assert "Mustermann" not in err
 
 
 @pytest.mark.parametrize(
-    ("status", "what"),
+    ("status", "expected"),
     [
         (200, "answered"),
-        (404, "refused"),
-        (415, "refused"),
-        (429, "turned_away"),
-        (503, "turned_away"),
-        (499, "left"),
+        (404, "invalid"),
+        (415, "invalid"),
+        (429, "rejected"),
+        (503, "rejected"),
+        (499, "client_closed"),
         (500, "failed"),
         (504, "failed"),
     ],
 )
-def test_an_outcome_is_a_word(status: int, what: str) -> None:
-    assert outcome(status) == what
+def test_each_status_has_an_outcome(status: int, expected: str) -> None:
+    assert outcome(status) == expected

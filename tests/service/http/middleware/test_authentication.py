@@ -1,4 +1,4 @@
-"""Who gets in: every route with every kind of key, and what is answered to the rest."""
+"""Tests of authentication: scopes, missing and unknown keys, and rate limits."""
 
 from functools import partial
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.http.middleware.authentication import needed
+from service.http.middleware.authentication import required_scope
 from service.security.api_keys import new_key
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine
@@ -30,7 +30,7 @@ def bearer(scope: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "grant"),
+    ("method", "path", "scope"),
     [
         ("GET", "/livez", None), ("GET", "/readyz", None), ("GET", "/healthz", None), ("GET", "/", None),
         ("GET", "/v2/health/live", None), ("GET", "/v2/health/ready", None),
@@ -44,11 +44,11 @@ def bearer(scope: str) -> dict[str, str]:
         ("GET", "/livez/", "infer"), ("GET", "//metrics", "infer"), ("GET", "/nowhere", "infer"),  # no route: closed
     ],
 )  # fmt: skip
-def test_what_a_path_needs(method: str, path: str, grant: str | None) -> None:
-    assert needed(method, path) == grant
+def test_the_scope_of_each_path(method: str, path: str, scope: str | None) -> None:
+    assert required_scope(method, path) == scope
 
 
-async def test_a_key_opens_what_its_scope_names_and_no_more(serving: Client, keys: str) -> None:
+async def test_a_key_admits_only_its_scopes(serving: Client, keys: str) -> None:
     asked = {"infer": ("GET", "/models"), "metrics": ("GET", "/metrics"), "operate": ("POST", "/v2/repository/index")}
     async with serving(keys=keys) as http:
         for scope in asked:
@@ -75,16 +75,18 @@ async def test_without_a_key_only_health_answers(serving: Client, keys: str) -> 
             assert answer.status_code == 401
 
 
-async def test_a_key_is_taken_from_either_header(serving: Client, keys: str) -> None:
+async def test_either_header_carries_the_key(serving: Client, keys: str) -> None:
     async with serving(keys=keys) as http:
         by_bearer = await http.post("/predict", files=form(grey(204)), headers=bearer("infer"))
         by_api_key = await http.post("/predict", files=form(grey(204)), headers={"X-API-Key": KEYS["infer"][0]})
-        by_query = await http.post(f"/predict?key={KEYS['infer'][0]}", files=form(grey(204)))  # would stand in a log
+        by_query = await http.post(
+            f"/predict?key={KEYS['infer'][0]}", files=form(grey(204))
+        )  # a query string is logged
     assert by_bearer.json()["classes"] == by_api_key.json()["classes"]
     assert by_query.status_code == 401
 
 
-async def test_a_key_that_asks_too_often_is_told_when_to_come_back(serving: Client, keys: str) -> None:
+async def test_a_rate_limited_key_gets_retry_after(serving: Client, keys: str) -> None:
     async with serving(keys=keys) as http:
         answers = [await http.get("/models", headers=bearer("slow")) for _ in range(4)]
         others = await http.get("/models", headers=bearer("infer"))
@@ -96,7 +98,7 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back(serving: Clie
     assert 'striate_rejections_total{reason="rate_limited"} 2.0' in metrics
 
 
-async def test_several_front_ends_hold_a_key_to_its_rate_together(serving: Client, keys: str, root: Path) -> None:
+async def test_front_ends_share_the_rate_limit_of_a_key(serving: Client, keys: str, root: Path) -> None:
     async with engine(root) as (path, _):
         front_end = partial(serving, keys=keys, engine_socket=str(path))
         async with front_end() as one, front_end() as other:
@@ -104,7 +106,7 @@ async def test_several_front_ends_hold_a_key_to_its_rate_together(serving: Clien
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
 
 
-async def test_what_the_gate_refuses_is_counted_and_names_no_key(serving: Client, keys: str) -> None:
+async def test_rejected_requests_are_counted_without_their_key(serving: Client, keys: str) -> None:
     async with serving(keys=keys) as http:
         refused = [await http.get("/models", headers={"X-API-Key": "Erika"}) for _ in range(3)]
         metrics = (await http.get("/metrics", headers=bearer("metrics"))).text

@@ -1,4 +1,4 @@
-"""Traces as a collector gets them: a real receiver of OTLP over HTTP, and the application in this process."""
+"""Tests of tracing, with a real OTLP receiver over HTTP and the application in this process."""
 
 import asyncio
 import gzip
@@ -14,8 +14,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from service.http.application import create_app
 from service.http.middleware.access_log import OTHER
-from service.http.routes import create_app
 from service.settings import InvalidSettings, Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate
@@ -28,34 +28,34 @@ STAGES = {"decode", "preprocess", "queue", "infer", "postprocess"}
 
 
 class Collector:
-    """Keeps the spans that were sent to its URL."""
+    """An OTLP collector that stores the spans sent to its URL."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self.service = ""
         collector = self
 
-        class Receives(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
                 assert self.path == "/v1/traces"
-                collector.take(ExportTraceServiceRequest.FromString(plain))
+                collector.add(ExportTraceServiceRequest.FromString(plain))
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
             def log_message(self, *_: object) -> None: ...
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Receives)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def take(self, sent: ExportTraceServiceRequest) -> None:
-        for resource in sent.resource_spans:
+    def add(self, request: ExportTraceServiceRequest) -> None:
+        for resource in request.resource_spans:
             self.service = facts(resource.resource.attributes)["service.name"]
             self.spans += [span for scope in resource.scope_spans for span in scope.spans]
 
-    async def got(self, count: int) -> list[Span]:
+    async def wait_for(self, count: int) -> list[Span]:
         async with asyncio.timeout(120):
             while len(self.spans) < count:
                 await asyncio.sleep(0.02)
@@ -77,13 +77,13 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     collector.server.server_close()
 
 
-async def test_a_request_is_a_span_of_the_callers_trace_and_its_stages_are_within(
+async def test_a_request_is_a_span_of_the_callers_trace_with_a_child_per_stage(
     serving: Client, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving(trace_endpoint=collector.url) as http:
         headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X-Request-ID": "mine"}
         answer = await http.post("/predict", files=form(grey(204), name="Mustermann.png"), headers=headers)
-        spans = {span.name: span for span in await collector.got(6)}
+        spans = {span.name: span for span in await collector.wait_for(6)}
     assert collector.service == "striate"
     assert set(spans) == {"POST /predict", *STAGES}
     request = spans.pop("POST /predict")
@@ -112,25 +112,25 @@ async def test_a_request_is_a_span_of_the_callers_trace_and_its_stages_are_withi
         ("GET", "/models/Mustermann", "GET /models/{name}", "404", Status.STATUS_CODE_UNSET),
     ],
 )
-async def test_what_is_refused_is_a_span_without_the_callers_words(
+async def test_an_invalid_request_is_a_span_without_the_callers_text(
     serving: Client, collector: Collector, method: str, path: str, name: str, status: str, failed: int
 ) -> None:
     async with serving(trace_endpoint=collector.url) as http:
         await http.request(method, path, content=b"no image")
-        (span,) = await collector.got(1)
+        (span,) = await collector.wait_for(1)
     assert (span.name, facts(span.attributes)["http.response.status_code"]) == (name, status)
     assert span.status.code == failed
     assert "Mustermann" not in str(span)
     assert "error.type" in facts(span.attributes)
 
 
-async def test_a_fault_of_ours_is_a_span_that_failed(serving: Client, collector: Collector) -> None:
+async def test_a_server_error_is_a_failed_span(serving: Client, collector: Collector) -> None:
     gate = Gate()
     async with serving(gate.session, trace_endpoint=collector.url, timeout_s=1.5) as http:
         gate.shut()
         assert (await http.post("/predict", files=form(grey(1)))).status_code == 504
         gate.open()
-        spans = await collector.got(3)
+        spans = await collector.wait_for(3)
     assert {span.name for span in spans} == {
         "POST /predict",
         "decode",
@@ -141,15 +141,13 @@ async def test_a_fault_of_ours_is_a_span_that_failed(serving: Client, collector:
     assert facts(request.attributes)["error.type"] == "deadline_passed"
 
 
-async def test_what_the_caller_does_not_sample_is_not_sent_and_probes_never_are(
-    serving: Client, collector: Collector
-) -> None:
+async def test_unsampled_requests_and_probes_are_not_exported(serving: Client, collector: Collector) -> None:
     async with serving(trace_endpoint=collector.url) as http:
         unsampled = await http.post("/predict", files=form(grey(1)), headers={"traceparent": f"00-{TRACE}-{CALLER}-00"})
         for probe in ("/livez", "/readyz", "/metrics"):
             assert "traceparent" not in (await http.get(probe)).headers
         await http.get("/models")
-        await collector.got(1)
+        await collector.wait_for(1)
     assert unsampled.headers["traceparent"].startswith(f"00-{TRACE}-")
     assert unsampled.headers["traceparent"].endswith("-00")
     assert [span.name for span in collector.spans] == ["GET /models"]
@@ -160,7 +158,7 @@ async def test_a_large_image_makes_a_bounded_number_of_spans(serving: Client, co
         image = grey(0, height=1024, width=1024)  # 256 tiles
         answer = await http.post("/segment", files=form(image), data={"model": "blobs"}, timeout=60)
         assert answer.status_code == 200
-        spans = await collector.got(201)
+        spans = await collector.wait_for(201)
         await asyncio.sleep(0.2)
     assert len(spans) == 201
 
@@ -172,7 +170,7 @@ async def test_without_a_collector_nothing_is_traced(serving: Client) -> None:
 
 
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
-def test_opentelemetrys_own_variables_name_a_collector_too(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+def test_opentelemetry_variables_enable_tracing(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     assert not Settings().traced
     monkeypatch.setenv(variable, "http://collector:4318")
     assert Settings().traced
@@ -180,7 +178,7 @@ def test_opentelemetrys_own_variables_name_a_collector_too(monkeypatch: pytest.M
 
 @pytest.mark.slow
 @pytest.mark.parametrize("front_ends", ["1", "2"])  # of two, the engine runs the network: queue and infer are its own
-async def test_the_real_service_sends_what_is_left_when_it_ends(
+async def test_the_real_service_exports_remaining_spans_on_shutdown(
     root: Path, tmp_path: Path, collector: Collector, front_ends: str
 ) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
@@ -189,7 +187,7 @@ async def test_the_real_service_sends_what_is_left_when_it_ends(
         answer: httpx.Response = await asyncio.to_thread(http.post, "/predict", files=form(grey(204)))
         assert answer.status_code == 200
         assert not collector.spans
-    spans = await collector.got(6)
+    spans = await collector.wait_for(6)
     assert {span.name for span in spans} == {"POST /predict", *STAGES}
 
 

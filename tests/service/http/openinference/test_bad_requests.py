@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.conftest import Client
 from tests.service.http.openinference.requests import LENGTH, ask, binary, elements, images, output, prepared, tensor
 from tests.service.image_files import grey, png_claiming

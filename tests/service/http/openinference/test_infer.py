@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.image import Array
-from service.encode.png import png
+from service.encode.png_writer import png
 from service.http.openinference.schemas import InferResponse
 from tests.conftest import Client
 from tests.service.http.openinference.requests import (

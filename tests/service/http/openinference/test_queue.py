@@ -10,7 +10,7 @@ import pytest
 
 from models import package as packages
 from service.http.openinference.infer_request import understood
-from service.scheduling.work_item import Priority
+from service.scheduling.work import Priority
 from service.settings import Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate

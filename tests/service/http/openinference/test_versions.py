@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Client
 from tests.service.http.openinference.requests import ask, prepared, tensor
 from tests.service.http.openinference.test_infer import PROBABILITIES, numbers
-from tests.service.repository.versions import call, version
+from tests.service.repository.versions import call, write_version
 
 pytestmark = pytest.mark.anyio
 MODEL = "/v2/models/brightness"
@@ -18,7 +18,7 @@ MODEL = "/v2/models/brightness"
 def models(tmp_path: Path) -> Path:
     """1.0 serves, 2.0 is its canary, 3.0 a shadow, 4.0 is not loaded, 5.0 is refused."""
     for number, like in (("1.0", ""), ("2.0", ""), ("3.0", ""), ("4.0", "1.0"), ("5.0", "1.0")):
-        package = version(tmp_path, number, like=like)
+        package = write_version(tmp_path, number, like=like)
     package.weights.write_bytes(b"")
     return tmp_path
 

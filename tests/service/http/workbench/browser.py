@@ -32,7 +32,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, *, size: str = "laptop", dark: bool = False) -> Iterator[Page]:
-    """A page of its own; anything that the browser complains of fails the test at the end."""
+    """Opens a new page; any error that the browser reports fails the test at the end."""
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -48,12 +48,12 @@ def opened(browser: Browser, url: str, *, size: str = "laptop", dark: bool = Fal
     page.goto(url)
     yield page
     context.close()
-    # A refused request is told on the console by the browser itself; the page tells it in words.
+    # The browser itself logs failed requests on the console; the page shows their messages.
     assert [said for said in complaints if not said.startswith("Failed to load resource")] == []
 
 
 def models(folder: Path) -> Path:
-    """The starter packages, one that takes sequences, a fast segmenter, and one with a taxonomy and a plot."""
+    """Writes the starter packages, a sequence model, a fast segmenter, and one with a taxonomy and a plot."""
     for package in (ROOT / "models/starter").iterdir():
         shutil.copytree(package, folder / package.name)
     classes = [
@@ -78,7 +78,7 @@ def models(folder: Path) -> Path:
 
 @contextmanager
 def service(folder: Path, **variables: str) -> Iterator[str]:
-    """The service on those models -> its address."""
+    """Runs the service on those models -> its address."""
     (folder / "models").mkdir()
     packages = models(folder / "models")
     with served(folder / "log", STRIATE_MODELS=str(packages), STRIATE_DEVICE="cpu", **variables) as (http, _):
@@ -86,7 +86,7 @@ def service(folder: Path, **variables: str) -> Iterator[str]:
 
 
 def take_sample(page: Page, model: str) -> None:
-    """Clicks on a model's sample, and waits for the answer."""
+    """Clicks a model's first sample and waits for the result."""
     page.get_by_role("button", name=f"Sample 1 of {model}").click()
     expect(page.locator(".verdict").first).to_be_visible()
 
@@ -103,7 +103,7 @@ def bring(page: Page, name: str, content: bytes, *, model: str = "pneumonia") ->
 
 
 def point_at(page: Page, x: int, y: int) -> str:
-    """Moves the pointer to the middle of a pixel of the image -> what the read-out says."""
+    """Moves the pointer to the centre of a pixel of the image -> the text of the read-out."""
     left, top, pixel = page.evaluate(PLACE)
     page.mouse.move(left + (x + 0.5) * pixel, top + (y + 0.5) * pixel)
     return page.locator("#readout").inner_text()
@@ -116,14 +116,14 @@ def downloaded(page: Page, button: Locator) -> bytes:
 
 
 def percent(share: float) -> str:
-    """As the page says it: one decimal; what is near to none or all of it without being so is not rounded to it."""
+    """Formats a share like the page: one decimal, never rounded to 0 % or 100 %."""
     if 0 < share < 0.001:
         return "< 0.1 %"
     return "> 99.9 %" if 0.999 < share < 1 else f"{share:.1%}".replace("%", " %")
 
 
 def tab_to(page: Page, selector: str) -> None:
-    """Presses Tab until that has the focus."""
+    """Presses Tab until the element has the focus."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):

@@ -1,4 +1,4 @@
-"""How the page and its files are served, and what of a package may be looked at."""
+"""Serving of the page and its files, and the public files of a package."""
 
 import gzip
 import re
@@ -60,7 +60,7 @@ def test_every_module_is_preloaded_and_every_file_named_is_there() -> None:
 
 
 def test_the_page_offers_every_format_and_method() -> None:
-    for options, module in ((SegmentOptions, "pixels.js"), (CamOptions, "where.js")):
+    for options, module in ((SegmentOptions, "segmentation.js"), (CamOptions, "class_map.js")):
         text = (STATIC / module).read_text()
         for name in options.model_json_schema()["properties"]["format"]["enum"]:
             assert re.search(rf'\["{name}",', text), name

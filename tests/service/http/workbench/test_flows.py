@@ -1,4 +1,4 @@
-"""What a person does on the page, in a real Chromium against the real service."""
+"""User flows on the page, in a real Chromium against the real service."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 from playwright.sync_api import Page, expect
 
-from service.encode.png import png
+from service.encode.png_writer import png
 from tests.data import real_data
 from tests.service.http.workbench.browser import (
     LIMIT,
@@ -292,7 +292,7 @@ def test_many_images_are_answered_and_the_bad_one_is_named(page: Page) -> None:
     page.set_input_files(
         "#many-files", [*files, {"name": "notes.png", "mimeType": "image/png", "buffer": b"Dear diary"}]
     )
-    expect(page.get_by_text("6 of 6 done, 1 not answered.")).to_be_visible()
+    expect(page.get_by_text("6 of 6 done, 1 failed.")).to_be_visible()
     expect(page.locator(".failures li")).to_contain_text("notes.png")
     page.select_option("#many-sort", "name")
     expect(page.locator(".filename")).to_have_text(["0.png", "51.png", "102.png", "204.png", "255.png"])
@@ -310,7 +310,7 @@ def test_models_show_their_figures_and_limits(page: Page) -> None:
     expect(card).to_contain_text("CC-BY-4.0")
     expect(card).to_contain_text("0.941 to 0.979")
     expect(card.locator(".limits")).to_contain_text("not a medical device")
-    expect(card.locator(".live")).to_contain_text("Since it was loaded")
+    expect(card.locator(".live")).to_contain_text("Requests since loading")
     expect(card.locator(".plots figcaption")).to_have_text(["confusion", "reliability", "roc"])
     expect(page.get_by_role("img", name="calibration")).to_have_js_property("naturalWidth", 8)
 

@@ -1,0 +1,118 @@
+"""Exchange: one request for a model, from its arrival to its answer."""
+
+import asyncio
+from types import TracebackType
+
+from starlette.requests import Request
+from starlette.types import Receive
+
+from service.errors import DeadlinePassed
+from service.http.errors import CallerGone
+from service.http.request import read_body
+from service.lifecycle import Runtime
+from service.scheduling.work import Deadline, Priority, Reservation, Work
+from service.telemetry.request_context import RequestContext
+
+_WATCH_AFTER_S = 0.02  # most answers are sooner than a task that watches for the caller's leaving would pay
+
+
+class Exchange:
+    """async with Exchange(request, runtime) as exchange: ends the block when the deadline passes.
+
+    Once the request has been read, the block ends too when the caller closes the connection. Raises DeadlinePassed,
+    CallerGone.
+    """
+
+    def __init__(self, request: Request, runtime: Runtime) -> None:
+        self._settings = runtime.settings
+        self._memory = runtime.memory
+        self._request = request
+        self.context: RequestContext = request.scope["exchange"]
+        self.deadline = Deadline.after(self._settings.timeout_s)
+        self.reservation = Reservation(self._memory)  # of the body
+        self._watch = DisconnectWatch(request.receive, self.deadline)
+
+    async def __aenter__(self) -> "Exchange":
+        await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._watch.__aexit__(kind, error, trace)
+        finally:
+            self.reservation.release()
+
+    async def body(self) -> bytes:
+        """Reads the body. Raises TooManyBytes, MemoryFull, CallerGone."""
+        return await read_body(self._request, self._settings.max_upload_bytes, self.reservation)
+
+    def has_been_read(self, *, timeout_s: float | None = None, images: int = 1) -> None:
+        """Begins to watch for the caller's leaving. timeout_s: a sooner deadline, if the request sets one.
+
+        Of several images each keeps the deadline by itself, so that those which are done by then are answered.
+        """
+        self.deadline = self.deadline.sooner(timeout_s)
+        self._watch.begin(self.deadline if images == 1 else None)
+
+    def work(self, *, priority: Priority = Priority.INTERACTIVE, shared_by: int = 1) -> Work:
+        """Returns the work of one of its images. shared_by: how many images share the pixels of one."""
+        return Work(
+            self.deadline,
+            priority,
+            Reservation(self._memory, outer=self.reservation),
+            max_pixels=self._settings.max_pixels // shared_by,
+            request_id=self.context.request_id,
+            on_stage=self.context.on_stage,
+        )
+
+
+class DisconnectWatch:
+    """async with DisconnectWatch(receive, deadline) as watch: ends the block when the deadline passes.
+
+    receive: ASGI's. After begin() the block ends too when the caller closes the connection. Raises DeadlinePassed,
+    CallerGone.
+    """
+
+    def __init__(self, receive: Receive, deadline: Deadline) -> None:
+        self._receive = receive
+        self._deadline: Deadline | None = deadline
+        self._gone = False
+        self._later: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "DisconnectWatch":
+        self._scope = asyncio.timeout_at(self._deadline.at if self._deadline else None)
+        await self._scope.__aenter__()
+        return self
+
+    def begin(self, deadline: Deadline | None) -> None:
+        """Watches from now on. deadline: None where the parts of the work keep it each by itself."""
+        if deadline is not self._deadline:
+            self._deadline = deadline
+            self._scope.reschedule(deadline.at if deadline else None)
+        self._later = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._later:
+            self._later.cancel()
+        if self._watcher:
+            self._watcher.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError:
+            if self._deadline is None or self._gone:
+                raise CallerGone from None
+            raise DeadlinePassed(self._deadline.timeout_s) from None
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._end_when_gone())
+
+    async def _end_when_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._scope.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,72 @@
+"""The memory that large bodies and images may take together, reserved by their size before any of it is taken."""
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+from models.spec import ModelSpec
+from service.errors import ImageTooLarge, MemoryFull, TooManyBytes
+from service.settings import Settings
+
+SMALL_PIXELS = 4 * 2**20  # up to here an image takes what a thread has; STRIATE_WORKER_THREADS bounds those
+SMALL_BYTES = 2**20  # up to here a body is not counted: a small image gets its turn beside large ones
+# Upper bounds in bytes for a pixel, and for a pixel of each map. Seven answer formats at 2000 x 2000 took 9 to 112.
+_IMAGE_BYTES, _MAP_BYTES = 80, 24
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class MemoryBudget:
+    """The bytes that large bodies and images may take at the same time; for any thread."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self.total_bytes, self.reserved_bytes = total_bytes, 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "MemoryBudget":
+        return cls((settings.image_bytes or memory_bytes() // 2) // settings.front_ends)
+
+    def body(self, nbytes: int) -> int:
+        """Returns what a body of this size takes. Raises TooManyBytes if it can never fit."""
+        if nbytes > self.total_bytes:
+            raise TooManyBytes(self.total_bytes)
+        return nbytes
+
+    def image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> int:
+        """Returns what an image of so many pixels takes. body_bytes: what it came in, which stays beside it.
+
+        Raises ImageTooLarge if it can never fit.
+        """
+        need = needed_bytes(pixels, spec)
+        if need + body_bytes > self.total_bytes:
+            raise ImageTooLarge(pixels, need=need + body_bytes, limit=self.total_bytes)
+        return need
+
+    def change(self, nbytes: int) -> None:
+        """Reserves so many bytes more, or gives them back where negative. Raises MemoryFull."""
+        with self._lock:
+            if nbytes > 0 and self.reserved_bytes + nbytes > self.total_bytes:
+                raise MemoryFull
+            self.reserved_bytes += nbytes
+
+
+def needed_bytes(pixels: int, spec: ModelSpec) -> int:
+    """Returns an upper bound for one image and its maps; a network of a fixed size has small ones. 0: a small image."""
+    maps = len(spec.channel_names) if spec.input.size is None else 0
+    return pixels * (_IMAGE_BYTES + _MAP_BYTES * maps) if pixels > SMALL_PIXELS else 0
+
+
+def memory_bytes() -> int:
+    """Returns this process's memory limit: the machine's memory, or less where its container or its limits say so."""
+    cgroups = [int(text) for text in map(_text, _CGROUP_LIMITS) if text.isdecimal()]
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    own = [] if limit == resource.RLIM_INFINITY else [limit]
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *cgroups, *own])
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

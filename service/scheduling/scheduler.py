@@ -1,0 +1,162 @@
+"""Scheduler: decides where each step of an image's work runs, in the event loop, in a worker thread or in a batch."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
+
+from models.image import Array
+from service.errors import QueueFull
+from service.scheduling.work import Priority, Work
+from service.scheduling.work_item import InferenceResult
+from service.settings import Settings
+
+T = TypeVar("T")
+S = TypeVar("S")
+BRIEF_PIXELS = 2**16  # a step over fewer pixels takes less time than a change of thread
+
+
+class Prepared(Protocol):
+    """What a network can run."""
+
+    @property
+    def batch(self) -> Array:
+        """(1, C, H, W) float32."""
+
+
+P = TypeVar("P", bound=Prepared)
+
+
+class Network(Protocol):
+    """A network behind its batcher, in this process or in another."""
+
+    async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """See Batcher.submit."""
+
+    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """See Batcher.run_inline. Returns None too where the network is in another process or not loaded."""
+
+    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+        """See Batcher.run_brief. Returns None too where the network is in another process or not loaded."""
+
+
+class Scheduler:
+    """Places work on the event loop, on worker threads and on networks.
+
+    A thread goes on with an image whose caller has gone: the image's memory and its place are held until it ends.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.queue_length = settings.queue_length
+        self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
+        self._has_spare_worker = settings.worker_threads > 1
+        self._preparing = 0
+        self._lock = threading.Lock()
+        # One worker is reserved for interactive requests.
+        self._bulk = asyncio.Semaphore(max(1, settings.worker_threads - 1))
+
+    @property
+    def preparing(self) -> int:
+        """Images that wait for a worker, or are being prepared by one."""
+        return self._preparing
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    async def prepare(self, step: Callable[[], T], work: Work, *, pixels: float) -> T:
+        """Runs the step that makes an image ready for its network. pixels: about how many it goes through.
+
+        Raises QueueFull: images that wait for a worker are bounded too.
+        """
+        if pixels <= BRIEF_PIXELS:
+            return step()
+        if work.priority is Priority.INTERACTIVE:
+            return await self._in_worker(step, work, self._take_place())
+        await self._bulk.acquire()
+        release = partial(asyncio.get_running_loop().call_soon_threadsafe, self._bulk.release)
+        try:
+            free_place = self._take_place()
+        except QueueFull:
+            self._bulk.release()
+            raise
+        return await self._in_worker(step, work, free_place, release)
+
+    async def prepare_and_run(
+        self, step: Callable[[], P], network: Network, outputs: Sequence[str], work: Work, *, pixels: float
+    ) -> tuple[P, InferenceResult]:
+        """Runs the step, and the network on the batch of one image (1, C, H, W) that it prepares.
+
+        Uncontended, both run on one worker thread: each change of thread takes as long as a small image does.
+        """
+
+        def both() -> tuple[P, InferenceResult | None]:
+            prepared = step()
+            return prepared, network.run_inline(prepared.batch, outputs, work)
+
+        result = None
+        if pixels <= BRIEF_PIXELS:
+            prepared = step()
+        elif self._preparing or not self._has_spare_worker or work.priority is Priority.BULK:
+            prepared = await self.prepare(step, work, pixels=pixels)
+        else:
+            prepared, result = await self._in_worker(both, work, self._take_place())
+        return prepared, result or await self.run(network, prepared.batch, outputs, work)
+
+    async def run(self, network: Network, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
+        """Runs a network on tensor (1, C, H, W): in the event loop if it is brief, else in its batcher."""
+        if result := network.run_brief(tensor, outputs, work):
+            await asyncio.sleep(0)  # a thousand brief tiles would leave the loop to nobody else
+            return result
+        return await network.submit(tensor, outputs, work)
+
+    async def compute(self, step: Callable[[], T], work: Work, *, pixels: float) -> T:
+        """Runs a step after the network."""
+        return step() if pixels <= BRIEF_PIXELS else await self._in_worker(step, work)
+
+    async def fan_out(self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, most: int) -> list[T]:
+        """Awaits function(item) of each, at most `most` at a time and never more than half the queue.
+
+        The first that fails ends them all, as a cancellation does; its error is raised.
+        """
+        slots = asyncio.Semaphore(max(1, min(most, self.queue_length // 2)))
+
+        async def one(item: S) -> T:
+            async with slots:
+                return await function(item)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(one(item)) for item in items]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [done.result() for done in running]
+
+    def _take_place(self) -> Callable[[], None]:
+        """Counts an image that waits for a worker, or is prepared by one; returns what ends that. Raises QueueFull."""
+        with self._lock:
+            if self._preparing >= self.queue_length:
+                raise QueueFull(self.queue_length)
+            self._preparing += 1
+        return self._free_place
+
+    def _free_place(self) -> None:
+        with self._lock:
+            self._preparing -= 1
+
+    async def _in_worker(self, step: Callable[[], T], work: Work, *at_end: Callable[[], object]) -> T:
+        """Runs it in a worker. at_end: called when it has ended, whether or not its caller still waits."""
+        job = [step]
+        work.reservation.retain()
+        running = self._workers.submit(lambda: job.pop()())
+        for call in (work.reservation.release, *at_end):
+            running.add_done_callback(partial(_call, call))
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            job.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
+
+
+def _call(function: Callable[[], object], _: Future[T]) -> None:
+    function()

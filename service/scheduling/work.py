@@ -1,0 +1,162 @@
+"""Work: what goes with an image through every room, from the request to the network and back."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from models.spec import ModelSpec
+from service.api.answers import Stage, Timings
+from service.errors import DeadlinePassed
+from service.scheduling.memory_budget import SMALL_BYTES, SMALL_PIXELS, MemoryBudget
+
+OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
+
+
+class Priority(IntEnum):
+    """The order of service: a lower number goes first."""
+
+    INTERACTIVE = 0  # someone waits for this one image
+    BULK = 1  # one of many: a tile of a large image, an image of a long list
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment of the event loop's clock, and the time limit in seconds that led to it."""
+
+    at: float
+    timeout_s: float
+
+    @classmethod
+    def after(cls, timeout_s: float) -> "Deadline":
+        return cls(asyncio.get_running_loop().time() + timeout_s, timeout_s)
+
+    @property
+    def passed(self) -> bool:
+        return self.at <= time.monotonic()  # asyncio's clock too
+
+    def sooner(self, timeout_s: float | None) -> "Deadline":
+        """Returns the earlier of this deadline and one with another time limit from the same start."""
+        if timeout_s is None or timeout_s >= self.timeout_s:
+            return self
+        return Deadline(self.at - self.timeout_s + timeout_s, timeout_s)
+
+    @asynccontextmanager
+    async def enforced(self) -> AsyncIterator[None]:
+        """Ends the block when the deadline passes. Raises DeadlinePassed."""
+        try:
+            async with asyncio.timeout_at(self.at):
+                yield
+        except TimeoutError:
+            raise DeadlinePassed(self.timeout_s) from None
+
+
+class Reservation:
+    """What one body or image takes of a MemoryBudget: nothing, while it is small.
+
+    It is given back by the last of its holders: the request's own block, and each thread that is at work on the image,
+    which goes on for a while after its caller has gone.
+    """
+
+    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer")
+
+    def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
+        """budget: None reserves nothing. outer: what must outlive this, as a body does its images."""
+        self._budget, self._outer = budget, outer
+        self._bytes, self._holders = 0, 1
+        self._lock = threading.Lock()
+        if outer:
+            outer.retain()
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def retain(self) -> None:
+        """Adds a holder, who calls release()."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+        if self._bytes and self._budget:
+            self._budget.change(-self._bytes)
+        if self._outer:
+            self._outer.release()
+
+    def reserve_body(self, nbytes: int) -> None:
+        """Reserves room for a body of this size so far. Raises TooManyBytes if it can never fit, MemoryFull for now."""
+        if nbytes > SMALL_BYTES and self._budget:
+            self._grow(self._budget.body(nbytes), self._budget)
+
+    def reserve_image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> None:
+        """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
+        if pixels > SMALL_PIXELS and self._budget:
+            self._grow(self._budget.image(pixels, spec, body_bytes=body_bytes), self._budget)
+
+    def _grow(self, need: int, budget: MemoryBudget) -> None:
+        budget.change(need - self._bytes)
+        self._bytes = need
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One image's work.
+
+    reservation: the memory that it may take, given back when the last thread that works on the image has ended.
+    max_pixels: a larger image is refused. has_place: whether it counts as waiting already, as the later tiles of an
+    image do. on_stage: makes a trace's span of each stage. seconds: the duration of each stage so far.
+    """
+
+    deadline: Deadline
+    priority: Priority = Priority.INTERACTIVE
+    reservation: Reservation = field(default_factory=Reservation)
+    max_pixels: int = 2**31
+    has_place: bool = False
+    request_id: str = ""
+    on_stage: OnStage | None = None
+    seconds: dict[Stage, float] = field(default_factory=dict)
+
+    def part(self) -> "Work":
+        """Returns the work of a further pass over the same image: behind interactive images, in its own place."""
+        return replace(self, priority=Priority.BULK, has_place=True)
+
+    def again(self) -> "Work":
+        """Returns the work of another pass over the same image that goes on at once, in its own place."""
+        return replace(self, has_place=True)
+
+    def stage(self, name: Stage) -> "StageTimer":
+        """with work.stage("decode"): adds the block's duration to the stage."""
+        return StageTimer(self, name)
+
+    def add(self, name: Stage, seconds: float, *, ago: float = 0.0) -> None:
+        """Adds to a stage's duration; a stage that comes twice (tiles) adds up."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        if self.on_stage:
+            self.on_stage(name, seconds, ago)
+
+    def timings(self) -> Timings:
+        return Timings(**{name: round(1e3 * seconds, 3) for name, seconds in self.seconds.items()})
+
+
+class StageTimer:
+    """A class of its own, since a generator's context manager takes four times as long and there are five an image."""
+
+    __slots__ = ("_name", "_started", "_work")
+
+    def __init__(self, work: Work, name: Stage) -> None:
+        self._work, self._name = work, name
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._work.add(self._name, time.perf_counter() - self._started)

@@ -1,0 +1,42 @@
+"""Tests of the repository scan: order, drafts and stamps."""
+
+import os
+from pathlib import Path
+
+from service.repository.scan import find_versions, newest_first, stamp
+
+
+def test_versions_are_sorted_by_model_and_number() -> None:
+    folders = [Path(name, version) for name in ("b", "a") for version in ("0.9", "0.10", "0.2.7", "draft")]
+    assert [str(folder) for folder in newest_first(folders)] == [
+        "a/0.10", "a/0.9", "a/0.2.7", "a/draft", "b/0.10", "b/0.9", "b/0.2.7", "b/draft",
+    ]  # fmt: skip
+
+
+def test_drafts_and_files_are_not_versions(tmp_path: Path) -> None:
+    for folder in ("digits/1.0", "digits/.2.0", ".import/1.0"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "digits/notes.txt").touch()
+    assert list(find_versions(tmp_path)) == [tmp_path / "digits/1.0"]
+
+
+def test_a_stamp_changes_with_every_change_of_a_file(tmp_path: Path) -> None:
+    file, other = tmp_path / "model.onnx", tmp_path / "README.md"
+    stamps = [stamp(tmp_path)]
+    file.write_bytes(b"a")
+    stamps.append(stamp(tmp_path))
+    os.utime(file, ns=(0, 0))
+    stamps.append(stamp(tmp_path))
+    (tmp_path / "draft").write_bytes(b"a")
+    (tmp_path / "draft").replace(file)  # another inode
+    os.utime(file, ns=(0, 0))
+    stamps.append(stamp(tmp_path))
+    other.touch()
+    stamps.append(stamp(tmp_path))
+    file.unlink()
+    stamps.append(stamp(tmp_path))
+    assert len(set(stamps)) == len(stamps)
+
+
+def test_a_missing_folder_has_an_empty_stamp(tmp_path: Path) -> None:
+    assert stamp(tmp_path / "missing") == ()
