@@ -155,7 +155,10 @@ def _lines(places: dict[str, tuple[float, float, float]], tall: float) -> Iterat
 def _named(x: float, y: float, wide: float, room: str) -> Iterator[str]:
     name = f"{room}/" if (ROOT / "service" / room).is_dir() else f"{room}.py"
     yield text(x + 12, y + 22, name, size=15, style=f"{MONO} font-weight='bold'")
-    for i, words in enumerate(textwrap.wrap(caption(room), int((wide - 20) / 6.7))[:3]):
+    lines = textwrap.wrap(caption(room), int((wide - 20) / 6.7))
+    if len(lines) > 3:
+        lines = textwrap.wrap(caption(room).split(": ")[0].split("; ")[0], int((wide - 20) / 6.7))
+    for i, words in enumerate(lines):
         yield text(x + 12, y + 41 + 16 * i, words, size=12)
 
 
