@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from models.errors import StriateError
-from models.maps import TapSpec
+from models.outputs import TapSpec
 from models.package import Package
 from service.api.answers import Answer, Failure, ModelRef
 from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts

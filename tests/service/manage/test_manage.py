@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api.rollout import Rollout
 from service.manage.__main__ import main
 from service.repository import rollouts
 from service.repository.errors import InvalidRollouts
@@ -46,7 +47,7 @@ def test_a_version_is_a_canary_or_a_shadow_until_that_ends(models: Path, capsys:
     ):
         assert main(["promote", "brightness", "2.0", *options]) == 0
         assert capsys.readouterr().out == f"brightness 2.0: {message}\n"
-    assert rollouts.read(models).of("brightness") == rollouts.Rollout()
+    assert rollouts.read(models).of("brightness") == Rollout()
 
 
 def test_verify_reports_valid_and_invalid_packages(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
