@@ -22,6 +22,8 @@ BROKEN_BY = {  # contract -> the file that breaks it, and the line that is added
     "models imports nothing of ours": ("models/flips.py", "import training.labels"),
     "every file of the service has a room, and imports go down": ("service/encode/npy.py", "import service.tasks"),
     "no circles in the service": ("service/scheduling/work.py", "import service.scheduling.batcher"),
+    "every file of models has a layer, and imports go down": ("models/image.py", "import models.spec"),
+    "of models, only architectures imports torch": ("models/objects.py", "import torch"),
     "what serves has no torch": ("service/tasks/mask.py", "import torch"),
     "only app imports bentoml": ("service/lifecycle.py", "import bentoml"),
     "only http and app know HTTP": ("service/scheduling/cost_model.py", "import starlette"),
