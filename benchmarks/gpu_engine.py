@@ -106,7 +106,7 @@ def raw(prepared: BoundBuffers, size: int) -> None:
     """io_binding and nothing else: from pinned memory to the device, a run, the probabilities back."""
     prepared.upload(size)
     prepared.run()
-    prepared.answer("probabilities", rows=size)
+    prepared.download("probabilities", rows=size)
 
 
 def run(scale: Scale) -> Iterator[Section]:

@@ -28,8 +28,10 @@ SGEMM, STREAM = "sgemm", "copy"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Of one image: multiply-adds of its convolutions and matrix products, and the bytes that these read and write
-    if every one of them goes through memory (weights once for each image)."""
+    """Costs of one image: multiply-adds of convolutions and matrix products, and the bytes that these read and write.
+
+    bytes: if every operation goes through memory, with the weights read once per image.
+    """
 
     multiply_adds: int
     bytes: int

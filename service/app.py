@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import StriateError
 from service import signals
-from service.engine.supervisor import keep_engine
+from service.engine.supervisor import supervise_engine
 from service.http import connection
 from service.http.application import create_app
 from service.inference import check_device
@@ -111,4 +111,4 @@ class Striate:
         except StriateError as error:
             sys.exit(f"striate: {error}")
         if SETTINGS.front_ends > 1:
-            hand_down(engine_socket=keep_engine(log_level=SETTINGS.log_level))
+            hand_down(engine_socket=supervise_engine(log_level=SETTINGS.log_level))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.package import Package
 from service.engine.channel import engine_ended
-from service.engine.client import follow
+from service.engine.client import follow_engine
 from service.errors import NotReady, listed
 from service.inference import Session
 from service.pipeline.pipeline import Pipeline
@@ -79,12 +79,12 @@ class Runtime:
             self._keeper = loader.create_reconciler(settings, opener, publish=self._serve)
             await self._keeper.run()
         following = asyncio.create_task(
-            follow(
+            follow_engine(
                 Path(settings.engine_socket),
                 length=settings.queue_length,
                 wanted=settings.wanted,
-                joined=self._join,
-                lost=self._lose,
+                on_connect=self._join,
+                on_loss=self._lose,
             )
         )
         following.add_done_callback(_end)

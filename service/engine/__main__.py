@@ -1,4 +1,4 @@
-"""The engine process, as parent.py starts it: `python -m service.engine <listening descriptor> <its folder>`."""
+"""Engine process, started by supervisor.py as `python -m service.engine <listening descriptor> <its folder>`."""
 
 import asyncio
 import gc
@@ -24,7 +24,10 @@ from service.telemetry.metrics import Metrics
 def main() -> None:
     descriptor, folder = sys.argv[1:]
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all: front ends have requests to answer before we end
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # sent to all processes: the front ends need this one to finish their requests
         signal.signal(number, signal.SIG_IGN)
     settings = load_settings()
     log.configure(settings.log_level)
@@ -33,26 +36,26 @@ def main() -> None:
 
 
 async def _run(listener: socket.socket, folder: Path, settings: Settings) -> None:
-    reception, metrics = EngineServer(), Metrics()
+    server, metrics = EngineServer(), Metrics()
     metrics.engine_starts.inc()
 
-    async def publish(now: Repository) -> None:
-        await reception.publish(now)
+    async def publish(repository: Repository) -> None:
+        await server.publish(repository)
         gc.collect()
-        gc.freeze()  # a full collection would hold up every front end, and would walk through all that stays
+        gc.freeze()  # a full collection would block every front end to traverse these permanent objects
 
-    keeper = loader.create_reconciler(settings, publish=publish)
-    keeper.cache.on_change = reception.tell_loaded
+    reconciler = loader.create_reconciler(settings, publish=publish)
+    reconciler.cache.on_change = server.notify_loaded
     async with (
         background_telemetry(settings, metrics, process=ENGINE_PROCESS, folder=folder),
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(keeper.run())
-        tasks.create_task(reception.serve(listener))
+        tasks.create_task(reconciler.run())
+        tasks.create_task(server.serve(listener))
 
 
 def _end_with_parent(folder: str) -> None:
-    """Standard input ends when the parent has: nobody is left to answer, and nothing of it may stay."""
+    """Ends this process and removes its folder when standard input closes, which means that the parent has ended."""
     sys.stdin.buffer.read()
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)

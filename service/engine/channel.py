@@ -1,4 +1,4 @@
-"""The connection of a front end to the engine, and the memory that the two share."""
+"""Channel: a front end's connection to the engine, and the memory that they share."""
 
 import asyncio
 import os
@@ -13,15 +13,22 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from models.image import Array
-from service.engine.messages import HELLO, LENGTH, Ask, Catalogue, Outcome, Reply, replies
-from service.engine.shared_memory import KEPT, SharedSegment, Slots, anonymous, copied, placed
+from service.engine.messages import HELLO, LENGTH, Catalogue, Outcome, Reply, RunRequest, replies
+from service.engine.shared_memory import (
+    RETAINED_BYTES,
+    SharedSegment,
+    SlotAllocator,
+    aligned_offsets,
+    anonymous_memory,
+    copy_then,
+)
 from service.errors import NotReady, QueueFull
 
-_TEXT = 1024  # bytes in a slot, at least: room for an error's sentence
+_MIN_SLOT_BYTES = 1024  # room for an error message
 
 
 class EngineAnswer(NamedTuple):
-    """outputs: in the order asked for, if it ran. text: what is to be said, if it failed."""
+    """The engine's reply. outputs: as requested, if it completed. text: the error message, if it failed."""
 
     reply: Reply
     outputs: list[Array]
@@ -30,7 +37,7 @@ class EngineAnswer(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class PendingCall:
-    """What waits for the engine's Reply. slot: nobody else's until that came."""
+    """A request that awaits the engine's reply. slot: reserved until then."""
 
     slot: range
     answer: asyncio.Future[EngineAnswer]
@@ -39,15 +46,15 @@ class PendingCall:
 class EngineConnection(asyncio.Protocol):
     """The connection to one engine process, and the memory shared with it.
 
-    stale: done when the engine serves something else than it said, or is lost.
+    unloaded: indices in the catalogue. stale: done when the catalogue has changed, or the engine is lost.
     """
 
     def __init__(self, memory: SharedSegment) -> None:
-        self._memory, self._slots = memory, Slots()
-        self._asked: dict[int, PendingCall] = {}
+        self.memory, self.slots = memory, SlotAllocator()
+        self._pending: dict[int, PendingCall] = {}
         self._numbers = count()
         self._replies = replies()
-        self.unloaded: set[int] = set()  # places in the catalogue
+        self.unloaded: set[int] = set()
         self.stale: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lost = False
 
@@ -55,119 +62,123 @@ class EngineConnection(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for asked in self._asked.values():
-            if not asked.answer.done():
-                asked.answer.set_exception(engine_ended())
-        self._asked.clear()
+        for call in self._pending.values():
+            if not call.answer.done():
+                call.answer.set_exception(engine_ended())
+        self._pending.clear()
         self.lost = True
         self._expire()
 
     def data_received(self, data: bytes) -> None:
         for reply in self._replies.feed(data):
             match reply.outcome:
-                case Outcome.NEWS:
+                case Outcome.CATALOGUE_CHANGED:
                     self._expire()
                 case Outcome.LOADED:
                     self.unloaded.discard(reply.number)
                 case Outcome.UNLOADED:
                     self.unloaded.add(reply.number)
                 case _:
-                    self._replied(self._asked.pop(reply.number), reply)
+                    self._receive(self._pending.pop(reply.number), reply)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is pending and no slot in use."""
+        return not self._pending and not self.slots.high_water
 
     def close(self) -> None:
         self._transport.close()
 
-    async def ask(self, tensor: Array, ask: Ask, *, room: int) -> EngineAnswer:
-        """tensor (1, C, H, W) float32. ask: all but its number and slot. room: bytes that the outputs need.
+    async def run(self, tensor: Array, request: RunRequest, *, output_bytes: int) -> EngineAnswer:
+        """Runs a tensor (1, C, H, W) float32; the request's number and slot are filled in here.
 
-        Who waits no longer cancels. Raises NotReady where the engine ends, QueueFull where the memory is full.
+        Its cancellation cancels the request. Raises NotReady if the engine ends, QueueFull if the memory is full.
         """
         if self._transport.is_closing():
             raise engine_ended()
-        slot = self._slots.take(max(room, tensor.nbytes, _TEXT))
+        slot = self.slots.allocate(max(output_bytes, tensor.nbytes, _MIN_SLOT_BYTES))
         if slot is None:
-            raise QueueFull(len(self._asked))
-        ask = ask._replace(number=next(self._numbers), begin=slot.start, end=slot.stop)
-        asked = self._asked[ask.number] = PendingCall(slot, asyncio.get_running_loop().create_future())
-        target = self._memory.array(slot.start, tensor.shape)
-        copied(partial(np.copyto, target, tensor), lambda _: self._written(asked, ask), size=tensor.nbytes)
+            raise QueueFull(len(self._pending))
+        request = request._replace(number=next(self._numbers), begin=slot.start, end=slot.stop)
+        call = self._pending[request.number] = PendingCall(slot, asyncio.get_running_loop().create_future())
+        target = self.memory.array(slot.start, tensor.shape)
+        copy_then(partial(np.copyto, target, tensor), lambda _: self._send_run(call, request), size=tensor.nbytes)
         try:
-            return await asked.answer
+            return await call.answer
         finally:
-            if ask.number in self._asked:
-                self._send(Ask(ask.number, cancels=True))
+            if request.number in self._pending:
+                self._send(RunRequest(request.number, cancels=True))
 
     def _expire(self) -> None:
-        """What the catalogue said holds no longer."""
         if not self.stale.done():
             self.stale.set_result(None)
 
-    def _written(self, asked: PendingCall, ask: Ask) -> None:
-        """The tensor is in its slot; its caller may have left meanwhile, or the engine."""
-        if not asked.answer.done():
-            self._send(ask)
-        elif self._asked.pop(ask.number, None):
-            self._give_back(asked.slot)
+    def _send_run(self, call: PendingCall, request: RunRequest) -> None:
+        """Sends the request once its tensor is in the slot, unless it was cancelled or the engine has ended."""
+        if not call.answer.done():
+            self._send(request)
+        elif self._pending.pop(request.number, None):
+            self._release(call.slot)
 
-    def _send(self, ask: Ask) -> None:
+    def _send(self, request: RunRequest) -> None:
         if not self._transport.is_closing():
-            self._transport.write(ask.packed())
+            self._transport.write(request.pack())
 
-    def _replied(self, asked: PendingCall, reply: Reply) -> None:
-        """Copies what lies in the slot, where somebody still waits for it."""
-        failed = reply.outcome in (Outcome.FAILED, Outcome.BROKEN, Outcome.UNREADY)
-        text = self._memory.read(asked.slot.start, reply.size).decode(errors="replace") if failed else ""
-        shapes = () if asked.answer.done() else reply.shapes
-        *places, end = placed(asked.slot.start, shapes)
-        views = [self._memory.array(place, shape) for place, shape in zip(places, shapes)]
-        copied(
+    def _receive(self, call: PendingCall, reply: Reply) -> None:
+        """Copies the outputs from the slot, unless the request was cancelled."""
+        has_text = reply.outcome in (Outcome.FAILED, Outcome.BUG, Outcome.NOT_READY)
+        text = self.memory.read(call.slot.start, reply.size).decode(errors="replace") if has_text else ""
+        shapes = () if call.answer.done() else reply.shapes
+        *offsets, end = aligned_offsets(call.slot.start, shapes)
+        views = [self.memory.array(offset, shape) for offset, shape in zip(offsets, shapes)]
+        copy_then(
             lambda: [view.copy() for view in views],
-            lambda outputs: self._settle(asked, EngineAnswer(reply, outputs, text)),
-            size=end - asked.slot.start,
+            lambda outputs: self._resolve(call, EngineAnswer(reply, outputs, text)),
+            size=end - call.slot.start,
         )
 
-    def _settle(self, asked: PendingCall, answer: EngineAnswer) -> None:
-        self._give_back(asked.slot)
-        if not asked.answer.done():
-            asked.answer.set_result(answer)
+    def _resolve(self, call: PendingCall, answer: EngineAnswer) -> None:
+        self._release(call.slot)
+        if not call.answer.done():
+            call.answer.set_result(answer)
 
-    def _give_back(self, slot: range) -> None:
-        reach = self._slots.reach
-        self._slots.give_back(slot)
-        if reach > KEPT and not self._slots.reach:
-            self._memory.forget(KEPT)
+    def _release(self, slot: range) -> None:
+        high_water = self.slots.high_water
+        self.slots.release(slot)
+        if high_water > RETAINED_BYTES and not self.slots.high_water:
+            self.memory.free_from(RETAINED_BYTES)
 
 
 async def connect(path: Path) -> tuple[Catalogue, "EngineConnection"]:
-    """Waits until an engine takes us in. Raises OSError."""
+    """Connects to the engine, and waits until it accepts. Raises OSError."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-        connection.setblocking(False)
-        await loop.sock_connect(connection, str(path))
-        memory = _shared(connection)
-        (size,) = LENGTH.unpack(await _received(connection, LENGTH.size))
-        catalogue = Catalogue.model_validate_json(await _received(connection, size))
-        _, link = await loop.create_unix_connection(partial(EngineConnection, memory), sock=connection)
+        unix_socket = stack.enter_context(socket.socket(socket.AF_UNIX))
+        unix_socket.setblocking(False)
+        await loop.sock_connect(unix_socket, str(path))
+        memory = _share_memory(unix_socket)
+        (size,) = LENGTH.unpack(await _receive_bytes(unix_socket, LENGTH.size))
+        catalogue = Catalogue.model_validate_json(await _receive_bytes(unix_socket, size))
+        _, connection = await loop.create_unix_connection(partial(EngineConnection, memory), sock=unix_socket)
         stack.pop_all()
-    return catalogue, link
+    return catalogue, connection
 
 
-def _shared(connection: socket.socket) -> SharedSegment:
-    """Memory that the engine can map too."""
-    descriptor = anonymous()
+def _share_memory(unix_socket: socket.socket) -> SharedSegment:
+    """Creates memory, and sends its descriptor to the engine."""
+    descriptor = anonymous_memory()
     try:
-        socket.send_fds(connection, [HELLO], [descriptor])
+        socket.send_fds(unix_socket, [HELLO], [descriptor])
         return SharedSegment(descriptor)
     finally:
         os.close(descriptor)
 
 
-async def _received(connection: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes. Raises ConnectionResetError where they end before."""
+async def _receive_bytes(unix_socket: socket.socket, size: int) -> bytes:
+    """Receives exactly `size` bytes. Raises ConnectionResetError if the stream ends before."""
     data = b""
     while len(data) < size:
-        more = await asyncio.get_running_loop().sock_recv(connection, size - len(data))
+        more = await asyncio.get_running_loop().sock_recv(unix_socket, size - len(data))
         if not more:
             raise ConnectionResetError("the engine ended")
         data += more
@@ -175,4 +186,4 @@ async def _received(connection: socket.socket, size: int) -> bytes:
 
 
 def engine_ended() -> NotReady:
-    return NotReady("The engine process has ended and is started again; ask again in some seconds.")
+    return NotReady("The engine process has ended and is being restarted; retry in a few seconds.")

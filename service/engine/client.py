@@ -1,4 +1,4 @@
-"""A front end's side: batchers whose networks run in the engine process."""
+"""Engine client: the batchers of a front end, whose networks run in the engine process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,8 +8,8 @@ from models.image import Array
 from models.package import Package
 from models.spec import ModelSpec
 from service.engine.channel import EngineAnswer, EngineConnection, connect, engine_ended
-from service.engine.messages import Ask, Catalogue, Outcome, Sound, bits, names
-from service.engine.shared_memory import Shape, placed
+from service.engine.messages import Catalogue, Outcome, RunRequest, ValidPackage, output_mask, output_names
+from service.engine.shared_memory import Shape, aligned_offsets
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository.state import CanaryModel, InactivePackage, InvalidPackage, Repository, ServedModel
@@ -18,51 +18,53 @@ from service.scheduling.work import Deadline, Work
 from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import Statistics
 
-Joined = Callable[[Repository], Awaitable[None]]
+OnConnect = Callable[[Repository], Awaitable[None]]
 
-_AGAIN_S = 0.5
+_RETRY_S = 0.5
 
 
-async def follow(path: Path, *, length: int, wanted: tuple[str, ...], joined: Joined, lost: Callable[[], None]) -> None:
-    """Connects to the engine at `path`, and anew when that serves something else or has ended, until nobody listens.
+async def follow_engine(
+    path: Path, *, length: int, wanted: tuple[str, ...], on_connect: OnConnect, on_loss: Callable[[], None]
+) -> None:
+    """Connects to the engine, reconnects when its models change or it ends, and returns when its parent has ended.
 
-    length: how many items the engine lets wait for a model. joined: called with what an engine serves; who replaces
-    one repository by the next closes the former. lost: called where an engine has ended.
+    length: the engine's limit of items per model. on_connect: called with the engine's repository; its callee closes
+    the previous one. on_loss: called when an engine has ended.
     """
-    link, statistics = None, dict[str, Statistics]()
+    connection, statistics = None, dict[str, Statistics]()
     try:
         while True:
             try:
-                catalogue, link = await connect(path)
-            except (ConnectionRefusedError, FileNotFoundError):  # the parent of all has ended
+                catalogue, connection = await connect(path)
+            except (ConnectionRefusedError, FileNotFoundError):  # the parent process has ended
                 return
-            except OSError:  # an engine that ended while it took us in
-                if link and link.lost:
-                    lost()
-                await asyncio.sleep(_AGAIN_S)
+            except OSError:  # the engine ended while accepting
+                if connection and connection.lost:
+                    on_loss()
+                await asyncio.sleep(_RETRY_S)
                 continue
-            repository = _repository(catalogue, link, length=length, wanted=wanted, statistics=statistics)
+            repository = _repository(catalogue, connection, length=length, wanted=wanted, statistics=statistics)
             statistics = {model.package.sha256: model.statistics for model in repository.all_models()}
-            await joined(repository)
-            await link.stale
-            if link.lost:
-                lost()
+            await on_connect(repository)
+            await connection.stale
+            if connection.lost:
+                on_loss()
     finally:
-        if link:
-            link.close()
+        if connection:
+            connection.close()
 
 
 class RemoteBatcher:
-    """What a Batcher is to its callers; the Batcher itself is the engine's, and serves every front end."""
+    """A proxy of a Batcher in the engine process, which serves every front end."""
 
-    def __init__(self, link: EngineConnection, place: int, spec: ModelSpec, *, length: int) -> None:
-        """place: the model's in the catalogue. length: items that may wait or run, of all front ends together."""
-        self._link, self._place, self._spec, self._length = link, place, spec, length
+    def __init__(self, connection: EngineConnection, index: int, spec: ModelSpec, *, length: int) -> None:
+        """index: of the catalogue entry. length: items that may wait or run, of all front ends together."""
+        self.connection, self._index, self._spec, self._length = connection, index, spec, length
         self._pending = 0
 
     @property
     def depth(self) -> int:
-        """This front end's items that wait or run."""
+        """The items of this front end that wait or run."""
         return self._pending
 
     def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> None:
@@ -72,11 +74,11 @@ class RemoteBatcher:
         """Returns None: its network is in another process."""
 
     async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
-        """Runs as Batcher.submit does. Raises NotReady besides, where the engine ends."""
-        ask = Ask(
+        """Runs as Batcher.submit does. Raises NotReady too if the engine ends."""
+        request = RunRequest(
             number=0,
-            model=self._place,
-            outputs=bits(self._spec.every_output, outputs),
+            model=self._index,
+            outputs=output_mask(self._spec.every_output, outputs),
             priority=work.priority,
             admitted=work.has_place,
             channels=tensor.shape[1],
@@ -88,32 +90,32 @@ class RemoteBatcher:
         self._pending += 1
         work.reservation.retain()
         try:
-            answer = await self._link.ask(tensor, ask, room=self._room(outputs, tensor.shape))
+            answer = await self.connection.run(tensor, request, output_bytes=self._output_bytes(outputs, tensor.shape))
         finally:
             self._pending -= 1
             work.reservation.release()
         reply = answer.reply
-        if reply.outcome != Outcome.RAN:
+        if reply.outcome != Outcome.COMPLETED:
             raise self._error(answer, work.deadline)
-        known = dict(zip(names(self._spec.every_output, ask.outputs), answer.outputs))
-        released = BatchCloseReason(reply.released) if reply.released else None
-        return InferenceResult(known, reply.queue_s, reply.infer_s, reply.size, released)
+        arrays = dict(zip(output_names(self._spec.every_output, request.outputs), answer.outputs))
+        close_reason = BatchCloseReason(reply.close_reason) if reply.close_reason else None
+        return InferenceResult(arrays, reply.queue_s, reply.infer_s, reply.size, close_reason)
 
     @property
     def loaded(self) -> bool:
-        return self._place not in self._link.unloaded
+        return self._index not in self.connection.unloaded
 
     def close(self) -> None:
-        """Of every version over this connection."""
-        self._link.close()
+        """Closes the connection, which all versions share."""
+        self.connection.close()
 
     async def aclose(self) -> None:
-        self._link.close()
+        self.connection.close()
 
-    def _room(self, outputs: Sequence[str], shape: Shape) -> int:
-        """Bytes of these outputs for an input of this shape, as rdf.yaml describes them."""
+    def _output_bytes(self, outputs: Sequence[str], shape: Shape) -> int:
+        """Returns the bytes of these outputs for an input of this shape, as described by rdf.yaml."""
         _, _, height, width = shape
-        return placed(0, [(1, *self._spec.output_shape(name, (height, width))) for name in outputs])[-1]
+        return aligned_offsets(0, [(1, *self._spec.output_shape(name, (height, width))) for name in outputs])[-1]
 
     def _error(self, answer: EngineAnswer, deadline: Deadline) -> Exception:
         match Outcome(answer.reply.outcome):
@@ -123,46 +125,46 @@ class RemoteBatcher:
                 return DeadlinePassed(deadline.timeout_s)
             case Outcome.FAILED:
                 return InferenceFailed(answer.text)
-            case Outcome.UNREADY:
+            case Outcome.NOT_READY:
                 return NotReady(answer.text)
-            case Outcome.SHORT:
+            case Outcome.NO_MEMORY:
                 return MemoryError("in the engine")
-            case Outcome.LEFT:  # we did not cancel it: the engine is about to end
+            case Outcome.CANCELLED:  # not by this front end: the engine is about to end
                 return engine_ended()
             case _:
-                return RuntimeError(f"{answer.text} in the engine, whose log says where")
+                return RuntimeError(f"{answer.text} in the engine; see its log")
 
 
 def _repository(
     catalogue: Catalogue,
-    link: EngineConnection,
+    connection: EngineConnection,
     *,
     length: int,
     wanted: tuple[str, ...],
     statistics: dict[str, Statistics],
 ) -> Repository:
-    """statistics: by digest, of versions that go on."""
-    now = Repository(
+    """Builds the repository of a catalogue. statistics: by digest, of versions that continue."""
+    repository = Repository(
         wanted=wanted,
-        invalid=tuple(InvalidPackage(unfit.name, unfit.version, unfit.reason) for unfit in catalogue.refused),
-        inactive=tuple(InactivePackage(_package(sound)) for sound in catalogue.spare),
-        rollouts=catalogue.plans,
+        invalid=tuple(InvalidPackage(entry.name, entry.version, entry.reason) for entry in catalogue.invalid),
+        inactive=tuple(InactivePackage(_package(valid)) for valid in catalogue.inactive),
+        rollouts=catalogue.rollouts,
     )
-    for place, known in enumerate(catalogue.known):
-        queue = RemoteBatcher(link, place, known.spec, length=length)
-        counts = statistics.get(known.sha256) or Statistics()
-        model, name = ServedModel(_package(known), known.provider, queue, known.nbytes, counts), known.spec.name
-        if not known.loaded:
-            link.unloaded.add(place)
-        match known.role:
+    for index, entry in enumerate(catalogue.entries):
+        batcher = RemoteBatcher(connection, index, entry.spec, length=length)
+        counts = statistics.get(entry.sha256) or Statistics()
+        model, name = ServedModel(_package(entry), entry.provider, batcher, entry.nbytes, counts), entry.spec.name
+        if not entry.loaded:
+            connection.unloaded.add(index)
+        match entry.role:
             case "serves":
-                now.served[name] = model
+                repository.served[name] = model
             case "canary":
-                now.canaries[name] = CanaryModel(model, known.share)
+                repository.canaries[name] = CanaryModel(model, entry.share)
             case "shadow":
-                now.shadows[name] = model
-    return now
+                repository.shadows[name] = model
+    return repository
 
 
-def _package(sound: Sound) -> Package:
-    return Package(sound.folder, sound.spec, sound.sha256)
+def _package(valid: ValidPackage) -> Package:
+    return Package(valid.folder, valid.spec, valid.sha256)

@@ -1,4 +1,4 @@
-"""What crosses the socket: the engine's catalogue once, then messages of fixed size. Tensors lie in shared memory."""
+"""Messages on the engine's socket: its catalogue once, then frames of fixed size; tensors are in shared memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
@@ -15,13 +15,13 @@ from service.engine.shared_memory import Shape
 Message = TypeVar("Message")
 Fields = tuple[int | float, ...]
 
-HELLO = b"\0"  # what carries the descriptor of a front end's memory
-LENGTH = Struct("<Q")  # of the catalogue, which follows
+HELLO = b"\0"  # carries the descriptor of a front end's memory
+LENGTH = Struct("<Q")  # of the catalogue that follows
 
-_OUTPUTS, _AXES = 4, 4  # most that one asks for at once, and that an output has
+_MAX_OUTPUTS, _MAX_AXES = 4, 4  # of a run, and of an output
 
 
-class Sound(BaseModel):
+class ValidPackage(BaseModel):
     """A package that the engine has verified."""
 
     model_config = ConfigDict(frozen=True)
@@ -31,8 +31,8 @@ class Sound(BaseModel):
     sha256: str
 
 
-class CatalogueEntry(Sound):
-    """A version that has a queue. share: percent of its model's requests, where it is the canary."""
+class CatalogueEntry(ValidPackage):
+    """A version with a batcher. share: percent of its model's requests, if it is the canary."""
 
     provider: str
     nbytes: int
@@ -41,8 +41,8 @@ class CatalogueEntry(Sound):
     share: float
 
 
-class Unfit(BaseModel):
-    """A package that was refused, and why."""
+class InvalidEntry(BaseModel):
+    """A package that cannot be served, and the reason."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,21 +52,21 @@ class Unfit(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """What the engine serves; an Ask names a version by its place in `known`, where each of an engine stands once."""
+    """The state of the engine's repository; a RunRequest names a version by its index in `entries`."""
 
     model_config = ConfigDict(frozen=True)
 
-    known: tuple[CatalogueEntry, ...]
-    refused: tuple[Unfit, ...]
-    spare: tuple[Sound, ...]
-    plans: Rollouts
+    entries: tuple[CatalogueEntry, ...]
+    invalid: tuple[InvalidEntry, ...]
+    inactive: tuple[ValidPackage, ...]
+    rollouts: Rollouts
 
 
-class Ask(NamedTuple):
-    """A front end's message: run this tensor, (1, channels, height, width) float32 at the slot's begin.
+class RunRequest(NamedTuple):
+    """A front end's message: run the tensor (1, channels, height, width) float32 at the slot's begin.
 
-    outputs: bit n stands for the n-th of the model's outputs. deadline_at: seconds of the monotonic clock, which the
-    processes of a machine share. cancels: forget what was asked under this number; nothing else of it counts.
+    outputs: bit n requests the model's n-th output. deadline_at: seconds of the monotonic clock, which all processes
+    of a machine share. cancels: cancel the request of this number; the other fields are ignored.
     """
 
     number: int
@@ -83,85 +83,85 @@ class Ask(NamedTuple):
     deadline_at: float = 0.0
     timeout_s: float = 0.0
 
-    def packed(self) -> bytes:
-        return _ASK.pack(*self)
+    def pack(self) -> bytes:
+        return _RUN_REQUEST.pack(*self)
 
 
 class Outcome(IntEnum):
-    """What became of an Ask."""
+    """The outcome of a RunRequest, or an event of the engine."""
 
-    RAN = 0
-    LEFT = 1  # it was cancelled
+    COMPLETED = 0
+    CANCELLED = 1
     LATE = 2  # DeadlinePassed
     FULL = 3  # QueueFull
-    FAILED = 4  # NetworkFailed; its sentence lies in the slot
-    BROKEN = 5  # a bug; the name of the exception lies in the slot
-    UNREADY = 6  # NotReady; its sentence lies in the slot
-    NEWS = 7  # no answer: what the engine serves has changed, and whoever connects anew learns it
-    LOADED = 8  # no answer: the network of the version at this place, which is the number, is in memory
-    UNLOADED = 9  # and now it is not
-    SHORT = 10  # MemoryError
+    FAILED = 4  # InferenceFailed; its message is in the slot
+    BUG = 5  # an unexpected exception; its name is in the slot
+    NOT_READY = 6  # NotReady; its message is in the slot
+    CATALOGUE_CHANGED = 7  # an event: reconnect for the new catalogue
+    LOADED = 8  # an event: the network of the catalogue entry with this number is in memory
+    UNLOADED = 9  # an event: it is no longer in memory
+    NO_MEMORY = 10  # MemoryError
 
 
 class Reply(NamedTuple):
-    """The engine's message: exactly one for every Ask that is not a cancellation; then the slot is free. Or news.
+    """The engine's message: one for every RunRequest except a cancellation, after which the slot is free; or an event.
 
-    size: items in the batch if it ran, bytes of text in the slot if it failed. released: as in Ran, 0 for None. shapes:
-    of the outputs asked for, which lie in the slot one after another.
+    size: items in the batch if completed, bytes of text in the slot if failed. close_reason: of the batch, 0 for None.
+    shapes: of the requested outputs, which lie in the slot one after another.
     """
 
     number: int
     outcome: int
     size: int = 0
-    released: int = 0
+    close_reason: int = 0
     retry_after_s: int = 0
     queue_s: float = 0.0
     infer_s: float = 0.0
     shapes: tuple[Shape, ...] = ()
 
-    def packed(self) -> bytes:
-        axes = [axis for shape in self.shapes for axis in (*shape, *[0] * (_AXES - len(shape)))]
-        return _REPLY.pack(*self[:-1], *axes, *[0] * (_OUTPUTS * _AXES - len(axes)))
+    def pack(self) -> bytes:
+        axes = [axis for shape in self.shapes for axis in (*shape, *[0] * (_MAX_AXES - len(shape)))]
+        return _REPLY.pack(*self[:-1], *axes, *[0] * (_MAX_OUTPUTS * _MAX_AXES - len(axes)))
 
 
-def bits(every: Sequence[str], chosen: Sequence[str]) -> int:
-    """The chosen of every output's name as an Ask's `outputs`."""
-    return sum(1 << n for n, name in enumerate(every) if name in chosen)
+def output_mask(all_names: Sequence[str], requested: Sequence[str]) -> int:
+    """Encodes the requested output names as a RunRequest's `outputs`."""
+    return sum(1 << n for n, name in enumerate(all_names) if name in requested)
 
 
-def names(every: Sequence[str], outputs: int) -> tuple[str, ...]:
-    """An Ask's `outputs` as names, in the order of every name."""
-    return tuple(name for n, name in enumerate(every) if outputs >> n & 1)
+def output_names(all_names: Sequence[str], mask: int) -> tuple[str, ...]:
+    """Decodes a RunRequest's `outputs` into names, in the order of all names."""
+    return tuple(name for n, name in enumerate(all_names) if mask >> n & 1)
 
 
-_ASK = Struct("<Q?HHB?QQIIIdd")
-_REPLY = Struct(f"<QBIBIdd{_OUTPUTS * _AXES}I")
+_RUN_REQUEST = Struct("<Q?HHB?QQIIIdd")
+_REPLY = Struct(f"<QBIBIdd{_MAX_OUTPUTS * _MAX_AXES}I")
 
 
-class Frames(Generic[Message]):
-    """Cuts a stream into messages of one size."""
+class FrameDecoder(Generic[Message]):
+    """A decoder that splits a stream into messages of fixed size."""
 
     def __init__(self, frame: Struct, message: Callable[[Fields], Message]) -> None:
         self._frame, self._message = frame, message
-        self._rest = b""
+        self._partial = b""
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that are whole with the data that came."""
-        data = self._rest + data
+        """Returns the messages that this data completes."""
+        data = self._partial + data
         whole = len(data) - len(data) % self._frame.size
-        self._rest = data[whole:]
+        self._partial = data[whole:]
         return map(self._message, self._frame.iter_unpack(data[:whole]))
 
 
-def asks() -> Frames[Ask]:
-    return Frames(_ASK, Ask._make)
+def run_requests() -> FrameDecoder[RunRequest]:
+    return FrameDecoder(_RUN_REQUEST, RunRequest._make)
 
 
-def replies() -> Frames[Reply]:
-    return Frames(_REPLY, _reply)
+def replies() -> FrameDecoder[Reply]:
+    return FrameDecoder(_REPLY, _reply)
 
 
 def _reply(fields: Fields) -> Reply:
-    axes = fields[-_OUTPUTS * _AXES :]
-    shapes = (tuple(int(axis) for axis in axes[n : n + _AXES] if axis) for n in range(0, len(axes), _AXES))
-    return Reply._make((*fields[: -_OUTPUTS * _AXES], tuple(filter(None, shapes))))
+    axes = fields[-_MAX_OUTPUTS * _MAX_AXES :]
+    shapes = (tuple(int(axis) for axis in axes[n : n + _MAX_AXES] if axis) for n in range(0, len(axes), _MAX_AXES))
+    return Reply._make((*fields[: -_MAX_OUTPUTS * _MAX_AXES], tuple(filter(None, shapes))))

@@ -1,4 +1,4 @@
-"""The engine's side: it takes front ends in, and their tensors to the batchers."""
+"""Engine server: accepts front ends, and submits their tensors to the batchers."""
 
 import asyncio
 import os
@@ -14,17 +14,17 @@ from models.image import Array
 from service.engine.messages import (
     HELLO,
     LENGTH,
-    Ask,
     Catalogue,
     CatalogueEntry,
+    InvalidEntry,
     Outcome,
     Reply,
-    Sound,
-    Unfit,
-    asks,
-    names,
+    RunRequest,
+    ValidPackage,
+    output_names,
+    run_requests,
 )
-from service.engine.shared_memory import SharedSegment, copied, placed
+from service.engine.shared_memory import SharedSegment, aligned_offsets, copy_then
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository.state import Repository, ServedModel
@@ -33,75 +33,77 @@ from service.scheduling.work_item import InferenceResult
 from service.telemetry.log import log
 
 _HELLO_S = 10.0
-_NEWS = Reply(0, Outcome.NEWS)
+_CATALOGUE_CHANGED = Reply(0, Outcome.CATALOGUE_CHANGED)
 
 
 class EngineServer:
-    """Takes front ends in, and tells those that are there when something else serves."""
+    """The server that accepts front ends, and notifies them of changes."""
 
     def __init__(self) -> None:
-        self._begun = asyncio.Event()
+        self._published = asyncio.Event()
         self._repository = Repository()
-        self._present: set[FrontEnd] = set()
+        self._connected: set[FrontEndConnection] = set()
 
-    async def publish(self, now: Repository) -> None:
-        """What serves from now on; a front end keeps what it was told until it has connected anew."""
-        self._repository = now
-        self._begun.set()
-        for front_end in self._present:
-            front_end.send(_NEWS)
+    async def publish(self, repository: Repository) -> None:
+        """Puts a repository into effect; connected front ends use the previous one until they reconnect."""
+        self._repository = repository
+        self._published.set()
+        for front_end in self._connected:
+            front_end.send(_CATALOGUE_CHANGED)
 
-    def tell_loaded(self) -> None:
-        for front_end in self._present:
-            front_end.tell_loaded()
+    def notify_loaded(self) -> None:
+        for front_end in self._connected:
+            front_end.notify_loaded()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Takes in every front end that connects to a listening Unix socket, once something has been published."""
-        await self._begun.wait()
+        """Accepts every front end that connects to a listening Unix socket, once a repository is published."""
+        await self._published.wait()
         listener.setblocking(False)
-        async with asyncio.TaskGroup() as arriving:
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-                arriving.create_task(self._take_in(connection))
+                tasks.create_task(self._accept(connection))
 
-    async def _take_in(self, connection: socket.socket) -> None:
-        """Receives the front end's memory, says what serves, and leaves the connection to a FrontEnd."""
+    async def _accept(self, connection: socket.socket) -> None:
+        """Receives the front end's memory, sends the catalogue, and hands the socket to a FrontEndConnection."""
         loop, front_end = asyncio.get_running_loop(), None
         try:
             async with asyncio.timeout(_HELLO_S):
-                await _readable(connection)
-                told = self._repository
-                front_end = FrontEnd(_shared(connection), tuple(told.all_models()), self._present)
-                await loop.sock_sendall(connection, greeting(told))
+                await _wait_until_readable(connection)
+                repository = self._repository
+                models = tuple(repository.all_models())
+                front_end = FrontEndConnection(_receive_memory(connection), models, self._connected)
+                await loop.sock_sendall(connection, catalogue_message(repository))
                 await loop.connect_accepted_socket(lambda: front_end, connection)
-        except (OSError, ValueError) as error:  # it ended before it had begun
+        except (OSError, ValueError) as error:  # the front end ended or sent nonsense
             connection.close()
             if front_end:
                 front_end.release()
-            log.write("warning", "front end refused", reason=type(error).__name__)
+            log.write("warning", "front end rejected", reason=type(error).__name__)
             return
-        if self._repository is not told:
-            front_end.send(_NEWS)
+        if self._repository is not repository:
+            front_end.send(_CATALOGUE_CHANGED)
 
 
-def greeting(repository: Repository) -> bytes:
-    """The catalogue, its length before it."""
+def catalogue_message(repository: Repository) -> bytes:
+    """Serialises the catalogue, preceded by its length."""
     catalogue = Catalogue(
-        known=tuple(_known(model, repository) for model in repository.all_models()),
-        refused=tuple(
-            Unfit(name=refused.name, version=refused.version, reason=refused.reason) for refused in repository.invalid
+        entries=tuple(_entry(model, repository) for model in repository.all_models()),
+        invalid=tuple(
+            InvalidEntry(name=invalid.name, version=invalid.version, reason=invalid.reason)
+            for invalid in repository.invalid
         ),
-        spare=tuple(
-            Sound(folder=spare.package.folder, spec=spare.package.spec, sha256=spare.package.sha256)
-            for spare in repository.inactive
+        inactive=tuple(
+            ValidPackage(folder=inactive.package.folder, spec=inactive.package.spec, sha256=inactive.package.sha256)
+            for inactive in repository.inactive
         ),
-        plans=repository.rollouts,
+        rollouts=repository.rollouts,
     )
     text = catalogue.model_dump_json().encode()
     return LENGTH.pack(len(text)) + text
 
 
-def _known(model: ServedModel, repository: Repository) -> CatalogueEntry:
+def _entry(model: ServedModel, repository: Repository) -> CatalogueEntry:
     name = model.spec.name
     canary = repository.canaries.get(name)
     share = canary.percent if canary and canary.model is model else 0.0
@@ -117,8 +119,8 @@ def _known(model: ServedModel, repository: Repository) -> CatalogueEntry:
     )
 
 
-def _shared(connection: socket.socket) -> SharedSegment:
-    """The memory whose descriptor comes with the front end's first byte. Raises ValueError, OSError."""
+def _receive_memory(connection: socket.socket) -> SharedSegment:
+    """Maps the memory whose descriptor comes with the front end's first byte. Raises ValueError, OSError."""
     _, (descriptor,), _, _ = socket.recv_fds(connection, len(HELLO), 1)
     try:
         return SharedSegment(descriptor)
@@ -126,7 +128,7 @@ def _shared(connection: socket.socket) -> SharedSegment:
         os.close(descriptor)
 
 
-async def _readable(connection: socket.socket) -> None:
+async def _wait_until_readable(connection: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(connection, ready.set)
@@ -136,103 +138,116 @@ async def _readable(connection: socket.socket) -> None:
         loop.remove_reader(connection)
 
 
-class FrontEnd(asyncio.Protocol):
-    """One front end: each Ask becomes an item of a batcher, and its outputs lie where its tensor lay."""
+class FrontEndConnection(asyncio.Protocol):
+    """The connection of one front end: each RunRequest becomes a batcher's item, its outputs replace its tensor."""
 
-    def __init__(self, memory: SharedSegment, models: Sequence[ServedModel], present: "set[FrontEnd]") -> None:
-        """models: in the catalogue's order; none is freed before release(). present: where it is while connected."""
-        self._memory, self._models, self._present = memory, models, present
-        self._held = ExitStack()
+    def __init__(
+        self, memory: SharedSegment, models: Sequence[ServedModel], connected: "set[FrontEndConnection]"
+    ) -> None:
+        """models: in the catalogue's order; none is freed before release(). connected: includes it while connected."""
+        self._memory, self._models, self._connected = memory, models, connected
+        self._uses = ExitStack()
         for model in models:
-            self._held.enter_context(model.use)
+            self._uses.enter_context(model.use)
         self._running: dict[int, asyncio.Task[InferenceResult]] = {}
-        self._asks = asks()
+        self._requests = run_requests()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
-        self._present.add(self)
+        self._connected.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._present.discard(self)
+        self._connected.discard(self)
         self.release()
         for running in self._running.values():
             running.cancel()
 
     def release(self) -> None:
-        self._held.close()
+        self._uses.close()
 
-    def tell_loaded(self) -> None:
-        for place, model in enumerate(self._models):
-            self.send(Reply(place, Outcome.LOADED if model.batcher.loaded else Outcome.UNLOADED))
+    def notify_loaded(self) -> None:
+        for index, model in enumerate(self._models):
+            self.send(Reply(index, Outcome.LOADED if model.batcher.loaded else Outcome.UNLOADED))
 
     def data_received(self, data: bytes) -> None:
-        for ask in self._asks.feed(data):
-            if not ask.cancels:
-                self._submit(ask)
-            elif ask.number in self._running:
-                self._running[ask.number].cancel()
+        for request in self._requests.feed(data):
+            if not request.cancels:
+                self._submit(request)
+            elif request.number in self._running:
+                self._running[request.number].cancel()
 
-    def _submit(self, ask: Ask) -> None:
-        model = self._models[ask.model]
+    def _submit(self, request: RunRequest) -> None:
+        model = self._models[request.model]
         submitted = model.batcher.submit(
-            self._memory.array(ask.begin, (1, ask.channels, ask.height, ask.width)),
-            names(model.spec.every_output, ask.outputs),
-            Work(Deadline(ask.deadline_at, ask.timeout_s), Priority(ask.priority), has_place=ask.admitted),
+            self._memory.array(request.begin, (1, request.channels, request.height, request.width)),
+            output_names(model.spec.every_output, request.outputs),
+            Work(
+                Deadline(request.deadline_at, request.timeout_s), Priority(request.priority), has_place=request.admitted
+            ),
         )
         running = asyncio.get_running_loop().create_task(submitted)
-        self._running[ask.number] = running
-        running.add_done_callback(partial(self._ended, ask))
+        self._running[request.number] = running
+        running.add_done_callback(partial(self._finish, request))
 
-    def _ended(self, ask: Ask, ended: asyncio.Task[InferenceResult]) -> None:
-        """From here on a cancellation comes too late, so the slot is ours until we reply.
+    def _finish(self, request: RunRequest, finished: asyncio.Task[InferenceResult]) -> None:
+        """Sends the reply. A cancellation is too late now, so the slot is the engine's until the reply.
 
-        A run whose item was cancelled may read the slot for longer; nobody gets what it makes of that.
+        A run whose item was cancelled may still read the slot; its result is discarded.
         """
-        del self._running[ask.number]
-        if ended.cancelled():
-            self.send(Reply(ask.number, Outcome.LEFT))
-        elif error := ended.exception():
-            self._fail(ask, error)
+        del self._running[request.number]
+        if finished.cancelled():
+            self.send(Reply(request.number, Outcome.CANCELLED))
+        elif error := finished.exception():
+            self._send_error(request, error)
         else:
-            self._answer(ask, ended.result())
+            self._send_outputs(request, finished.result())
 
-    def _answer(self, ask: Ask, ran: InferenceResult) -> None:
-        outputs = list(ran.outputs.values())
+    def _send_outputs(self, request: RunRequest, result: InferenceResult) -> None:
+        outputs = list(result.outputs.values())
         shapes = tuple(output.shape for output in outputs)
-        *places, end = placed(ask.begin, shapes)
-        if end > ask.end:
-            self._say(ask, Outcome.FAILED, f"Its outputs are {shapes}, larger than rdf.yaml describes.")
+        *offsets, end = aligned_offsets(request.begin, shapes)
+        if end > request.end:
+            self._send_text(
+                request, Outcome.FAILED, f"The outputs have shapes {shapes}, larger than described by rdf.yaml."
+            )
             return
         reply = Reply(
-            ask.number, Outcome.RAN, ran.batch_size, ran.close_reason or 0, 0, ran.queue_s, ran.infer_s, shapes
+            request.number,
+            Outcome.COMPLETED,
+            result.batch_size,
+            result.close_reason or 0,
+            0,
+            result.queue_s,
+            result.infer_s,
+            shapes,
         )
-        targets = [self._memory.array(place, shape) for place, shape in zip(places, shapes)]
-        copied(partial(_copy, targets, outputs), lambda _: self.send(reply), size=end - ask.begin)
+        targets = [self._memory.array(offset, shape) for offset, shape in zip(offsets, shapes)]
+        copy_then(partial(_copy, targets, outputs), lambda _: self.send(reply), size=end - request.begin)
 
-    def _fail(self, ask: Ask, error: BaseException) -> None:
+    def _send_error(self, request: RunRequest, error: BaseException) -> None:
         if isinstance(error, QueueFull):
-            self.send(Reply(ask.number, Outcome.FULL, retry_after_s=error.retry_after_s))
+            self.send(Reply(request.number, Outcome.FULL, retry_after_s=error.retry_after_s))
         elif isinstance(error, DeadlinePassed):
-            self.send(Reply(ask.number, Outcome.LATE))
+            self.send(Reply(request.number, Outcome.LATE))
         elif isinstance(error, InferenceFailed):
-            self._say(ask, Outcome.FAILED, str(error))
+            self._send_text(request, Outcome.FAILED, str(error))
         elif isinstance(error, MemoryError):
-            self.send(Reply(ask.number, Outcome.SHORT))
+            self.send(Reply(request.number, Outcome.NO_MEMORY))
         elif isinstance(error, NotReady):
-            self._say(ask, Outcome.UNREADY, str(error))
+            self._send_text(request, Outcome.NOT_READY, str(error))
         else:
             if isinstance(error, Exception):
                 log.bug(error, request_id="engine")
-            self._say(ask, Outcome.BROKEN, type(error).__name__)
+            self._send_text(request, Outcome.BUG, type(error).__name__)
 
-    def _say(self, ask: Ask, outcome: Outcome, text: str) -> None:
-        said = text.encode()[: ask.end - ask.begin]
-        self._memory.write(ask.begin, said)
-        self.send(Reply(ask.number, outcome, len(said)))
+    def _send_text(self, request: RunRequest, outcome: Outcome, text: str) -> None:
+        data = text.encode()[: request.end - request.begin]
+        self._memory.write(request.begin, data)
+        self.send(Reply(request.number, outcome, len(data)))
 
     def send(self, reply: Reply) -> None:
         if not self._transport.is_closing():
-            self._transport.write(reply.packed())
+            self._transport.write(reply.pack())
 
 
 def _copy(targets: Sequence[Array], sources: Sequence[Array]) -> None:

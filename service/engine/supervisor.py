@@ -1,4 +1,4 @@
-"""What the parent of all processes does: it listens for the engine, starts it, and starts it again when it ends."""
+"""Supervisor: the parent process starts the engine, and restarts it when it ends."""
 
 import atexit
 import os
@@ -16,41 +16,41 @@ from service.telemetry.log import Level, log
 
 _ROOT = Path(__file__).parents[2]
 _BACKLOG = 1024
-_FIRST_S, _LONGEST_S = 0.5, 30.0  # before an engine that ended is started again; each time twice as long
-_SOUND_S = 60.0  # an engine that ran so long did not end over what it loads
+_MIN_DELAY_S, _MAX_DELAY_S = 0.5, 30.0  # before a restart; doubled each time
+_STABLE_S = 60.0  # an engine that ran this long did not end because of its models
 
 
-def keep_engine(*, log_level: Level) -> Path:
-    """Starts the engine process; the path of the socket on which it takes front ends in.
+def supervise_engine(*, log_level: Level) -> Path:
+    """Starts the engine process, and returns the path of the socket on which it accepts front ends.
 
-    The socket is this process's, so front ends may connect before an engine listens, or while the next one loads.
+    The socket belongs to this process, so front ends can connect while an engine is starting.
     """
     log.configure(log_level)
-    folder = Path(tempfile.mkdtemp(prefix="striate-"))  # nobody else may enter it
+    folder = Path(tempfile.mkdtemp(prefix="striate-"))  # private to this user
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "engine"))
     listener.listen(_BACKLOG)
-    threading.Thread(target=_keep, args=(listener, folder), name="engine", daemon=True).start()
+    threading.Thread(target=_run_engines, args=(listener, folder), name="engine", daemon=True).start()
     return folder / "engine"
 
 
-def _keep(listener: socket.socket, folder: Path) -> None:
-    """Runs one engine after another. Its standard input ends when this process does, however that ends."""
+def _run_engines(listener: socket.socket, folder: Path) -> None:
+    """Runs one engine after another. Its standard input closes when this process ends in any way."""
     command = [sys.executable, "-m", "service.engine", str(listener.fileno()), str(folder)]
     search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": search}
     start = partial(subprocess.Popen, command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], env=environment)
-    delay_s = _FIRST_S
+    delay_s = _MIN_DELAY_S
     while True:
         started = time.monotonic()
         try:
             with start() as engine:
                 engine.wait()
-        except OSError as error:  # no memory for another process, for now
-            log.write("error", "engine cannot start", reason=error.strerror)
-        if time.monotonic() - started > _SOUND_S:
-            delay_s = _FIRST_S
-        log.write("error", "engine ended", again_in_s=delay_s)
+        except OSError as error:  # for example, no memory for another process
+            log.write("error", "engine not started", reason=error.strerror)
+        if time.monotonic() - started > _STABLE_S:
+            delay_s = _MIN_DELAY_S
+        log.write("error", "engine ended", restart_in_s=delay_s)
         time.sleep(delay_s)
-        delay_s = min(2 * delay_s, _LONGEST_S)
+        delay_s = min(2 * delay_s, _MAX_DELAY_S)

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind a small protocol, Session: only the files of this package import it."""
+"""Inference: ONNX Runtime behind the Session protocol; no other package imports it."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ __all__ = [
 Device = Literal["auto", "cpu", "cuda"]
 BUCKETS = (1, 2, 4, 8, 16, 32)
 
-# An ONNX graph y = Identity(x), IR 8, opset 17: what it takes to ask a provider whether it works.
+# An ONNX graph y = Identity(x), IR 8, opset 17, to test whether a provider works.
 _IDENTITY = bytes.fromhex(
     "08083a3b0a100a017812017922084964656e74697479120570726f62655a0f0a"
     "0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001011"
@@ -37,9 +37,9 @@ _IDENTITY = bytes.fromhex(
 class Session(Protocol):
     """A loaded network.
 
-    lanes: how many callers may run it at once: cores on a CPU; 2 on a GPU, of whom one copies while the other's batch
-    runs. buckets: the batch sizes to use, ascending, from 1. On a GPU a batch between two of them costs as much as the
-    larger, and the first run of each is slow: run every one before requests do.
+    lanes: the number of concurrent runs: cores on a CPU; 2 on a GPU, where one copies while the other runs. buckets:
+    the batch sizes to use, ascending, from 1. On a GPU a batch between two sizes costs as much as the larger one, and
+    the first run of each is slow: run all of them before the first request.
     """
 
     provider: str
@@ -47,9 +47,9 @@ class Session(Protocol):
     buckets: tuple[int, ...]
 
     def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """batch (N, C, H, W) float32 -> the outputs asked for by name, each (N, ...) float32 and the caller's own.
+        """Runs a batch (N, C, H, W) float32; returns new arrays (N, ...) float32 of the named outputs.
 
-        For up to `lanes` threads at once. Raises NetworkFailed.
+        Up to `lanes` threads may call it concurrently. Raises InferenceFailed.
         """
 
 
@@ -62,10 +62,10 @@ def open_session(
     gpu: Gpu = Gpu(),  # noqa: B008  frozen
     precision: Precision = "float32",
 ) -> Session:
-    """A network on the device that was asked for or not at all; "auto" takes CUDA where it works.
+    """Loads a network on the requested device only; "auto" uses CUDA if it works.
 
-    threads: of the processor, where the network runs on it. precision: the package's. Raises NoSuchDevice,
-    NetworkFailed.
+    threads: CPU threads, if the network runs on the CPU. precision: the package's. Raises DeviceUnavailable,
+    InferenceFailed.
     """
     if device != "cpu":
         try:
@@ -77,18 +77,19 @@ def open_session(
 
 
 def check_device(device: Device, gpu: Gpu = Gpu()) -> None:  # noqa: B008  frozen
-    """Raises NoSuchDevice unless a session can run on the device.
+    """Raises DeviceUnavailable unless a session can run on the device.
 
-    It asks in another process: a CUDA context costs hundreds of MB of the GPU until the process that made it ends.
+    The check runs in another process: a CUDA context occupies hundreds of MB of GPU memory until its process ends.
     """
     if device == "cuda":
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
-            reason = elsewhere.submit(_refusal, gpu).result()
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            reason = process.submit(_cuda_error, gpu).result()
         if reason:
             raise DeviceUnavailable(reason)
 
 
-def _refusal(gpu: Gpu) -> str:
+def _cuda_error(gpu: Gpu) -> str:
+    """Returns why CUDA does not work; empty if it does."""
     try:
         open_session(_IDENTITY, device="cuda", gpu=gpu)
     except (DeviceUnavailable, InferenceFailed) as error:

@@ -1,4 +1,4 @@
-"""Networks on the processor."""
+"""CPU sessions."""
 
 import threading
 import time
@@ -10,31 +10,31 @@ from typing import Any
 import numpy as np
 
 from models.image import Array
-from service.inference.onnxruntime import CPU, failing, load, optimised
+from service.inference.onnxruntime import CPU, load, optimise, translated_errors
 
-_BRIEF_S = 2e-4  # a run that is over sooner gains nothing from a second thread, which has to be woken first
-_TRIES = 4  # the first finds nothing in its place, and somebody else may have the processor
+_BRIEF_S = 2e-4  # a shorter run gains nothing from a second thread, which must be woken first
+_TRIALS = 4  # the first run has cold caches, and others may be disturbed by other processes
 
 
 class CpuSession:
-    """One copy of the weights in two sessions: a run that is alone has every thread, runs side by side have one each.
+    """Two sessions that share the weights: a single run uses all threads, concurrent runs use one thread each.
 
-    Alone that halves an image's time on two cores; side by side it gives more images a second than shared threads do.
-    A network so small that its run is brief has one thread always.
-    ONNX Runtime writes the graph it has optimised beside its weights, in their final layout, and both sessions map that
-    file: together they need less memory than one session that optimises for itself and keeps both layouts.
+    For a single image this halves the latency on two cores; for concurrent ones it gives more throughput than shared
+    threads. A network with very short runs always uses one thread.
+    ONNX Runtime writes the optimised graph beside its weights in their final layout, and both sessions map that file.
+    They need less memory than one session that optimises in memory and keeps both layouts.
     """
 
     provider = CPU
 
     def __init__(self, network: Path | bytes, *, lanes: int, buckets: tuple[int, ...]) -> None:
         self.lanes, self.buckets = lanes, buckets
-        with TemporaryDirectory(prefix="striate-") as folder:  # what is mapped stays when the file has gone
-            graph = optimised(network, Path(folder))
-            self._narrow = load(graph, threads=1, providers=[CPU], optimise=False)
+        with TemporaryDirectory(prefix="striate-") as folder:  # the mapping outlives the file
+            graph = optimise(network, Path(folder))
+            self._narrow = load(graph, threads=1, providers=[CPU], is_optimised=True)
             self._input: str = self._narrow.get_inputs()[0].name
             wide = lanes > 1 and not self._is_brief()
-            self._wide = load(graph, threads=lanes, providers=[CPU], optimise=False) if wide else self._narrow
+            self._wide = load(graph, threads=lanes, providers=[CPU], is_optimised=True) if wide else self._narrow
         self._running = 0
         self._lock = threading.Lock()
 
@@ -43,20 +43,20 @@ class CpuSession:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow
         try:
-            with failing("run"):
+            with translated_errors("run"):
                 return dict(zip(outputs, session.run(outputs, {self._input: batch})))
         finally:
             with self._lock:
                 self._running -= 1
 
     def _is_brief(self) -> bool:
-        """Of one image by one thread; where the network takes any size, an image may be large."""
+        """Returns whether a run of one image on one thread is brief; False for a network that takes any size."""
         _, *shape = self._narrow.get_inputs()[0].shape
         if not all(isinstance(side, int) for side in shape):
             return False
         image = {self._input: np.zeros((1, *shape), np.float32)}
-        with failing("run"):
-            return any(_seconds(self._narrow, image) < _BRIEF_S for _ in range(_TRIES))
+        with translated_errors("run"):
+            return any(_seconds(self._narrow, image) < _BRIEF_S for _ in range(_TRIALS))
 
 
 def _seconds(session: Any, image: dict[str, Array]) -> float:

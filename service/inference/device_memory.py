@@ -1,4 +1,4 @@
-"""Where a run's inputs and outputs lie, and how they get there and back."""
+"""Device memory: staging buffers, and copies between host and device."""
 
 import ctypes
 import weakref
@@ -14,22 +14,22 @@ _TO_DEVICE, _TO_HOST = 1, 2  # cudaMemcpyKind
 
 
 class DeviceMemory(Protocol):
-    """Memory of one device, known to ONNX Runtime by the name `device`."""
+    """The memory of one device, which ONNX Runtime calls `device`."""
 
     device: str
 
     def staging(self, shape: tuple[int, ...]) -> Array:
-        """Zeros (shape) float32 of the host, from which copies to the device are fast."""
+        """Returns a zeroed float32 host array from which copies to the device are fast."""
 
     def upload(self, source: Array, address: int) -> None:
-        """Copies a contiguous array of the host to an address of the device."""
+        """Copies a contiguous host array to a device address."""
 
     def download(self, address: int, target: Array) -> None:
-        """Fills a contiguous array of the host from an address of the device."""
+        """Fills a contiguous host array from a device address."""
 
 
 class HostMemory:
-    """The processor's own: what runs on a GPU is tested on it."""
+    """The memory of the host, with which the code for GPUs is tested."""
 
     device = "cpu"
 
@@ -44,10 +44,10 @@ class HostMemory:
 
 
 class CudaMemory:
-    """The GPU's. Staging is pinned (page-locked), which the GPU reads by itself at the full rate of its bus.
+    """The memory of the GPU. Staging buffers are pinned (page-locked), so that the GPU reads them at full bus speed.
 
-    ONNX Runtime's Python interface has no pinned memory, and its copies hold Python's global lock; a call through
-    ctypes does not. The library is the one that the CUDA provider has loaded.
+    ONNX Runtime's Python interface has no pinned memory, and its copies hold Python's global interpreter lock; calls
+    through ctypes release it. The library is the one that the CUDA provider has loaded.
     """
 
     device = "cuda"
@@ -62,7 +62,7 @@ class CudaMemory:
         address = ctypes.c_void_p()
         self._check(self._cudart.cudaMallocHost(ctypes.byref(address), ctypes.c_size_t(size)))
         pages = (ctypes.c_char * size).from_address(address.value or 0)
-        weakref.finalize(pages, self._cudart.cudaFreeHost, address).atexit = False  # CUDA is gone by then
+        weakref.finalize(pages, self._cudart.cudaFreeHost, address).atexit = False  # CUDA has shut down by then
         array: Array = np.frombuffer(memoryview(pages), np.float32).reshape(shape)
         array[:] = 0
         return array
@@ -80,6 +80,6 @@ class CudaMemory:
 
     def _check(self, status: int) -> None:
         if status:
-            self._cudart.cudaGetLastError()  # else ONNX Runtime would find it and blame its next kernel
+            self._cudart.cudaGetLastError()  # clears the error, which ONNX Runtime would attribute to its next kernel
             reason = self._cudart.cudaGetErrorString(status).decode()
-            raise InferenceFailed(f"CUDA cannot hold or move a batch: {reason}.")
+            raise InferenceFailed(f"CUDA cannot allocate or copy a batch: {reason}.")

@@ -1,4 +1,4 @@
-"""Runs between buffers that stay where they are: nothing is allocated, searched or compiled in a request."""
+"""I/O binding: runs in preallocated buffers, so that no request allocates, searches or compiles anything."""
 
 import threading
 from collections import OrderedDict
@@ -13,33 +13,33 @@ import onnxruntime
 from models.image import Array
 from models.outputs import is_tap
 from service.inference.device_memory import DeviceMemory
-from service.inference.onnxruntime import failing
+from service.inference.onnxruntime import translated_errors
 
 Shape = tuple[int, ...]
-Kind = tuple[Shape, tuple[str, ...]]  # of a batch, and the taps that are asked for
+BatchKind = tuple[Shape, tuple[str, ...]]  # the shape of a batch, and the requested taps
 
 _NO_GRAPH = -1
 
 
 class BoundBuffers:
-    """One shape of batch (N, C, H, W), with buffers on the device for its input and for these outputs."""
+    """Device buffers for one batch shape (N, C, H, W): for its input and for the named outputs."""
 
     def __init__(self, session: Any, memory: DeviceMemory, shape: Shape, names: Sequence[str], *, graph: int) -> None:
-        """graph: the number by which ONNX Runtime is to keep its CUDA graph, or -1."""
+        """graph: the id of its CUDA graph in ONNX Runtime, or -1."""
         self._session, self._memory, self._graph = session, memory, graph
-        self._options = _numbered(graph)
+        self._options = _run_options(graph)
         self._staging = memory.staging(shape)
         self._input = _empty(shape, memory)
         self.upload(shape[0])
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
-        self._outputs = {name: _empty(found, memory) for name, found in self._shapes(names).items()}
+        self._outputs = {name: _empty(shape, memory) for name, shape in self._shapes(names).items()}
         for name, output in self._outputs.items():
             self._binding.bind_ortvalue_output(name, output)
         self.nbytes = sum(int(value.tensor_size_in_bytes()) for value in (self._input, *self._outputs.values()))
 
     def fill(self, batch: Array) -> None:
-        """batch (n, C, H, W), n <= N. What a former batch left in the other rows is computed for nothing."""
+        """Fills in a batch (n, C, H, W), n <= N; the other rows keep old values, whose results are discarded."""
         self._staging[: len(batch)] = batch
         self.upload(len(batch))
 
@@ -49,31 +49,31 @@ class BoundBuffers:
     def run(self) -> None:
         self._session.run_with_iobinding(self._binding, self._options)
 
-    def answer(self, name: str, *, rows: int) -> Array:
-        """The first rows of an output, in memory of their own."""
+    def download(self, name: str, *, rows: int) -> Array:
+        """Copies the first rows of an output into a new array."""
         output = self._outputs[name]
-        answer = np.empty((rows, *output.shape()[1:]), np.float32)
-        self._memory.download(output.data_ptr(), answer)
-        return answer
+        array = np.empty((rows, *output.shape()[1:]), np.float32)
+        self._memory.download(output.data_ptr(), array)
+        return array
 
     def release(self) -> None:
         if self._graph != _NO_GRAPH:
             self._session.release_captured_graph(self._graph)
 
     def _shapes(self, names: Sequence[str]) -> dict[str, Shape]:
-        """What shapes the outputs have: only the network knows, and tells by a run into memory of its own."""
+        """Returns the shapes of the outputs, found by a run that allocates them: only the network knows them."""
         for name in names:
             self._binding.bind_output(name, self._memory.device)
-        self._session.run_with_iobinding(self._binding, _numbered(_NO_GRAPH))
-        found = {name: tuple(output.shape()) for name, output in zip(names, self._binding.get_outputs())}
+        self._session.run_with_iobinding(self._binding, _run_options(_NO_GRAPH))
+        shapes = {name: tuple(output.shape()) for name, output in zip(names, self._binding.get_outputs())}
         self._binding.clear_binding_outputs()
-        return found
+        return shapes
 
 
 class BoundSession:
-    """A session whose batches lie in prepared buffers. Two callers at once: one copies while the other's batch runs.
+    """A session with preallocated buffers for two concurrent callers: one copies while the other's batch runs.
 
-    The network runs in one thread, whoever asks: a CUDA graph and cuDNN's handles belong to the thread that made them.
+    The network always runs on the same thread: a CUDA graph and cuDNN's handles belong to the thread that made them.
     """
 
     lanes = 2
@@ -85,77 +85,84 @@ class BoundSession:
         memory: DeviceMemory,
         buckets: tuple[int, ...],
         graphs: bool = False,
-        kept_bytes: int = 2**30,
+        idle_limit_bytes: int = 2**30,
     ) -> None:
-        """graphs: each shape's kernels are recorded once and replayed (CUDA graphs).
+        """graphs: record the kernels of each shape once and replay them (CUDA graphs).
 
-        kept_bytes: of all buffers that wait for their next batch; beyond it the kind used longest ago is forgotten.
+        idle_limit_bytes: of all idle buffers; beyond it the least recently used kind is released.
         """
         self.provider: str = session.get_providers()[0]
         self.buckets = buckets
-        self._session, self._memory, self._kept_bytes = session, memory, kept_bytes
+        self._session, self._memory, self._idle_limit_bytes = session, memory, idle_limit_bytes
         self._outputs = tuple(output.name for output in session.get_outputs())
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._numbers = count(1) if graphs else None
-        self._waiting: OrderedDict[Kind, list[BoundBuffers]] = OrderedDict()  # used longest ago first
+        self._graph_ids = count(1) if graphs else None
+        self._idle: OrderedDict[BatchKind, list[BoundBuffers]] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
     def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
         size = next((bucket for bucket in self.buckets if bucket >= len(batch)), len(batch))
-        with failing("run"):
+        with translated_errors("run"):
             if unknown := set(outputs) - set(self._outputs):
-                raise ValueError(f"it has no output {sorted(unknown)}, only {sorted(self._outputs)}")
-            # Buffers for the answers every time: few kinds of batch are then prepared. Taps are large, and seldom.
+                raise ValueError(f"there is no output {sorted(unknown)}, only {sorted(self._outputs)}")
+            # Buffers always include the main outputs, which keeps the kinds few. Taps are large and rarely requested.
             kind = (size, *batch.shape[1:]), tuple(sorted(name for name in outputs if is_tap(name)))
-            prepared = self._take(kind)
-            prepared.fill(batch)
-            self._device.submit(prepared.run).result()
-            answers = {name: prepared.answer(name, rows=len(batch)) for name in outputs}
-        self._give_back(kind, prepared)
-        return answers
+            buffers = self._take(kind)
+            buffers.fill(batch)
+            self._device.submit(buffers.run).result()
+            arrays = {name: buffers.download(name, rows=len(batch)) for name in outputs}
+        self._give_back(kind, buffers)
+        return arrays
 
-    def _take(self, kind: Kind) -> BoundBuffers:
+    @property
+    def idle_buffers(self) -> dict[BatchKind, tuple[int, ...]]:
+        """The bytes of each idle buffer by kind, least recently used first."""
         with self._lock:
-            if self._waiting.get(kind):
-                return self._waiting[kind].pop()
-        return self._device.submit(self._prepare, kind).result()
+            return {kind: tuple(buffers.nbytes for buffers in idle) for kind, idle in self._idle.items()}
 
-    def _prepare(self, kind: Kind) -> BoundBuffers:
-        """Buffers for every lane at once, one of which is taken: a second caller must not find the first run slow."""
-        with self._lock:
-            if self._waiting.get(kind):  # another caller had them made while this one waited for the thread
-                return self._waiting[kind].pop()
-        taken, *others = [self._made(kind) for _ in range(self.lanes)]
-        with self._lock:
-            self._waiting.setdefault(kind, []).extend(others)
-        return taken
+    @property
+    def idle_bytes(self) -> int:
+        return sum(buffers.nbytes for idle in self._idle.values() for buffers in idle)
 
-    def _made(self, kind: Kind) -> BoundBuffers:
+    def _take(self, kind: BatchKind) -> BoundBuffers:
+        with self._lock:
+            if self._idle.get(kind):
+                return self._idle[kind].pop()
+        return self._device.submit(self._allocate, kind).result()
+
+    def _allocate(self, kind: BatchKind) -> BoundBuffers:
+        """Allocates buffers for every lane and returns one: a second caller must not wait for another first run."""
+        with self._lock:
+            if self._idle.get(kind):  # allocated by another caller while this one waited for the thread
+                return self._idle[kind].pop()
+        buffers, *others = [self._new_buffers(kind) for _ in range(self.lanes)]
+        with self._lock:
+            self._idle.setdefault(kind, []).extend(others)
+        return buffers
+
+    def _new_buffers(self, kind: BatchKind) -> BoundBuffers:
         shape, taps = kind
         names = [name for name in self._outputs if name in taps or not is_tap(name)]
-        graph = next(self._numbers) if self._numbers else _NO_GRAPH
-        prepared = BoundBuffers(self._session, self._memory, shape, names, graph=graph)
-        prepared.run()  # its graph is recorded now
-        return prepared
+        graph = next(self._graph_ids) if self._graph_ids else _NO_GRAPH
+        buffers = BoundBuffers(self._session, self._memory, shape, names, graph=graph)
+        buffers.run()  # records its graph
+        return buffers
 
-    def _give_back(self, kind: Kind, prepared: BoundBuffers) -> None:
+    def _give_back(self, kind: BatchKind, buffers: BoundBuffers) -> None:
         with self._lock:
-            self._waiting.setdefault(kind, []).append(prepared)
-            self._waiting.move_to_end(kind)
-            while len(self._waiting) > 1 and self._kept() > self._kept_bytes:
-                for forgotten in self._waiting.popitem(last=False)[1]:
-                    self._device.submit(forgotten.release)
-
-    def _kept(self) -> int:
-        return sum(prepared.nbytes for waiting in self._waiting.values() for prepared in waiting)
+            self._idle.setdefault(kind, []).append(buffers)
+            self._idle.move_to_end(kind)
+            while len(self._idle) > 1 and self.idle_bytes > self._idle_limit_bytes:
+                for released in self._idle.popitem(last=False)[1]:
+                    self._device.submit(released.release)
 
 
 def _empty(shape: Shape, memory: DeviceMemory) -> Any:
-    """float32 on the device, not initialised."""
+    """Allocates an uninitialised float32 tensor on the device."""
     return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, memory.device)
 
 
-def _numbered(graph: int) -> Any:
+def _run_options(graph: int) -> Any:
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph))
     return options

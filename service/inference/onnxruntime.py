@@ -1,4 +1,4 @@
-"""What every session needs of ONNX Runtime: its errors as ours, its options, which providers it has."""
+"""ONNX Runtime: loading of networks, session options, and translation of its errors."""
 
 import errno
 import os
@@ -16,18 +16,18 @@ CPU = "CPUExecutionProvider"
 
 onnxruntime.disable_telemetry_events()
 
-_ERRORS = (  # they have no common base of their own
+_ERRORS = (  # they have no common base class
     ort.EPFail, ort.EngineError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
     ort.NoSuchFile, ort.NotFound, ort.NotImplemented, ort.RuntimeException,
-    RuntimeError, ValueError,  # pybind11's: a binding or a shape that does not suit
+    RuntimeError, ValueError,  # from pybind11: an invalid binding or shape
 )  # fmt: skip
-_NO_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate memory")  # its arena's, the C++ library's
+_NO_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate memory")  # from its arena and the C++ library
 _SPIN_US = "300"
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+_SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 
 class DeviceUnavailable(StriateError):
-    """The device that was promised does not work."""
+    """The requested device does not work."""
 
     code = "no_such_device"
 
@@ -38,21 +38,24 @@ class InferenceFailed(StriateError):
     code = "network_failed"
 
 
-class failing:  # noqa: N801  reads as what it does: with failing("run")
-    """Raises NetworkFailed MemoryError or OSError in place of ONNX Runtime's errors; what: "load" or "run"."""
+class translated_errors:  # noqa: N801  a context manager
+    """A context manager that raises InferenceFailed, MemoryError or OSError in place of ONNX Runtime's errors.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    action: "load" or "run".
+    """
+
+    def __init__(self, action: str) -> None:
+        self._action = action
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, _ERRORS) and any(sign in str(error) for sign in _NO_MEMORY):
+        if isinstance(error, _ERRORS) and any(text in str(error) for text in _NO_MEMORY):
             raise MemoryError from error
-        if isinstance(error, _ERRORS) and (lacks := [n for n in _NO_ROOM if os.strerror(n) in str(error)]):
-            raise OSError(lacks[0], os.strerror(lacks[0])) from error
+        if isinstance(error, _ERRORS) and (limits := [n for n in _SYSTEM_LIMITS if os.strerror(n) in str(error)]):
+            raise OSError(limits[0], os.strerror(limits[0])) from error
         if isinstance(error, _ERRORS):
-            raise InferenceFailed(f"ONNX Runtime cannot {self._what} the network: {error!s:.300}") from error
+            raise InferenceFailed(f"ONNX Runtime cannot {self._action} the network: {error!s:.300}") from error
 
 
 def load(
@@ -60,42 +63,44 @@ def load(
     *,
     threads: int,
     providers: Sequence[str | tuple[str, dict[str, str]]],
-    optimise: bool = True,
+    is_optimised: bool = False,
 ) -> Any:
-    """An InferenceSession whose runs use `threads` threads of the processor each. Raises NetworkFailed.
+    """Loads an InferenceSession whose runs use `threads` CPU threads each. Raises InferenceFailed.
 
-    optimise: False for a graph that `optimised` wrote.
+    is_optimised: True for a graph that `optimise` wrote.
     """
     options = _options(network, threads=threads)
-    if not optimise:
+    if is_optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with failing("load"):
-        # Its fallback would go on with another provider than the one that was promised.
+    with translated_errors("load"):
+        # The fallback would continue with another provider than the requested one.
         return onnxruntime.InferenceSession(_source(network), options, providers=list(providers), enable_fallback=0)
 
 
-def optimised(network: Path | bytes, folder: Path) -> Path:
-    """Writes the graph as ONNX Runtime optimises it for this processor, its weights in a file beside it that sessions
-    map into memory instead of reading. Raises NetworkFailed."""
+def optimise(network: Path | bytes, folder: Path) -> Path:
+    """Writes the graph optimised for this CPU, and its weights into a file that sessions map into memory.
+
+    Raises InferenceFailed.
+    """
     options = _options(network, threads=1)
     options.optimized_model_filepath = str(folder / "network.onnx")
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-    with failing("load"):
+    with translated_errors("load"):
         onnxruntime.InferenceSession(_source(network), options, providers=[CPU], enable_fallback=0)
     return folder / "network.onnx"
 
 
 def _options(network: Path | bytes, *, threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    if isinstance(network, bytes):  # weights in files apart, which nobody has verified, would be looked for beside us
+    if isinstance(network, bytes):  # unverified external weights would be searched in the working directory
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # To wake a thread takes longer than it waits between two layers, so it spins; but not between runs, nor for long.
+    # Threads spin between layers, since waking one takes longer than the pause; they do not spin between runs.
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 4  # a failing provider is reported by our own sentence
+    options.log_severity_level = 4  # this service reports a failing provider itself
     return options
 
 

@@ -28,60 +28,62 @@ class ModelCache:
         self.limit_bytes = limit_bytes
         self.on_change: OnChange = lambda: None
         self._loaded: set[CachedNetwork] = set()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         # A single thread for all: memory freed by one network is reused by the next, and threads keep what they free.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
 
     @property
     def used_bytes(self) -> int:
-        return sum(queue.nbytes for queue in self._loaded)
+        return sum(network.nbytes for network in self._loaded)
 
-    async def in_thread(self, function: Callable[[], T]) -> T:
+    async def run_in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
 
-    async def load(self, queue: "CachedNetwork") -> None:
+    async def load(self, network: "CachedNetwork") -> None:
         """Loads a network, evicting others if needed. Raises the loader's errors; PackageError if it can never fit."""
-        if queue.nbytes > self.limit_bytes:
+        if network.nbytes > self.limit_bytes:
             raise PackageError(
-                f"The weights have {queue.nbytes:,} bytes; STRIATE_LOADED_BYTES allows {self.limit_bytes:,} in total."
+                f"The weights have {network.nbytes:,} bytes; STRIATE_LOADED_BYTES allows {self.limit_bytes:,} in total."
             )
-        async with self._turn:
-            while self.used_bytes + queue.nbytes > self.limit_bytes:
-                await self._evict(min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.used)))  # idle first
-            await queue.load()
-            self._loaded.add(queue)
+        async with self._lock:
+            while self.used_bytes + network.nbytes > self.limit_bytes:
+                await self._evict(
+                    min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.last_used))
+                )  # idle first
+            await network.load()
+            self._loaded.add(network)
         self.on_change()
 
-    async def unload(self, queue: "CachedNetwork") -> None:
-        async with self._turn:
-            await self._evict(queue)
+    async def unload(self, network: "CachedNetwork") -> None:
+        async with self._lock:
+            await self._evict(network)
 
-    async def _evict(self, queue: "CachedNetwork") -> None:
-        self._loaded.discard(queue)
-        await queue.unload()
+    async def _evict(self, network: "CachedNetwork") -> None:
+        self._loaded.discard(network)
+        await network.unload()
         self.on_change()
 
 
 class CachedNetwork:
     """A version's batcher that is loaded and unloaded within the budget, transparently to its callers."""
 
-    def __init__(self, budget: ModelCache, loader: BatcherLoader, *, nbytes: int, length: int) -> None:
+    def __init__(self, cache: ModelCache, loader: BatcherLoader, *, nbytes: int, length: int) -> None:
         """loader: verifies the package and warms up its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
-        self._budget, self._loader, self._length = budget, loader, length
-        self.used = time.monotonic()  # when it was last asked for
+        self._cache, self._loader, self._length = cache, loader, length
+        self.last_used = time.monotonic()  # when it was last asked for
         self._batcher: Batcher | None = None
-        self._asked = self._running = 0
-        self._quiet: asyncio.Future[None] | None = None
+        self._pending = self._running = 0
+        self._unused: asyncio.Future[None] | None = None
         self._loading: asyncio.Task[None] | None = None
 
     @property
     def depth(self) -> int:
         """The items that run, or wait for their turn or for the network."""
-        return self._asked - self._running + self._batcher.depth if self._batcher else self._asked
+        return self._pending - self._running + self._batcher.depth if self._batcher else self._pending
 
     @property
     def loaded(self) -> bool:
@@ -89,49 +91,49 @@ class CachedNetwork:
 
     async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
         """Runs as Batcher.submit does; the first caller loads the network. Raises NotReady if it has changed since."""
-        self._asked += 1
+        self._pending += 1
         try:
             while (batcher := self._batcher) is None:
-                if self._asked > self._length and not work.has_place:
+                if self._pending > self._length and not work.has_place:
                     raise QueueFull(self._length)
-                await self._wait(work.deadline)
-            self.used = time.monotonic()
+                await self._wait_until_loaded(work.deadline)
+            self.last_used = time.monotonic()
             self._running += 1
             try:
                 return await batcher.submit(tensor, outputs, work)
             finally:
                 self._running -= 1
-                if not self._running and self._quiet and not self._quiet.done():
-                    self._quiet.set_result(None)
+                if not self._running and self._unused and not self._unused.done():
+                    self._unused.set_result(None)
         finally:
-            self._asked -= 1
+            self._pending -= 1
 
     def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
         """Runs as Batcher.run_inline does. Returns None too while the network is not loaded."""
-        self.used = time.monotonic()
+        self.last_used = time.monotonic()
         batcher = self._batcher
         return batcher.run_inline(tensor, outputs, work) if batcher else None
 
     def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
         """Runs as Batcher.run_brief does. Returns None too while the network is not loaded."""
-        self.used = time.monotonic()
+        self.last_used = time.monotonic()
         batcher = self._batcher
         return batcher.run_brief(tensor, outputs, work) if batcher else None
 
     async def load(self) -> None:
-        self._batcher = await self._budget.in_thread(self._loader)
+        self._batcher = await self._cache.run_in_thread(self._loader)
         self.provider = self._batcher.provider
 
     async def unload(self) -> None:
         """Frees the network once its running items have ended; new requests wait for the next load."""
         batcher, self._batcher = self._batcher, None
         while self._running:
-            self._quiet = asyncio.get_running_loop().create_future()
-            await self._quiet
+            self._unused = asyncio.get_running_loop().create_future()
+            await self._unused
         if batcher:
-            await self._budget.in_thread(batcher.close)
+            await self._cache.run_in_thread(batcher.close)
             del batcher  # the last reference, which frees the network
-            await self._budget.in_thread(_trim_heap)
+            await self._cache.run_in_thread(_trim_heap)
 
     def close(self) -> None:
         if self._loading:
@@ -140,12 +142,12 @@ class CachedNetwork:
             self._batcher.close()
 
     async def aclose(self) -> None:
-        await self._budget.unload(self)
+        await self._cache.unload(self)
 
-    async def _wait(self, deadline: Deadline) -> None:
+    async def _wait_until_loaded(self, deadline: Deadline) -> None:
         """Waits until the network is loaded, by a single task for all waiting requests."""
         if self._loading is None:
-            self._loading = asyncio.create_task(self._budget.load(self))
+            self._loading = asyncio.create_task(self._cache.load(self))
             self._loading.add_done_callback(self._finish_loading)
         try:
             async with deadline.enforced():

@@ -68,6 +68,9 @@ class Entropy(Task[EntropyOptions, float]):
     options = EntropyOptions
     schemas = (EntropyAnswer,)
 
+    def outputs(self, options: EntropyOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
     def pixels(self, options: EntropyOptions, image: Image) -> float:
         return 0
 
@@ -117,7 +120,10 @@ def text(array: Array) -> bytes:
     )
     change.edit(
         "service/tasks/segmentation.py",
-        ("from service.encode.png ", "from service.encode.text import text\nfrom service.encode.png "),
+        (
+            "from service.encode.npy import npy\n",
+            "from service.encode.npy import npy\nfrom service.encode.text import text\n",
+        ),
         (
             "FORMATS: dict",
             """def as_text(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
@@ -145,7 +151,7 @@ print("text/plain" in operation["responses"]["200"]["content"])
 
 def test_a_warning(tmp_path: Path) -> None:
     change = ChangedCopy(tmp_path, row="a warning")
-    change.edit("service/api/answers.py", ("WarningCode = Literal[", 'WarningCode = Literal[\n    "very_bright",'))
+    change.edit("service/api/answers.py", ('    "constant_image",', '    "very_bright",\n    "constant_image",'))
     change.edit(
         "service/pipeline/input_checks.py",
         (

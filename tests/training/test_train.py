@@ -14,10 +14,10 @@ from models.preprocess import prepare
 from training import checkpoint, export, train
 from training.config import Recipe, read_recipe
 from training.data.examples import DataError
-from training.data.prepared import draws
+from training.evaluate import below_minimum
 from training.evaluate import main as evaluate
-from training.evaluate import missed
-from training.subject import of_checkpoint, of_package
+from training.evaluated_model import model_from_checkpoint, model_from_package
+from training.prepared_dataset import draws
 
 RECIPES = sorted(Path("training/recipes").glob("*.toml"))
 DIGITS = Path("training/recipes/digits.toml")
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of four epochs, with its report on the test split."""
     folder = tmp_path_factory.mktemp("digits")
     train.main(few_epochs(4), run=folder, device="cpu")
-    subject, recipe = of_checkpoint(folder / checkpoint.BEST, device=torch.device("cpu"))
+    subject, recipe = model_from_checkpoint(folder / checkpoint.BEST, device=torch.device("cpu"))
     evaluate(subject, recipe, split="test", out=folder)
     return folder
 
@@ -103,14 +103,14 @@ def test_report_has_every_figure_and_its_interval(run: Path) -> None:
 
 def test_a_figure_below_the_recipe_is_a_failure(run: Path) -> None:
     recipe, figures = few_epochs(4), export.read_figures(run)
-    assert missed(recipe.model_copy(update={"reach": {"accuracy": 0.1}}), figures) == []
-    (sentence,) = missed(recipe.model_copy(update={"reach": {"accuracy": 1.01}}), figures)
+    assert below_minimum(recipe.model_copy(update={"reach": {"accuracy": 0.1}}), figures) == []
+    (sentence,) = below_minimum(recipe.model_copy(update={"reach": {"accuracy": 1.01}}), figures)
     assert "accuracy" in sentence
 
 
 def test_package_answers_as_the_checkpoint(run: Path, exported: package.Package) -> None:
-    subject, recipe = of_checkpoint(run / checkpoint.BEST, device=torch.device("cpu"))
-    served = of_package(exported.folder)
+    subject, recipe = model_from_checkpoint(run / checkpoint.BEST, device=torch.device("cpu"))
+    served = model_from_package(exported.folder)
     for example in recipe.data.load().examples[:20]:
         x = prepare(example.image(), channels=1, size=(32, 32), steps=recipe.input.steps)
         assert np.abs(served.probabilities(x) - subject.probabilities(x)).max() < 1e-5

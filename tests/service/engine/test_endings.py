@@ -1,4 +1,4 @@
-"""Callers, front ends and engines that leave, fail or bring nonsense: nobody else suffers, and nothing is lost."""
+"""Tests of callers, front ends and engines that end, fail or send nonsense: others are not affected."""
 
 import asyncio
 import mmap
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from service.engine import channel
-from service.engine.client import follow
-from service.engine.messages import Ask, Outcome
-from service.engine.server import EngineServer, greeting
-from service.engine.shared_memory import Slots
+from service.engine.client import follow_engine
+from service.engine.messages import Outcome, RunRequest
+from service.engine.server import EngineServer, catalogue_message
+from service.engine.shared_memory import SlotAllocator
 from service.errors import NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository import loader
@@ -19,15 +19,15 @@ from service.repository.state import Repository
 from service.scheduling.work import Deadline
 from service.settings import Settings
 from tests.service.engine.in_process_engine import (
-    asked,
-    asking,
+    accept_front_end,
     engine,
     front_end,
+    is_idle,
     listening,
-    nothing_is_in_use,
     picture,
     remote,
-    take_in,
+    submit,
+    submit_image,
     until,
 )
 from tests.service.gated_sessions import Gate
@@ -40,66 +40,66 @@ def gate() -> Gate:
     return Gate()
 
 
-async def test_who_leaves_frees_a_place_in_the_engine(root: Path, gate: Gate) -> None:
+async def test_a_cancelled_request_frees_its_place_in_the_engine(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, here), front_end(path) as there:
         gate.runs.clear()
         gate.shut()
-        first, second = asking(there, 0.0), asking(there, 0.1)
+        first, second = submit_image(there, 0.0), submit_image(there, 0.1)
         await until(lambda: here.served["brightness"].batcher.depth == 2)
         second.cancel()
         await until(lambda: here.served["brightness"].batcher.depth == 1)
         first.cancel()  # it runs: its result is nobody's, and its place is free when the run ends
-        await until(lambda: nothing_is_in_use(there))
+        await until(lambda: is_idle(there))
         assert here.served["brightness"].batcher.depth == 1
         gate.open()
         await until(lambda: here.served["brightness"].batcher.depth == 0)
-        assert (await asking(there, 0.9)).outputs["probabilities"][0, 1] > 0.5
+        assert (await submit_image(there, 0.9)).outputs["probabilities"][0, 1] > 0.5
         assert gate.runs == [1, 1]
 
 
-async def test_who_leaves_while_a_large_tensor_is_copied_never_asks(root: Path, gate: Gate) -> None:
+async def test_a_request_cancelled_during_its_copy_is_never_sent(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, _), front_end(path) as there:
         gate.runs.clear()
-        task = asyncio.create_task(asked(there.served["blobs"].batcher, picture(1.0, 1, 2048, 2048)))
+        task = asyncio.create_task(submit(there.served["blobs"].batcher, picture(1.0, 1, 2048, 2048)))
         await asyncio.sleep(0)
         task.cancel()
-        await until(lambda: nothing_is_in_use(there))
+        await until(lambda: is_idle(there))
         assert gate.runs == []
 
 
-async def test_a_front_end_whose_memory_is_full_takes_no_more(root: Path, gate: Gate) -> None:
+async def test_a_front_end_with_full_memory_rejects_requests(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, _), front_end(path) as there:
-        remote(there)._link._slots = Slots(2 * mmap.PAGESIZE)
+        remote(there).connection.slots = SlotAllocator(2 * mmap.PAGESIZE)
         gate.shut()
-        tasks = [asking(there, 0.1), asking(there, 0.9)]
+        tasks = [submit_image(there, 0.1), submit_image(there, 0.9)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\."):
-            await asking(there, 0.2)
+        with pytest.raises(QueueFull, match=r"^2 images are waiting already"):
+            await submit_image(there, 0.2)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 2
-        assert (await asking(there, 0.3)).batch_size == 1
+        assert (await submit_image(there, 0.3)).batch_size == 1
 
 
-async def test_much_memory_goes_back_to_the_system(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "KEPT", mmap.PAGESIZE)
+async def test_unused_memory_is_returned_to_the_system(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "RETAINED_BYTES", mmap.PAGESIZE)
     async with engine(root) as (path, _), front_end(path) as there:
-        memory = remote(there)._link._memory
-        await asked(there.served["blobs"].batcher, picture(255.0, 1, 64, 64))
+        memory = remote(there).connection.memory
+        await submit(there.served["blobs"].batcher, picture(255.0, 1, 64, 64))
         assert memory.array(0, (512,)).all()
         assert not memory.array(mmap.PAGESIZE, (3 * 1024,)).any()
 
 
-async def test_what_fails_in_the_engine_fails_for_its_caller_alone(root: Path, gate: Gate) -> None:
+async def test_a_failed_run_affects_only_its_caller(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, here), front_end(path) as there:
         with pytest.raises(InferenceFailed) as wanted:
-            await asked(here.served["brightness"].batcher, picture(0.5, 1, 7, 7))
+            await submit(here.served["brightness"].batcher, picture(0.5, 1, 7, 7))
         with pytest.raises(InferenceFailed) as failed:
-            await asked(there.served["brightness"].batcher, picture(0.5, 1, 7, 7))
+            await submit(there.served["brightness"].batcher, picture(0.5, 1, 7, 7))
         assert str(failed.value) == str(wanted.value)
-        assert (await asking(there, 0.9)).batch_size == 1
+        assert (await submit_image(there, 0.9)).batch_size == 1
 
 
-async def test_a_bug_in_the_engine_is_one_in_the_front_end(
+async def test_an_unexpected_exception_in_the_engine_reaches_the_front_end(
     root: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: int) -> None:
@@ -109,25 +109,27 @@ async def test_a_bug_in_the_engine_is_one_in_the_front_end(
         with monkeypatch.context() as patch:
             patch.setattr(gate, "passed", broken)
             with pytest.raises(RuntimeError, match="ZeroDivisionError in the engine"):
-                await asking(there, 0.5)
-        assert (await asking(there, 0.9)).batch_size == 1
+                await submit_image(there, 0.5)
+        assert (await submit_image(there, 0.9)).batch_size == 1
 
 
-async def test_outputs_that_do_not_fit_are_refused(root: Path) -> None:
+async def test_outputs_larger_than_their_slot_are_rejected(root: Path) -> None:
     async with engine(root) as (path, _), front_end(path) as there:
-        place = list(there.served).index("blobs")
-        ask = Ask(0, model=place, outputs=1, channels=1, height=64, width=64, deadline_at=Deadline.after(120).at)
-        answer = await remote(there)._link.ask(picture(0.0, 1, 64, 64), ask, room=0)  # as if it had one channel
+        index = list(there.served).index("blobs")
+        request = RunRequest(
+            0, model=index, outputs=1, channels=1, height=64, width=64, deadline_at=Deadline.after(120).at
+        )
+        answer = await remote(there).connection.run(picture(0.0, 1, 64, 64), request, output_bytes=0)
         assert answer.reply.outcome == Outcome.FAILED
-        assert "((1, 2, 64, 64),), larger than rdf.yaml describes" in answer.text
+        assert "((1, 2, 64, 64),), larger than described by rdf.yaml" in answer.text
 
 
 async def test_a_front_end_that_ends_frees_its_places(root: Path, gate: Gate) -> None:
     async with engine(root, gate.session) as (path, here), front_end(path) as there:
         gate.shut()
-        stays = asking(there, 0.9)
+        stays = submit_image(there, 0.9)
         async with front_end(path) as leaving:
-            tasks = [asking(leaving, 0.1) for _ in range(3)]
+            tasks = [submit_image(leaving, 0.1) for _ in range(3)]
             await until(lambda: here.served["brightness"].batcher.depth == 4)
         for task in tasks:
             with pytest.raises(NotReady):
@@ -137,50 +139,52 @@ async def test_a_front_end_that_ends_frees_its_places(root: Path, gate: Gate) ->
         assert (await stays).outputs["probabilities"][0, 1] > 0.5
 
 
-async def test_the_next_engine_is_joined_when_one_ends(root: Path) -> None:
+async def test_a_front_end_reconnects_to_the_next_engine(root: Path) -> None:
     loop = asyncio.get_running_loop()
     repositories: list[Repository] = []
     losses: list[int] = []
 
-    async def joined(repository: Repository) -> None:
+    async def on_connect(repository: Repository) -> None:
         repositories.append(repository)
 
-    def lost() -> None:
+    def on_loss() -> None:
         losses.append(len(repositories))
 
     async with listening() as (path, listener):
-        following = asyncio.create_task(follow(path, length=4, wanted=(), joined=joined, lost=lost))
-        (await take_in(listener, b"\x08")).close()  # it ends while it says what it serves
-        reception = EngineServer()
+        following = asyncio.create_task(
+            follow_engine(path, length=4, wanted=(), on_connect=on_connect, on_loss=on_loss)
+        )
+        (await accept_front_end(listener, b"\x08")).close()  # it ends while it sends its catalogue
+        server = EngineServer()
         settings = Settings(models=root, device="cpu", session_threads=1)
-        keeper = loader.create_reconciler(settings, publish=reception.publish)
-        loaded = await keeper.refresh()
-        connection = await take_in(listener, greeting(loaded))
+        reconciler = loader.create_reconciler(settings, publish=server.publish)
+        loaded = await reconciler.refresh()
+        connection = await accept_front_end(listener, catalogue_message(loaded))
         await until(lambda: len(repositories) == 1)
-        task = asking(repositories[0], 0.5)
-        assert len(await loop.sock_recv(connection, 1000)) == len(Ask(0).packed())
-        connection.close()  # all that is seen of an engine that was killed
+        task = submit_image(repositories[0], 0.5)
+        assert len(await loop.sock_recv(connection, 1000)) == len(RunRequest(0).pack())
+        connection.close()  # as when an engine is killed
         with pytest.raises(NotReady, match="has ended"):
             await task
         with pytest.raises(NotReady, match="has ended"):
-            await asking(repositories[0], 0.5)
+            await submit_image(repositories[0], 0.5)
         assert losses == [1]
-        serving = asyncio.create_task(reception.serve(listener))
+        serving = asyncio.create_task(server.serve(listener))
         await until(lambda: len(repositories) == 2)
-        assert (await asking(repositories[1], 0.5)).batch_size == 1
+        assert (await submit_image(repositories[1], 0.5)).batch_size == 1
         serving.cancel()
         await asyncio.wait([serving])
         repositories[1].close()
-        listener.close()  # the parent's end
+        listener.close()  # the parent has ended
         await asyncio.wait_for(following, timeout=60)
-        keeper.close()
+        reconciler.close()
 
 
-async def test_who_connects_and_says_nothing_sensible_harms_nobody(root: Path) -> None:
+async def test_a_connection_that_sends_nonsense_is_ignored(root: Path) -> None:
     async with engine(root) as (path, _):
-        for says in (b"", b"\0"):  # it ends at once; it brings no memory
+        for message in (b"", b"\0"):  # it ends at once; it sends no memory
             with socket.socket(socket.AF_UNIX) as stranger:
                 stranger.connect(str(path))
-                stranger.send(says)
+                stranger.send(message)
         async with front_end(path) as there:
-            assert (await asking(there, 0.9)).batch_size == 1
+            assert (await submit_image(there, 0.9)).batch_size == 1

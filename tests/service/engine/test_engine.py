@@ -1,4 +1,4 @@
-"""A front end's batcher is to its callers what the engine's is to its own."""
+"""Tests of the engine: a front end's batcher behaves like the engine's own."""
 
 import asyncio
 from pathlib import Path
@@ -12,19 +12,19 @@ from service.scheduling.work import Deadline, Priority
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import (
-    asked,
-    asking,
     engine,
     front_end,
-    nothing_is_in_use,
+    is_idle,
     remote,
+    submit,
+    submit_image,
     until,
 )
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio
-EVERY = {"brightness": ("probabilities", "cam"), "blobs": ("probabilities",), "tissue": ("probabilities",)}
+OUTPUTS = {"brightness": ("probabilities", "cam"), "blobs": ("probabilities",), "tissue": ("probabilities",)}
 
 
 @pytest.fixture
@@ -41,24 +41,24 @@ def gate() -> Gate:
         ("tissue", (3, 37, 51)),  # nothing is a multiple of anything
     ],
 )
-async def test_outputs_are_those_of_one_process(root: Path, name: str, shape: tuple[int, ...]) -> None:
+async def test_outputs_equal_those_of_a_single_process(root: Path, name: str, shape: tuple[int, ...]) -> None:
     tensor = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype(np.float32)
     async with engine(root) as (path, here), front_end(path) as there:
-        wanted = await asked(here.served[name].batcher, tensor, EVERY[name])
-        ran = await asked(there.served[name].batcher, tensor, EVERY[name])
-        assert list(ran.outputs) == list(EVERY[name])
-        for output in EVERY[name]:
+        wanted = await submit(here.served[name].batcher, tensor, OUTPUTS[name])
+        ran = await submit(there.served[name].batcher, tensor, OUTPUTS[name])
+        assert list(ran.outputs) == list(OUTPUTS[name])
+        for output in OUTPUTS[name]:
             np.testing.assert_array_equal(ran.outputs[output], wanted.outputs[output])
         assert ran.infer_s > 0
         assert ran.batch_size == 1
-        one = await asked(
-            there.served[name].batcher, tensor[:, ::-1], EVERY[name][-1:]
-        )  # a view, which is not in order
-        assert list(one.outputs) == [EVERY[name][-1]]
-        assert nothing_is_in_use(there)
+        one = await submit(
+            there.served[name].batcher, tensor[:, ::-1], OUTPUTS[name][-1:]
+        )  # a view that is not contiguous
+        assert list(one.outputs) == [OUTPUTS[name][-1]]
+        assert is_idle(there)
 
 
-async def test_a_front_end_knows_what_the_engine_serves(root: Path, tmp_path: Path) -> None:
+async def test_a_front_end_has_the_engines_repository(root: Path, tmp_path: Path) -> None:
     tiny.brightness(tmp_path)
     tiny.blobs(tmp_path).weights.write_bytes(b"")
     async with engine(tmp_path) as (path, here), front_end(path) as there:
@@ -69,7 +69,7 @@ async def test_a_front_end_knows_what_the_engine_serves(root: Path, tmp_path: Pa
         assert there.served["brightness"].provider == "CPUExecutionProvider"
 
 
-async def test_the_application_answers_as_with_one_process(root: Path, serving: Client) -> None:
+async def test_the_application_answers_as_a_single_process(root: Path, serving: Client) -> None:
     async def facts(http: httpx.AsyncClient) -> tuple[object, object]:
         assert (await http.get("/readyz")).status_code == 200
         predicted = await http.post("/predict", files=form(grey(204)))
@@ -88,9 +88,9 @@ async def test_items_of_several_front_ends_run_in_one_batch(root: Path, gate: Ga
     async with engine(root, gate.batching_session) as (path, here), front_end(path) as one, front_end(path) as other:
         gate.runs.clear()
         gate.shut()
-        tasks = [asking(one, 0.0)]
+        tasks = [submit_image(one, 0.0)]
         await until(lambda: gate.runs == [1])
-        tasks += [asking(one, 0.1), asking(other, 0.9), asking(one, 0.2), asking(other, 0.8)]
+        tasks += [submit_image(one, 0.1), submit_image(other, 0.9), submit_image(one, 0.2), submit_image(other, 0.8)]
         await until(lambda: here.served["brightness"].batcher.depth == 5)
         assert (remote(one).depth, remote(other).depth) == (3, 2)
         gate.open()
@@ -100,22 +100,22 @@ async def test_items_of_several_front_ends_run_in_one_batch(root: Path, gate: Ga
         bright = [float(each.outputs["probabilities"][0, 1]) for each in ran]
         assert [value > 0.5 for value in bright] == [False, False, True, False, True]
         assert ran[1].queue_s > 0
-        assert nothing_is_in_use(one)
-        assert nothing_is_in_use(other)
+        assert is_idle(one)
+        assert is_idle(other)
         assert remote(one).depth == 0
 
 
-async def test_priorities_and_deadlines_cross(root: Path, gate: Gate) -> None:
+async def test_priorities_and_deadlines_reach_the_engine(root: Path, gate: Gate) -> None:
     ended: list[str] = []
     async with engine(root, gate.session) as (path, here), front_end(path) as there:
         gate.runs.clear()
         gate.shut()
-        tasks = {"first": asking(there, 0.0)}
+        tasks = {"first": submit_image(there, 0.0)}
         await until(lambda: gate.runs == [1])
-        tasks["bulk"] = asking(there, 0.1, priority=Priority.BULK)
+        tasks["bulk"] = submit_image(there, 0.1, priority=Priority.BULK)
         await until(lambda: here.served["brightness"].batcher.depth == 2)
-        tasks["interactive"] = asking(there, 0.2)
-        tasks["late"] = asking(there, 0.3, deadline=Deadline.after(0.02))
+        tasks["interactive"] = submit_image(there, 0.2)
+        tasks["late"] = submit_image(there, 0.3, deadline=Deadline.after(0.02))
         for name, task in tasks.items():
             task.add_done_callback(lambda _, name=name: ended.append(name))
         await until(lambda: here.served["brightness"].batcher.depth == 4)
@@ -125,23 +125,23 @@ async def test_priorities_and_deadlines_cross(root: Path, gate: Gate) -> None:
         with pytest.raises(DeadlinePassed, match=r"within 0\.02 s"):
             tasks["late"].result()
         assert ended.index("interactive") < ended.index("bulk")
-        assert gate.runs == [1, 1, 1]  # what was late never ran
-        assert nothing_is_in_use(there)
+        assert gate.runs == [1, 1, 1]  # the late item never ran
+        assert is_idle(there)
 
 
-async def test_the_engine_bounds_all_front_ends_together(root: Path, gate: Gate) -> None:
+async def test_the_queue_limit_applies_to_all_front_ends_together(root: Path, gate: Gate) -> None:
     async with (
         engine(root, gate.session, length=2) as (path, here),
         front_end(path, length=2) as one,
         front_end(path, length=2) as other,
     ):
         gate.shut()
-        tasks = [asking(one, 0.1), asking(other, 0.9)]
+        tasks = [submit_image(one, 0.1), submit_image(other, 0.9)]
         await until(lambda: here.served["brightness"].batcher.depth == 2)
-        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\.") as full:
-            await asking(one, 0.2)
+        with pytest.raises(QueueFull, match=r"^2 images are waiting already") as full:
+            await submit_image(one, 0.2)
         assert full.value.retry_after_s >= 1
-        tasks.append(asking(other, 0.3, has_place=True))  # a later tile of what was let in
+        tasks.append(submit_image(other, 0.3, has_place=True))  # a later tile of an admitted image
         await until(lambda: here.served["brightness"].batcher.depth == 3)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 3

@@ -7,7 +7,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_processes import children, engines, stopped, until
+from tests.service.engine.test_processes import children, engines, suspended, until
 from tests.service.faults.callers import callers
 from tests.service.test_main import served
 
@@ -44,7 +44,7 @@ def test_who_is_killed_comes_again(root: Path, tmp_path: Path, case: str) -> Non
         with callers(http.base_url, count=CALLERS) as told:
             until(lambda: told.right > 4 * CALLERS)
             before = kind(process)
-            with stopped(process):  # so that nothing comes again before it has been seen that it went
+            with suspended(process):  # so that nothing comes again before it has been seen that it went
                 before[0].kill()
                 if len(before) == 1:  # nobody serves, and no probe may say so
                     until(lambda: 200 not in [ready(http) for _ in range(4)])

@@ -19,7 +19,7 @@ from service.inference.onnxruntime import CPU, load
 from service.tasks.occlusion import STEPS, windows
 from tests import tiny
 from tests.conftest import Client
-from tests.service.engine.in_process_engine import asked, engine, front_end
+from tests.service.engine.in_process_engine import engine, front_end, submit
 from tests.service.http.test_routes import HALVES, brightness_of
 from tests.service.image_files import form, grey
 
@@ -218,8 +218,8 @@ async def test_front_ends_get_every_output_of_the_engine(models: Path) -> None:
     x = tiny.ramp(1, 8) / np.float32(255)
     async with engine(models) as (path, here), front_end(path) as there:
         for outputs in (("tap_three_times",), ("probabilities", "hirescam"), ("probabilities", "tap_blocks", "cam")):
-            wanted = await asked(here.served["shades"].batcher, x, outputs)
-            ran = await asked(there.served["shades"].batcher, x, outputs)
+            wanted = await submit(here.served["shades"].batcher, x, outputs)
+            ran = await submit(there.served["shades"].batcher, x, outputs)
             assert set(ran.outputs) == set(outputs)
             for name in outputs:
                 np.testing.assert_array_equal(ran.outputs[name], wanted.outputs[name])
@@ -233,8 +233,8 @@ def test_buffers_for_a_tap_are_there_only_where_it_is_asked_for(models: Path) ->
         given = session.run(x, outputs)
         for name, wanted in zip(outputs, network.run(list(outputs), {"x": x})):
             np.testing.assert_array_equal(given[name], wanted)
-    assert list(session._waiting) == [((1, 1, 8, 8), ()), ((1, 1, 8, 8), ("tap_blocks",))]
-    alone, tapped = (waiting[0].nbytes for waiting in session._waiting.values())
+    assert list(session.idle_buffers) == [((1, 1, 8, 8), ()), ((1, 1, 8, 8), ("tap_blocks",))]
+    alone, tapped = (nbytes for nbytes, *_ in session.idle_buffers.values())
     assert tapped - alone == 4 * 4 * 4  # one map of 4 x 4
 
 

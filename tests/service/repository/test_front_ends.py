@@ -37,7 +37,7 @@ async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator
     async with listening() as (path, listener):
         server = EngineServer()
         reconciler = loader.create_reconciler(settings, opener, publish=server.publish)
-        reconciler.cache.on_change = server.tell_loaded
+        reconciler.cache.on_change = server.notify_loaded
         tasks = [asyncio.create_task(reconciler.run()), asyncio.create_task(server.serve(listener))]
         async with AsyncExitStack() as stack:
             front_ends = [

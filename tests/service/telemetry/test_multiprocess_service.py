@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.engine.test_processes import answer, children, engines, readiness, stopped, until
+from tests.service.engine.test_processes import answer, children, engines, readiness, suspended, until
 from tests.service.image_files import form, grey
 from tests.service.telemetry.test_multiprocess import series_of
 from tests.service.test_main import served
@@ -62,7 +62,7 @@ def test_counters_are_summed_over_processes_and_outlive_them(root: Path, tmp_pat
             assert [answer(http, 240) for _ in range(20)] == [(200, "bright")] * 20
             until(lambda: watcher.now()[ANSWERED] == 60)
 
-            with stopped(process):
+            with suspended(process):
                 engines(process)[0].kill()
                 until(lambda: readiness(http) == 503)
             until(lambda: watcher.now()["striate_engine_starts_total"] == 2)
