@@ -1,10 +1,11 @@
-"""OpenAPI 3.1 document, generated from the tasks, the wire format and the error classes."""
+"""The service as an OpenAPI 3.1 document, made from the wire format itself so that it cannot say anything else."""
 
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from models.decode import FORMATS
 from models.errors import ImageError, StriateError
 from service.api.answers import Health, WireError
 from service.api.model_info import (
@@ -64,6 +65,7 @@ _TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, TensorError)
 _INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, CrossOrigin, AuditUnavailable)
 _CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError, DeadlinePassed)
 _REF = "#/components/schemas/"
+_BODIES = ("application/x-npy", "application/octet-stream")
 _FILE: Json = {"type": "string", "format": "binary"}
 _SIGNAL: Json = {"type": ["array", "string"], "description": "A signal's values, or a sequence's letters."}
 _PNG: Json = {"image/png": {"schema": _FILE}}
@@ -88,7 +90,7 @@ def document(*, version: str) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Striate", "version": version, "description": "What is it, where, and which pixels."},
-        "paths": _tasks() | _paths() | _protocol() | _operator(),
+        "paths": _paths() | _protocol() | _operator(),
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
@@ -99,21 +101,10 @@ def document(*, version: str) -> Json:
     }
 
 
-def _tasks() -> Json:
-    """The route of each task, as the task describes itself."""
-    return {
-        f"/{name}": {"post": _question(task.summary, task.options, _content(task), *task.errors)}
-        for name, task in TASKS.items()
-    }
-
-
-def _content(task: Task[Any, Any]) -> Json:
-    return {kind: {"schema": _FILE} for kind in task.media_types} | (_json(*task.schemas) if task.schemas else {})
-
-
 def _paths() -> Json:
     text: Json = {"text/plain": {"schema": {"type": "string"}}}
-    return {
+    tasks: Json = {f"/{name}": {"post": _question(task)} for name, task in TASKS.items()}
+    return tasks | {
         "/models": {"get": _operation("What serves, and what was refused and why.", _json(Models), NotReady)},
         "/models/{name}": {"get": _operation("One model.", _json(ModelInfo), UnknownModel, NotReady)} | _path("name"),
         "/models/{name}/filters": {"get": _filters()},
@@ -184,12 +175,14 @@ def _path(*names: str) -> Json:
     return {"parameters": found}
 
 
-def _question(summary: str, options: type[BaseModel], content: Json, *errors: type[StriateError]) -> Json:
+def _question(task: Task[Any, Any]) -> Json:
     """An operation that takes an image: as a form with the options, or as the body with the options in the query."""
     model = {"type": "string", "description": "May be left out where one model alone does the task."}
     fields = {"model": model} | {
-        name: _as_text(field) for name, field in options.model_json_schema()["properties"].items()
+        name: _as_text(field) for name, field in task.options.model_json_schema()["properties"].items()
     }
+    content: Json = {kind: {"schema": _FILE} for kind in task.media_types}
+    content |= _json(*task.schemas) if task.schemas else {}
     image = {"type": "array", "items": _FILE, "minItems": 1}
     form = {
         "type": "object",
@@ -198,10 +191,9 @@ def _question(summary: str, options: type[BaseModel], content: Json, *errors: ty
         "additionalProperties": False,
     }
     alone = {
-        kind: {"schema": _FILE}
-        for kind in ("image/png", "image/jpeg", "image/tiff", "application/x-npy", "application/octet-stream")
+        kind: {"schema": _FILE} for kind in (*(kind for format in FORMATS for kind in format.media_types), *_BODIES)
     } | {"application/json": {"schema": _SIGNAL}}
-    return _operation(summary, content, *_QUESTION, *errors) | {
+    return _operation(task.summary, content, *_QUESTION, *task.errors) | {
         "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}, **alone}},
     }
