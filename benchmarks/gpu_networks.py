@@ -66,16 +66,25 @@ def _write(name: str, precision: Precision, folder: Path) -> None:
         "input": {"channels": 3, "size": (side, side), "steps": (SCALE,)},
         "classes": [{"label": f"{number}"} for number in range(CLASSES)],
         "activation": "softmax",
-        "cam": {
-            "method": "cam",
-            "size": outputs["cam"].shape[2:],
-            "stride": side / outputs["cam"].shape[2],
-            "tolerance": tolerances["cam"],
-        },
+        "outputs": [
+            {
+                "name": "probabilities",
+                "role": "probabilities",
+                "axes": "NC",
+                "tolerance": tolerances["probabilities"],
+            },
+            {
+                "name": "cam",
+                "role": "cam",
+                "method": "cam",
+                "size": outputs["cam"].shape[2:],
+                "stride": side / outputs["cam"].shape[2],
+                "tolerance": tolerances["cam"],
+            },
+        ],
         "receptive_field": side,  # it plays no part here
         "stride": side // outputs["cam"].shape[2],
         "precision": precision,
-        "tolerance": tolerances["probabilities"],
     }
     readme = "Random weights, for benchmarks."
     package.write(folder, fields, weights=weights, test_input=raw, test_outputs=outputs, readme=readme)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from models.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNet18
 from models.architectures.unet import UNet
 from models.decode import decode
 from models.image import Array
-from models.maps import CamSpec
+from models.outputs import graph_name
 from models.preprocess import ScaleLinear, pad, prepare
 from models.spec import InputSpec, ModelSpec
 from training.build import Exported, Normalised
@@ -154,7 +154,10 @@ def _write(name: str, folder: Path) -> None:
         "receptive_field": geometry.receptive_field,
         "stride": geometry.stride,
         "halo": geometry.halo,
-        "cam": _cam(outputs["cam"], geometry) if "cam" in outputs else None,
+        "outputs": [
+            {"name": graph_name("probabilities"), "role": "probabilities", "axes": "NCYX" if recipe.segments else "NC"},
+            *(_cam(name, maps, geometry) for name, maps in outputs.items() if name == graph_name("cam")),
+        ],
     }
     raw = pixels.transpose(2, 0, 1)[None]
     package.write(folder, fields, weights=weights, test_input=raw, test_outputs=outputs, readme=ABOUT)
@@ -166,8 +169,9 @@ def _input(recipe: Recipe, geometry: Geometry) -> InputSpec:
     return InputSpec(channels=recipe.channels, size=(recipe.side, recipe.side), steps=STEPS)
 
 
-def _cam(maps: Array, geometry: Geometry) -> CamSpec:
-    return CamSpec(method="cam", size=maps.shape[2:], origin=geometry.origin, stride=geometry.stride)
+def _cam(name: str, maps: Array, geometry: Geometry) -> dict[str, Any]:
+    places = {"size": maps.shape[2:], "origin": geometry.origin, "stride": geometry.stride}
+    return {"name": name, "role": "cam", "method": "cam", **places}
 
 
 def _geometry(recipe: Recipe) -> Geometry:

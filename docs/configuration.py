@@ -1,5 +1,6 @@
 """The table in docs/configuration.md, generated from service/settings.py by `python -m docs.configuration`."""
 
+import re
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -8,6 +9,7 @@ from pydantic.fields import FieldInfo
 from service.settings import PREFIX, Settings
 
 PAGE = Path(__file__).with_suffix(".md")
+COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 BEGIN, END = "<!-- written by python -m docs.configuration -->\n", "<!-- end of what is written -->\n"
 OF_THE_MACHINE = {"session_threads": "processors, at most 8", "worker_threads": "processors, at most 16"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -48,5 +50,14 @@ def page(text: str) -> str:
     return before + begin + table() + end + after
 
 
+def compose(text: str) -> str:
+    """docker-compose.yml with a line for each setting to which it gives no value of its own."""
+    valued = set(re.findall(rf"^      ({PREFIX}\w+): .", text, re.MULTILINE)) - {f"{PREFIX}DEVICE"}  # of striate-gpu
+    names = sorted({PREFIX + name.upper() for name in Settings.model_fields} - valued)
+    lines = "".join(f"      {name}:\n" for name in names)
+    return re.sub(rf"(?:^      {PREFIX}\w+:\n)+", lines, text, count=1, flags=re.MULTILINE)
+
+
 if __name__ == "__main__":
+    COMPOSE.write_text(compose(COMPOSE.read_text()))
     PAGE.write_text(page(PAGE.read_text()))

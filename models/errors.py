@@ -1,23 +1,28 @@
-"""What can be wrong with an image, an option or a package: sentences for people, codes for machines.
-
-`code` never changes once published. `service.errors` gives each class its HTTP status.
-"""
+"""Errors of images and packages: a sentence, an HTTP status and a code each. `service.errors` draws the whole tree."""
 
 from typing import ClassVar
 
 
 class StriateError(Exception):
-    """Something the caller can act on; the message quotes what was wrong and what is allowed."""
+    """Something the caller can act on; the message quotes what was wrong and what is allowed.
 
+    status: HTTP's; 500 where no caller can cause the error, so that it is a bug. code: for machines; never changes.
+    """
+
+    status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+
+    def headers(self) -> dict[str, str]:
+        """Returns the response's headers that explain the error."""
+        return {}
 
 
 class ImageError(StriateError):
-    """These bytes, or these pixels, cannot be used."""
+    """The file or its pixels cannot be used. Every route that takes an image answers these."""
 
 
 class NotAnImage(ImageError):
-    code = "not_an_image"
+    status, code = 415, "not_an_image"
 
     def __init__(self, leading_bytes: bytes) -> None:
         what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
@@ -25,7 +30,7 @@ class NotAnImage(ImageError):
 
 
 class NotASignal(ImageError):
-    code = "not_a_signal"
+    status, code = 415, "not_a_signal"
 
     def __init__(self, leading_bytes: bytes) -> None:
         what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
@@ -33,25 +38,25 @@ class NotASignal(ImageError):
 
 
 class BadSignal(ImageError):
-    code = "bad_signal"
+    status, code = 422, "bad_signal"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The signal cannot be taken: {reason}.")
+        super().__init__(f"The signal cannot be used: {reason}.")
 
 
 class DamagedImage(ImageError):
-    code = "damaged_image"
+    status, code = 422, "damaged_image"
 
     def __init__(self, format: str, reason: str) -> None:
         super().__init__(f"The {format.upper()} file is damaged or cut short: {reason}.")
 
 
 class UnsupportedImage(ImageError):
-    code = "unsupported_image"
+    status, code = 422, "unsupported_image"
 
 
 class TooManyPixels(ImageError):
-    code = "too_many_pixels"
+    status, code = 413, "too_many_pixels"
 
     def __init__(self, *, width: int, height: int, limit: int) -> None:
         self.width, self.height, self.pixels = width, height, width * height
@@ -61,14 +66,14 @@ class TooManyPixels(ImageError):
 
 
 class ImageTooSmall(ImageError):
-    code = "image_too_small"
+    status, code = 422, "image_too_small"
 
     def __init__(self, *, width: int, height: int, minimum: int) -> None:
         super().__init__(f"The image is {width} x {height} pixels; this model needs at least {minimum} x {minimum}.")
 
 
 class NotFinite(ImageError):
-    code = "not_finite"
+    status, code = 422, "not_finite"
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count:,} pixel values are NaN or infinite; every value must be a finite number.")

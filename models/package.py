@@ -1,4 +1,4 @@
-"""The model package on disk: a folder of rdf.yaml, ONNX weights and test tensors, each proved by its digest."""
+"""Model packages on disk: a folder of rdf.yaml, ONNX weights and test tensors, each proved by its digest."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from models.closed import File
 from models.errors import PackageError
 from models.image import Array
 from models.rdf import from_rdf, to_rdf
-from models.spec import File, ModelSpec
+from models.spec import ModelSpec
 
 RDF = "rdf.yaml"
 README = "README.md"
@@ -48,7 +49,7 @@ class Package:
 
         Raises PackageError.
         """
-        outputs: dict[str, Array] = {name: _load(self.folder, file) for name, file in self.spec.test_outputs.items()}
+        outputs = {output.name: _load(self.folder, output.test_tensor) for output in self.spec.outputs}
         return _load(self.folder, self.spec.test_input), outputs
 
     @property
@@ -72,15 +73,34 @@ def read(folder: Path) -> Package:
     """Reads and verifies a package: description, digests, test tensors' shapes. Raises PackageError."""
     try:
         text = (folder / RDF).read_bytes()
-        document = yaml.safe_load(text)
     except OSError as error:
         raise PackageError(f"{RDF} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PackageError(f"{RDF} is not YAML: {error!s:.200}.") from error
-    package = Package(folder, from_rdf(document), hashlib.sha256(text).hexdigest())
+    return described(folder, text)
+
+
+def described(folder: Path, text: bytes) -> Package:
+    """Verifies the files of a package against this description, which need not be the one there.
+
+    Raises PackageError.
+    """
+    package = Package(folder, from_rdf(parsed(text)), hashlib.sha256(text).hexdigest())
     _verify(folder, package.spec.weights)
     _check_shapes(package)
     return package
+
+
+def parsed(text: bytes) -> Any:
+    """Reads a description's YAML into dicts and lists. Raises PackageError."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PackageError(f"{RDF} is not YAML: {error!s:.200}.") from error
+
+
+def serialised(document: Mapping[str, Any]) -> bytes:
+    """Returns a description's YAML, the same for the same description."""
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return text.encode()
 
 
 def write(
@@ -96,7 +116,8 @@ def write(
 ) -> Package:
     """Writes a package so that it appears whole or not at all, replacing one of the same folder.
 
-    fields: those of ModelSpec but the files, whose names and digests are filled in here. filters: see ModelSpec.
+    fields: those of ModelSpec but the files, whose names and digests are filled in here, the outputs' test tensors too.
+    test_outputs: by the outputs' names. filters: see ModelSpec.
     attachments: further files (plots, a report, cover.png) that go along unverified. Raises PackageError if what was
     written would not read back.
     """
@@ -108,15 +129,14 @@ def write(
         files: dict[str, Any] = {
             "weights": _store(draft, "model.onnx", weights),
             "test_input": _store(draft, "test_input.npy", _npy(test_input)),
-            "test_outputs": {n: _store(draft, f"test_{n}.npy", _npy(a)) for n, a in test_outputs.items()},
+            "outputs": _store_outputs(draft, fields["outputs"], test_outputs),
         }
         if filters is not None:
             files["filters"] = _store(draft, "filters.npy", _npy(filters))
         spec = ModelSpec.model_validate({**fields, **files, "attachments": tuple(attachments or ())})
         for name, content in {README: readme.encode(), **(attachments or {})}.items():
             _store(draft, name, content)
-        text = yaml.safe_dump(to_rdf(spec), sort_keys=False, allow_unicode=True, width=120)
-        _store(draft, RDF, text.encode())
+        _store(draft, RDF, serialised(to_rdf(spec)))
         read(draft)
         if folder.exists():
             os.replace(folder, bench / "old")
@@ -129,6 +149,19 @@ def write(
 def _store(folder: Path, name: str, content: bytes) -> File:
     (folder / name).write_bytes(content)
     return File(source=name, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _store_outputs(
+    folder: Path, outputs: Sequence[Mapping[str, Any]], tensors: Mapping[str, Array]
+) -> list[dict[str, Any]]:
+    """Writes each output's test tensor and returns the outputs with these files."""
+    names = [output["name"] for output in outputs]
+    if set(names) != set(tensors):
+        raise PackageError(f"The outputs are {sorted(names)}; there are test tensors for {sorted(tensors)}.")
+    return [
+        {**output, "test_tensor": _store(folder, f"test_{name}.npy", _npy(tensors[name]))}
+        for name, output in zip(names, outputs)
+    ]
 
 
 def _npy(array: Array) -> bytes:

@@ -1,6 +1,7 @@
-"""ModelSpec <-> the BioImage.IO model description 0.5.9 (rdf.yaml).
+"""BioImage.IO model descriptions (rdf.yaml, format 0.5.9) from a ModelSpec, and back.
 
-What BioImage.IO has a field for stands there, so that other tools read it; the rest is ours, under `config.striate`.
+What BioImage.IO has a field for stands there, so that other tools read it; the rest is ours, under `config.striate`,
+whose form has a number: `contract`.
 """
 
 import keyword
@@ -10,18 +11,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import PackageError
+from models.outputs import AnyOutput, TapSpec
 from models.spec import ModelSpec
 
 FORMAT_VERSION = "0.5.9"
-_ELSEWHERE = (
-    "name", "version", "description", "license", "authors", "cite", "opset", "weights", "test_input", "test_outputs"
-)  # fmt: skip
+CONTRACT = 2
+_ELSEWHERE = ("name", "version", "description", "license", "authors", "cite", "opset", "weights", "test_input")
 
 
 def to_rdf(spec: ModelSpec) -> dict[str, Any]:
     """The description as plain dicts and lists, ready for YAML."""
-    elsewhere: dict[str, Any] = {**dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}}
-    ours = spec.model_dump(mode="json", exclude=elsewhere, exclude_none=True)
+    elsewhere: dict[str, Any] = {
+        **dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}, "outputs": {"__all__": {"test_tensor"}}
+    }  # fmt: skip
+    ours = {"contract": CONTRACT, **spec.model_dump(mode="json", exclude=elsewhere, exclude_none=True)}
     return {
         "format_version": FORMAT_VERSION,
         "type": "model",
@@ -36,12 +39,12 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
         "attachments": [{"source": name} for name in spec.attachments if not name.startswith("cover")],
         "tags": [spec.task, spec.architecture],
         "inputs": [_input(spec)],
-        "outputs": [_output(spec, name) for name in spec.every_output],
+        "outputs": [_output(spec, output) for output in spec.outputs],
         "weights": {"onnx": {**spec.weights.model_dump(), "opset_version": spec.opset}},
         "config": {
             "bioimageio": {
                 "reproducibility_tolerance": [
-                    {"absolute_tolerance": spec.tolerance_of(name), "output_ids": [name]} for name in spec.every_output
+                    {"absolute_tolerance": output.tolerance, "output_ids": [output.name]} for output in spec.outputs
                 ]
             },
             "striate": ours,
@@ -52,19 +55,20 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
 def from_rdf(document: dict[str, Any]) -> ModelSpec:
     """Raises PackageError, naming the field, where the description is not one that we wrote."""
     try:
-        ours = dict(document["config"]["striate"])
+        _check_contract(contract_of(document))
+        ours = {name: value for name, value in document["config"]["striate"].items() if name != "contract"}
+        tensors = {output["id"]: output["test_tensor"] for output in document["outputs"]}
         (tensor,) = document["inputs"]
         steps = [{"id": step["id"], **step.get("kwargs", {})} for step in tensor["preprocessing"]]
         onnx = dict(document["weights"]["onnx"])
         return ModelSpec(
             **{key: document[key] for key in ("name", "version", "description", "license")},
-            **{**ours, "input": {**ours["input"], "steps": steps}},
+            **{**ours, "input": {**ours["input"], "steps": steps}, "outputs": _with(tensors, ours["outputs"])},
             authors=tuple(author["name"] for author in document["authors"]),
             cite=tuple((entry["text"], entry["doi"]) for entry in document["cite"]),
             opset=onnx.pop("opset_version"),
             weights=onnx,
             test_input=tensor["test_tensor"],
-            test_outputs={output["id"]: output["test_tensor"] for output in document["outputs"]},
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -72,6 +76,30 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
         raise PackageError(f"rdf.yaml: {field}: {first['msg']} (it says {first['input']!r:.200}).") from error
     except (KeyError, TypeError, ValueError) as error:
         raise PackageError(f"rdf.yaml is not a description written by Striate: {error!r:.200}.") from error
+
+
+def contract_of(document: Any) -> object:
+    """Returns the number of the form that a description of ours has. Raises PackageError where it is not ours."""
+    try:
+        return document["config"]["striate"].get("contract", 1)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {error!r:.200}.") from error
+
+
+def _check_contract(contract: object) -> None:
+    if contract == 1:
+        raise PackageError(
+            "rdf.yaml was written for an older contract; run `python -m service.manage migrate FOLDER` on the package."
+        )
+    if contract != CONTRACT:
+        raise PackageError(f"rdf.yaml was written for contract {contract!r:.20}; this version reads {CONTRACT}.")
+
+
+def _with(tensors: dict[str, Any], outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the outputs with the test tensors that stand in BioImage.IO's own list of them."""
+    if [output["name"] for output in outputs] != list(tensors):
+        raise PackageError(f"rdf.yaml: outputs are {list(tensors)}, but config.striate.outputs has others.")
+    return [{**output, "test_tensor": tensors[output["name"]]} for output in outputs]
 
 
 def _input(spec: ModelSpec) -> dict[str, Any]:
@@ -104,23 +132,27 @@ def _input_sizes(spec: ModelSpec) -> list[Any]:
     return [{"min": smallest, "step": step}] * 2
 
 
-def _output(spec: ModelSpec, name: str) -> dict[str, Any]:
+def _output(spec: ModelSpec, output: AnyOutput) -> dict[str, Any]:
     channels: dict[str, Any] = {"type": "channel", "channel_names": _identifiers(spec.channel_names)}
-    space = _output_space(spec)
-    if name != "probabilities" and spec.input.size:
-        count, *sides = spec.output_shape(name, spec.input.size)
-        space = [
-            {"type": "space", "id": axis, "size": side, "scale": whole / side}
-            for axis, side, whole in zip("yx", sides, spec.input.size)
-        ]
-        # A layer's channels have no names.
-        channels = channels if name in spec.output_names else {"type": "index", "size": count}
+    if isinstance(output, TapSpec):  # a layer's channels have no names
+        channels = {"type": "index", "size": output.size[0]}
+    space = _own_grid(spec, output) if output.role != "probabilities" else _input_grid(spec)
     return {
-        "id": name,
+        "id": output.name,
         "axes": [{"type": "batch"}, channels, *space],
         "data": {"type": "float32"},
-        "test_tensor": spec.test_outputs[name].model_dump(),
+        "test_tensor": output.test_tensor.model_dump(),
     }
+
+
+def _own_grid(spec: ModelSpec, output: AnyOutput) -> list[dict[str, Any]]:
+    """Returns the space axes of a map that is smaller than the input."""
+    whole = spec.input.size or (0, 0)
+    _, *sides = spec.output_shape(output.name, whole)
+    return [
+        {"type": "space", "id": axis, "size": side, "scale": length / side}
+        for axis, side, length in zip("yx", sides, whole)
+    ]
 
 
 def _identifiers(labels: tuple[str, ...]) -> list[str]:
@@ -130,8 +162,8 @@ def _identifiers(labels: tuple[str, ...]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names)]
 
 
-def _output_space(spec: ModelSpec) -> list[dict[str, Any]]:
-    """Of the probabilities."""
+def _input_grid(spec: ModelSpec) -> list[dict[str, Any]]:
+    """Returns the space axes of probabilities: none, or the input's without its border."""
     if spec.task == "classification":
         return []
     axes = []

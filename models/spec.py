@@ -1,31 +1,23 @@
-"""ModelSpec: everything that must be known to serve a network rightly, typed and bounded."""
+"""ModelSpec: the typed description of a network."""
 
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from models.closed import Closed
+from models.closed import Closed, File, FileName
+from models.errors import PackageError
 from models.flips import Flip
-from models.maps import CamSpec, TapSpec
+from models.outputs import AnyOutput, Axes, CamSpec, ProbabilitiesSpec, Role, TapSpec, cam_of
 from models.preprocess import AnyStep
+from models.provenance import Figure, IntensityStatistics, Provenance
 from models.taxonomy import Taxonomy
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]  # no folders: no way out
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=5, max_length=64)]  # 5 is BioImage.IO's
 Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$", max_length=32)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
-OutputName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=80)]
 Precision = Literal["float32", "half"]
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class File(Closed):
-    """A file of the package: its plain name and its content's digest."""
-
-    source: FileName
-    sha256: Sha256
 
 
 class ClassSpec(Closed):
@@ -51,12 +43,14 @@ class NodeSpec(Closed):
 class InputSpec(Closed):
     """How an image becomes the network's input tensor (N, channels, height, width) float32.
 
+    axes: of that tensor, as the graph has it; a signal's has Y = 1.
     size: fixed (height, width) in pixels, to which every image is resized; None takes any size that is
     min_size + k * step, to which the service pads with mirrored pixels. A signal is an image one pixel high, of any
     channels, and is not resized: its size is (1, samples). letters: those of a sequence, a channel each.
     """
 
     kind: Literal["image", "signal"] = "image"
+    axes: Axes = "NCYX"
     channels: int = Field(ge=1, le=64)
     letters: Annotated[str, Field(pattern=r"^[a-z]*$")] = ""
     size: tuple[int, int] | None = None
@@ -86,51 +80,11 @@ class ObjectSpec(Closed):
     min_area_px: int = Field(ge=1)  # a smaller object is dropped
 
 
-class Range(Closed):
-    """What nearly all training inputs lie between."""
-
-    low: float
-    high: float
-
-
-class IntensityStatistics(Closed):
-    """What 99 % of the training images lie between, in `preprocess.intensity_figures` of the prepared tensor."""
-
-    mean: Range
-    std: Range
-    p1: Range  # the 1st percentile
-    p99: Range
-
-
-class Figure(Closed):
-    """One figure of the evaluation: its value and 95 % bootstrap interval over n images of a split."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int = Field(ge=1)
-    split: str
-
-
-class Provenance(Closed):
-    """Where the weights come from."""
-
-    recipe: str
-    data: str  # what it was trained on, in a sentence with source and licence
-    data_sha256: Sha256  # of every training image and label
-    split_sha256: Sha256  # of which image is in which split
-    commit: str = ""
-    trained: str = ""  # ISO date
-    allowed: dict[str, str] = Field(default_factory=dict)  # what training.audit found and was allowed: why
-    weights: str = ""  # the file that training started from, its digest, and how much of it was taken
-
-
 class ModelSpec(Closed):
     """A network with its preprocessing, its labels and its proof.
 
-    Output `probabilities` is (N, C, 1 or H, 1 or W) float32 with C = classes + auxiliary channels, in that order; a
-    classifier's is (N, C). Its activation is in the graph. An answer of the service is one of `classes`; an
+    The output with the role "probabilities" has C = classes + auxiliary channels, in that order; its activation is in
+    the graph. An answer of the service is one of `classes`; an
     auxiliary channel only helps to make it (the seeds of objects).
     """
 
@@ -143,14 +97,13 @@ class ModelSpec(Closed):
     task: Literal["classification", "segmentation"]
     architecture: str
     input: InputSpec
+    outputs: tuple[AnyOutput, ...] = Field(min_length=1, max_length=16)
     classes: tuple[ClassSpec, ...] = Field(min_length=1)
     auxiliary: tuple[Label, ...] = ()
     nodes: tuple[NodeSpec, ...] = ()  # the taxonomy above the classes, as their `parent` says
     activation: Literal["softmax", "sigmoid"]
     temperature: float = Field(default=1.0, gt=0)  # logits were divided by it, in the graph (Guo 2017)
     flips: tuple[Flip, ...] = ()  # the answer is the mean over the input mirrored so, in every combination
-    cam: CamSpec | None = None
-    taps: tuple[TapSpec, ...] = Field(default=(), max_length=12)
     objects: ObjectSpec | None = None
     receptive_field: int = Field(ge=1)  # px
     stride: int = Field(ge=1)  # px
@@ -162,11 +115,9 @@ class ModelSpec(Closed):
     evaluation: tuple[Figure, ...] = ()
     provenance: Provenance | None = None
     precision: Precision = "float32"  # in which the network computes; inputs and outputs are float32
-    tolerance: float = Field(default=1e-4, gt=0)  # absolute, on the test output `probabilities`
     opset: int = Field(default=20, ge=11)
     weights: File
     test_input: File
-    test_outputs: dict[OutputName, File]
     filters: File | None = None  # (K, C, h, w) float32: the weights of the first convolution
     attachments: tuple[FileName, ...] = ()  # further files, not verified; a picture named cover... introduces the model
 
@@ -186,35 +137,50 @@ class ModelSpec(Closed):
         """Whether several classes may hold at one pixel, or of one image."""
         return self.activation == "sigmoid" and self.objects is None and len(self.classes) > 1
 
-    @property
+    @cached_property
+    def _named(self) -> dict[Role, str]:
+        return {output.role: output.name for output in self.outputs if output.role != "features"}
+
+    def name_of(self, role: Role) -> str:
+        """Returns the name that the graph gives the one output with this role. Raises PackageError if it has none."""
+        try:
+            return self._named[role]
+        except KeyError:
+            roles = ", ".join(dict.fromkeys(output.role for output in self.outputs))
+            raise PackageError(f"{self.name} has no output with the role {role!r} alone; it has {roles}.") from None
+
+    def has(self, role: Role) -> bool:
+        return role in self._named or (role == "features" and bool(self.taps))
+
+    @cached_property
+    def taps(self) -> tuple[TapSpec, ...]:
+        return tuple(output for output in self.outputs if isinstance(output, TapSpec))
+
+    @cached_property
+    def cam(self) -> CamSpec | None:
+        return cam_of(self.outputs)
+
+    @cached_property
     def output_names(self) -> tuple[str, ...]:
         """The graph's answers; taps come after them."""
-        return ("probabilities", "cam", *self.cam.also) if self.cam else ("probabilities",)
+        return tuple(output.name for output in self.outputs if output.role != "features")
 
-    def name_of(self, role: str) -> str:
-        """Returns the graph's name of the output with this role."""
-        return role
-
-    @property
+    @cached_property
     def every_output(self) -> tuple[str, ...]:
-        return (*self.output_names, *(tap.output for tap in self.taps))
+        return (*self.output_names, *(tap.name for tap in self.taps))
 
-    def output_shape(self, output: str, size: tuple[int, int]) -> tuple[int, ...]:
-        """Without the batch, for an input of this size (h, w)."""
-        for tap in self.taps:
-            if tap.output == output:
-                return tap.size
-        channels = len(self.channel_names)
-        if self.cam and output in ("cam", *self.cam.also):
-            return (channels, *self.cam.size)
-        return (channels,) if self.task == "classification" else (channels, *(side - 2 * self.border for side in size))
+    def output(self, name: str) -> AnyOutput:
+        """Returns what is known of the output with this name in the graph."""
+        return next(output for output in self.outputs if output.name == name)
 
-    def tolerance_of(self, output: str) -> float:
-        """How far an output may be from its test output, on any device."""
-        known: dict[str, float] = {tap.output: tap.tolerance for tap in self.taps}
-        if self.cam:
-            known.update({"cam": self.cam.tolerance}, **self.cam.also)
-        return known.get(output, self.tolerance)
+    def output_shape(self, name: str, size: tuple[int, int]) -> tuple[int, ...]:
+        """Returns the shape without the batch, for an input of this size (h, w)."""
+        output, channels = self.output(name), len(self.channel_names)
+        if isinstance(output, TapSpec):
+            return output.size
+        if not isinstance(output, ProbabilitiesSpec):
+            return (channels, *output.size)
+        return (channels,) if output.axes == "NC" else (channels, *(side - 2 * self.border for side in size))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -222,12 +188,7 @@ class ModelSpec(Closed):
         nodes = tuple(node.label for node in self.nodes)
         if len({*names, *nodes}) != len(names) + len(nodes):
             raise ValueError(f"the labels {(*names, *nodes)} are not all different")
-        if set(self.test_outputs) != set(self.every_output) or len(set(self.every_output)) < len(self.every_output):
-            raise ValueError(
-                f"test_outputs are {sorted(self.test_outputs)}; the graph gives {sorted(self.every_output)}"
-            )
-        if self.taps and self.input.size is None:
-            raise ValueError("only a network of fixed input size has taps")
+        self._check_outputs()
         unknown = {c.parent for c in self.classes if c.parent} - {*names, *nodes}
         unknown |= {node.parent for node in self.nodes if node.parent} - set(nodes)
         if self.objects:
@@ -240,3 +201,18 @@ class ModelSpec(Closed):
             raise ValueError("only the classes of a softmax classifier can be summed to the nodes of a taxonomy")
         _ = self.taxonomy  # a tree, or it says why not
         return self
+
+    def _check_outputs(self) -> None:
+        every = [*self.output_names, *(tap.name for tap in self.taps)]
+        if len(set(every)) < len(every) or len(self._named) < len(self.output_names):
+            raise ValueError(f"the outputs {every} do not all have names and roles of their own")
+        if not self.has("probabilities"):
+            raise ValueError(f"a network for {self.task} needs an output with the role 'probabilities'")
+        if self.input.size is None and len(self.outputs) > 1:
+            raise ValueError("only a network of fixed input size has class maps or feature maps")
+        axes = "NC" if self.task == "classification" else self.input.axes
+        for output in self.outputs:
+            takes = axes if output.role == "probabilities" else self.input.axes
+            if output.axes != takes:
+                raise ValueError(f"the axes of the output {output.name!r} are {output.axes}, not {takes}")
+        _ = self.cam  # raises where maps lie on different grids

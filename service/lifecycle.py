@@ -5,8 +5,6 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from starlette.concurrency import run_in_threadpool
-
 from models.package import Package
 from service.engine.channel import engine_ended
 from service.engine.client import follow_engine
@@ -57,7 +55,7 @@ class Runtime:
 
     async def with_cluster_statistics(self) -> Repository:
         """The repository with what all front ends together have counted. Raises NotReady."""
-        counts = await run_in_threadpool(self.cluster_statistics.total)
+        counts = await asyncio.to_thread(self.cluster_statistics.total)
         return self.repository.with_statistics(counts)
 
     def check_ready(self) -> None:

@@ -16,9 +16,9 @@ from models.image import Array, Image
 from models.spec import ModelSpec
 from service.api.answers import ClassProbability, InputInfo, InputWarning, MeasuredObject, WireModel
 from service.api.options import CamOptions, PredictOptions, SegmentOptions
-from service.errors import WrongTask
 from service.inference import Device
 from service.pipeline.pipeline import Pipeline, Result, Sent
+from service.repository.errors import WrongTask
 from service.repository.loader import open_package
 from service.repository.state import ServedModel
 from service.repository.verifier import read_verified

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from service import __version__
 from service.settings import PREFIX, Settings
 from tests.serving import free_port, process
 
@@ -53,12 +54,19 @@ def test_nothing_in_the_image_reports_to_its_maker(variable: str, extra: str) ->
 @pytest.mark.parametrize(
     ("image", "tag"),
     [
-        (COMPOSE["services"]["striate"]["image"], f"striate:{PROJECT['version']}"),
-        (COMPOSE["services"]["striate-gpu"]["image"], f"striate:{PROJECT['version']}-gpu"),
+        (COMPOSE["services"]["striate"]["image"], f"striate:{__version__}"),
+        (COMPOSE["services"]["striate-gpu"]["image"], f"striate:{__version__}-gpu"),
     ],
 )
 def test_the_image_has_the_projects_version(image: str, tag: str) -> None:
     assert image.endswith(f":-{tag}}}")  # ${SERVICE_IMAGE:-striate:0.1.0}
+
+
+def test_the_version_stands_in_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "service.__version__"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

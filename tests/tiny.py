@@ -9,11 +9,14 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from models.image import Array
-from models.maps import TapSpec
 from models.package import Package, write
 from models.spec import ModelSpec
 
 TO_UNIT = ({"id": "ensure_dtype"}, {"id": "scale_linear", "gain": 1 / 255})  # 8-bit intensities -> [0, 1]
+PROBABILITIES = {"name": "probabilities", "role": "probabilities", "axes": "NC"}  # as descriptions have outputs
+PROBABILITY_MAPS = PROBABILITIES | {"axes": "NCYX"}
+CAM = {"name": "cam", "role": "cam", "method": "cam"}
+HIRESCAM = {"name": "hirescam", "role": "hirescam", "method": "hirescam"}
 STRETCH = ({"id": "ensure_dtype"}, {"id": "scale_range", "min_percentile": 0.0, "max_percentile": 100.0})
 
 
@@ -43,7 +46,8 @@ def run(weights: bytes, x: Array, outputs: tuple[str, ...]) -> dict[str, Array]:
 
 def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Array) -> Package:
     """Writes root/<name>/<version>, its test outputs computed by running it as the service would."""
-    spec = ModelSpec.model_validate({**fields, **_NO_FILES, "test_outputs": _files(fields)})
+    fields = {"outputs": [probabilities_of(fields)], **fields}
+    spec = spec_of(fields)
     x = np.moveaxis(test_input[0], 0, 2)
     for step in spec.input.steps:
         x = step(x)
@@ -52,13 +56,21 @@ def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Arra
     return write(folder, fields, weights=weights, test_input=test_input, test_outputs=outputs, readme="Tiny.")
 
 
-_FILE = {"source": "file", "sha256": "0" * 64}
-_NO_FILES = {"weights": _FILE, "test_input": _FILE}
+def spec_of(fields: dict[str, Any]) -> ModelSpec:
+    """Returns the spec of a package whose files do not matter."""
+    outputs = [{**output, "test_tensor": FILE} for output in fields.get("outputs", [probabilities_of(fields)])]
+    return ModelSpec.model_validate({**fields, "weights": FILE, "test_input": FILE, "outputs": outputs})
 
 
-def _files(fields: dict[str, Any]) -> dict[str, Any]:
-    taps = {TapSpec.output_of(tap["layer"]): _FILE for tap in fields.get("taps", ())}
-    return {"probabilities": _FILE} | ({"cam": _FILE} if fields.get("cam") else {}) | taps
+def probabilities_of(fields: dict[str, Any]) -> dict[str, Any]:
+    return PROBABILITIES if fields["task"] == "classification" else PROBABILITY_MAPS
+
+
+FILE = {"source": "file", "sha256": "0" * 64}
+
+
+def tap(layer: str, **places: Any) -> dict[str, Any]:
+    return {"name": f"tap_{layer.replace('.', '_')}", "role": "features", "layer": layer, **places}
 
 
 def ramp(channels: int, size: int) -> Array:
@@ -97,7 +109,7 @@ def brightness(root: Path, *, name: str = "brightness", version: str = "1.0", **
         "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": TO_UNIT},
         "classes": [{"label": "dark", "name": "Dark"}, {"label": "bright"}, {"label": "neither", "threshold": 0.2}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (4, 4), "origin": 0.5, "stride": 2},
+        "outputs": [PROBABILITIES, CAM | {"size": (4, 4), "origin": 0.5, "stride": 2}],
         "receptive_field": 2,
         "stride": 2,
         **fields,
@@ -130,7 +142,7 @@ def corners(root: Path, *, name: str = "corners", version: str = "1.0", **fields
         "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": TO_UNIT},
         "classes": [{"label": "dark"}, {"label": "bright"}],
         "activation": "softmax",
-        "taps": [{"layer": "corners", "size": (1, 4, 4), "receptive_field": 1, "origin": 0, "stride": 2}],
+        "outputs": [PROBABILITIES, tap("corners", size=(1, 4, 4), receptive_field=1, origin=0.0, stride=2)],
         "receptive_field": 1,
         "stride": 2,
         **fields,
@@ -166,7 +178,7 @@ def bases(root: Path, *, name: str = "bases", version: str = "1.0", **fields: An
         },
         "classes": [{"label": "poor"}, {"label": "rich"}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (1, 4), "origin": 0.5, "stride": 2},
+        "outputs": [PROBABILITIES, CAM | {"size": (1, 4), "origin": 0.5, "stride": 2}],
         "receptive_field": 2,
         "stride": 2,
         **fields,

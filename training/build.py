@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
-from models.spec import TapSpec
+from models.outputs import Role, graph_name
 from training.config import InputConfig, Recipe
 from training.geometry import Geometry, of_classifier, of_segmenter
 from training.mistakes import RecipeError
@@ -54,10 +54,10 @@ class Normalised(nn.Module):
 
 
 class Exported(nn.Module):
-    """What ONNX holds: normalisation, network, temperature and bias, activation; a classifier's maps; taps.
+    """The network that ONNX holds: normalisation, body, temperature and bias, activation; a classifier's maps; taps.
 
-    cam_methods: what the maps are, the first the output "cam", the others outputs of their own names. taps: names of
-    the body's layers whose feature maps are outputs too.
+    cam_methods: those of the maps, the first of which has the role "cam". taps: names of the body's layers whose
+    feature maps are outputs too.
     """
 
     def __init__(
@@ -77,9 +77,13 @@ class Exported(nn.Module):
         self.cam_methods: tuple[str, ...] = getattr(network.body, "cam_methods", ("cam",)) if maps else ()
 
     @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of the outputs before the taps."""
+        return ("probabilities", "cam", *self.cam_methods[1:]) if self.cam_methods else ("probabilities",)
+
+    @property
     def output_names(self) -> tuple[str, ...]:
-        maps = ("cam", *self.cam_methods[1:]) if self.cam_methods else ()
-        return ("probabilities", *maps, *map(TapSpec.output_of, self.taps))
+        return (*map(graph_name, self.roles), *(graph_name("features", layer) for layer in self.taps))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """x (N, C, H, W) -> each output float32: probabilities (N, K) and maps (N, K, h, w) of a classifier, or

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 from models.taxonomy import coarser
 from training import metrics, report
 from training.audit.check import copies

@@ -22,14 +22,16 @@ import torch
 
 from models import package
 from models.image import Array
+from models.outputs import graph_name
 from models.preprocess import pad, prepare
-from models.spec import Figure, Precision
+from models.provenance import Figure
+from models.spec import Precision
 from training import checkpoint
 from training.build import Exported
 from training.config import Recipe
 from training.geometry import Geometry
 from training.labels import class_fields
-from training.maps import first_filters, map_fields
+from training.maps import first_filters, map_outputs
 from training.mistakes import Mistake, told
 from training.report import table
 from training.subject import restore
@@ -39,6 +41,7 @@ from training.tasks import TASKS, Decision
 # goes beyond 1, this is a share of its largest value. Half precision has 11 bits: fifty layers of it lose about 1e-3.
 TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "half": 1e-2}
 PLOT_BYTES = 256 * 2**10
+PROBABILITIES = graph_name("probabilities")
 # It names four torchvision operations that no network here has.
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
@@ -72,9 +75,9 @@ def main(
     raw = network_input(samples[0], recipe, geometry, steps=())
     outputs = run(weights, prepared(raw, recipe))
     figures = read_figures(best.parent)
-    fields = spec_fields(state, recipe, decision, geometry, figures, tolerances["probabilities"])
+    fields = spec_fields(state, recipe, decision, geometry, figures, tolerances[PROBABILITIES])
     if recipe.input.size:
-        fields |= map_fields(network, geometry, outputs, tolerances, side=recipe.input.size[0])
+        fields["outputs"] += map_outputs(network, geometry, outputs, tolerances, side=recipe.input.size[0])
     folder = root / recipe.package.name / recipe.package.version
     return package.write(
         folder,
@@ -172,8 +175,8 @@ def prove(
             print(f"image {number}: {name} {got[name].shape} differs by at most {difference:.1e}, {limit:.1e} allowed")
             if not difference <= limit:
                 raise ExportError(f"{name} differs by {difference:.2e} on image {number}; at most {limit} is allowed.")
-        top = want["probabilities"].argmax(axis=1)
-        if top.ndim == 1 and (got["probabilities"].argmax(axis=1) != top).any():
+        top = want[PROBABILITIES].argmax(axis=1)
+        if top.ndim == 1 and (got[PROBABILITIES].argmax(axis=1) != top).any():
             raise ExportError(f"The most probable class of image {number} is another than PyTorch's, {top}.")
     return allowed
 
@@ -191,7 +194,10 @@ def spec_fields(
     figures: list[Figure],
     tolerance: float,
 ) -> dict[str, Any]:
-    """Every field of ModelSpec but the files and the maps; nothing here is typed in by hand."""
+    """Returns every field of ModelSpec but the files and the maps; nothing here is typed in by hand.
+
+    tolerance: of the probabilities.
+    """
     about, task = recipe.package, TASKS[recipe.task]
     objects = {"foreground": state["classes"][0], "seeds": "core"} | {
         name: getattr(decision, name) for name in ("seed_threshold", "min_area_px")
@@ -230,7 +236,14 @@ def spec_fields(
             "allowed": state.get("allowed", {}),
             "weights": state.get("started_from", ""),
         },
-        "tolerance": tolerance,
+        "outputs": [
+            {
+                "name": PROBABILITIES,
+                "role": "probabilities",
+                "axes": "NCYX" if segments else "NC",
+                "tolerance": tolerance,
+            }
+        ],
     }
 
 

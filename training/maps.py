@@ -1,4 +1,4 @@
-"""What a package says of its maps: of the classes, and of the layers that it shows."""
+"""Descriptions of a package's maps: of its classes, and of the layers that it shows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,31 +7,34 @@ import torch
 from torch import Tensor, nn
 
 from models.image import Array
-from models.spec import TapSpec
+from models.outputs import Role, graph_name
 from training.build import Exported
 from training.geometry import Geometry, of_classifier
 from training.mistakes import RecipeError
 
 
-def map_fields(
+def map_outputs(
     network: Exported, geometry: Geometry, outputs: Mapping[str, Array], tolerances: Mapping[str, float], *, side: int
+) -> list[dict[str, Any]]:
+    """Describes the class maps and taps as ModelSpec has them. geometry: of the layers before the head.
+
+    side: px of the network's input.
+    """
+    taps = [_tap(network, layer, outputs, side=side) for layer in network.taps]
+    maps = [
+        _class_map(network, role, method, geometry, outputs, side=side)
+        for role, method in zip(network.roles[1:], network.cam_methods)
+    ]
+    return [{**each, "tolerance": tolerances[each["name"]]} for each in (*maps, *taps)]
+
+
+def _class_map(
+    network: Exported, role: Role, method: str, geometry: Geometry, outputs: Mapping[str, Array], *, side: int
 ) -> dict[str, Any]:
-    """ModelSpec's `cam` and `taps`. geometry: of the layers before the head. side: px of the network's input."""
-    fields: dict[str, Any] = {"taps": [_tap(network, layer, geometry, outputs, side=side) for layer in network.taps]}
-    for tap in fields["taps"]:
-        tap["tolerance"] = tolerances[TapSpec.output_of(tap["layer"])]
-    if network.cam_methods:
-        method, *also = network.cam_methods
-        origin, stride = _places(network.network.body, geometry, method, side=side, pooled=outputs["cam"].shape[2])
-        fields["cam"] = {
-            "method": method,
-            "size": outputs["cam"].shape[2:],
-            "origin": origin,
-            "stride": stride,
-            "tolerance": tolerances["cam"],
-            "also": {name: tolerances[name] for name in also},
-        }
-    return fields
+    name = graph_name(role)
+    size = outputs[name].shape[2:]
+    origin, stride = _places(network.network.body, geometry, network.cam_methods[0], side=side, pooled=size[0])
+    return {"name": name, "role": role, "method": method, "size": size, "origin": origin, "stride": stride}
 
 
 def _places(body: Any, geometry: Geometry, method: str, *, side: int, pooled: int) -> tuple[float, float]:
@@ -43,16 +46,15 @@ def _places(body: Any, geometry: Geometry, method: str, *, side: int, pooled: in
     return geometry.origin + geometry.stride * (ratio - 1) / 2, geometry.stride * ratio
 
 
-def _tap(
-    network: Exported, layer: str, geometry: Geometry, outputs: Mapping[str, Array], *, side: int
-) -> dict[str, Any]:
-    body, maps = network.network.body, outputs[TapSpec.output_of(layer)]
+def _tap(network: Exported, layer: str, outputs: Mapping[str, Array], *, side: int) -> dict[str, Any]:
+    name = graph_name("features", layer)
+    body, maps = network.network.body, outputs[name]
     if maps.ndim != 4:
         raise RecipeError(f"The layer {layer!r} gives {maps.shape[1:]}; a tap needs feature maps (channels, h, w).")
     channels = next(body.parameters()).shape[1]
     found = of_classifier(UpTo(body, layer), in_channels=channels, size=side)
     places = {name: getattr(found, name) for name in ("receptive_field", "origin", "stride")}
-    return {"layer": layer, "size": maps.shape[1:], **places}
+    return {"name": name, "role": "features", "layer": layer, "size": maps.shape[1:], **places}
 
 
 class UpTo(nn.Module):

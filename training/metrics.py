@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 
 OfMasks = Callable[[Array, Array], float]  # predicted and true (H, W) bool -> figure
 

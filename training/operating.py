@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 from training.config import Recipe
 from training.metrics import Undefined, bootstrap_share
 

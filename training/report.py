@@ -15,7 +15,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 from training.config import Recipe
 from training.data.prepared import Prepared
 from training.metrics import average_precision, dice, net_benefit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 from training.data.examples import DataError, Example
 from training.metrics import Undefined, bootstrap
 from training.task import Score

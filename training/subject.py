@@ -55,12 +55,13 @@ def of_package(folder: Path) -> Subject:
     spec = (found := package.read(folder)).spec
     session = onnxruntime.InferenceSession(found.weights, providers=["CPUExecutionProvider"])
     (name,) = (tensor.name for tensor in session.get_inputs())
+    output = spec.name_of("probabilities")
 
     def probabilities(x: Array) -> Array:
         if spec.input.size:
-            return session.run(["probabilities"], {name: x[None]})[0][0]
+            return session.run([output], {name: x[None]})[0][0]
         padded = pad(x, min_size=spec.input.min_size, step=spec.input.step, border=spec.border)
-        return session.run(["probabilities"], {name: padded[None]})[0][0][:, : x.shape[1], : x.shape[2]]
+        return session.run([output], {name: padded[None]})[0][0][:, : x.shape[1], : x.shape[2]]
 
     decision = Decision(thresholds=tuple(c.threshold for c in spec.classes))
     if spec.objects:

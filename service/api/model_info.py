@@ -7,7 +7,7 @@ from pydantic import Field, RootModel
 from models.flips import Flip
 from models.spec import Version
 from service.api.answers import WireModel
-from service.repository.rollouts import CanaryRollout
+from service.api.rollout import CanaryRollout
 
 
 class InputFacts(WireModel):

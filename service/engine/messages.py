@@ -9,8 +9,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from models.spec import ModelSpec
+from service.api.rollout import Rollouts
 from service.engine.shared_memory import Shape
-from service.repository.rollouts import Rollouts
 
 Message = TypeVar("Message")
 Fields = tuple[int | float, ...]

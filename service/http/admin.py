@@ -10,13 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.api.model_info import Index, IndexEntry, IndexRequest, LoadRequest, Nothing, RolloutRequest, UnloadRequest
-from service.errors import CannotServe, InvalidOption, RolloutsNotWritable, UnknownModel
+from service.api.rollout import Rollout
+from service.errors import InvalidOption
 from service.http.model_listing import model_entry, model_names, model_versions
 from service.http.request import read_body
 from service.http.responses import json_response
 from service.lifecycle import Runtime
 from service.repository import rollouts
-from service.repository.rollouts import Rollout
+from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
 from service.repository.state import Repository, incompatibility
 from service.scheduling.work import Deadline, Reservation
 
@@ -107,7 +108,8 @@ class AdminRoutes:
         state = await self._apply(name, recording_edit)
         if problem := unmet(state, name):
             await self._apply(name, lambda _: previous[0])
-            raise CannotServe(name, *problem)
+            version, reason = problem
+            raise CannotServe(f"{name} {version} cannot serve: {reason}")
         return json_response(model_entry(state, name))
 
     async def _apply(self, name: str, edit: Callable[[Rollout], Rollout]) -> Repository:

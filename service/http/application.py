@@ -13,16 +13,16 @@ from starlette.responses import Response
 
 from models.errors import StriateError
 from models.package import Package
-from service.errors import MethodNotAllowed, NoSuchRoute
-from service.http.errors import handle, response
+from service import __version__
+from service.http.errors import MethodNotAllowed, NoSuchRoute, handle, response
 from service.http.middleware import middleware_stack, observers, open_audit_log
-from service.http.routes import VERSION, Routes
+from service.http.routes import Routes
 from service.inference import Session
 from service.lifecycle import Runtime
 from service.repository.state import Repository
 from service.settings import Settings
 from service.telemetry.background_tasks import SERVICE_PROCESS, background_telemetry
-from service.telemetry.request_context import RequestContext, log_bug
+from service.telemetry.log import log
 
 
 def create_app(
@@ -39,7 +39,7 @@ def create_app(
     """
     audit_log = open_audit_log(settings)
     runtime = Runtime(settings, on_ready=on_ready, audit_log=audit_log)
-    runtime.metrics.service_info.labels(VERSION, settings.device, settings.gpu_engine).set(1)
+    runtime.metrics.service_info.labels(__version__, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
     together = Path(settings.engine_socket).parent if settings.engine_socket else None
     ends = ExitStack()
@@ -74,7 +74,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log_bug(error, RequestContext("models"))
+        log.bug(error, request_id="models")
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

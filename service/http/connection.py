@@ -7,7 +7,7 @@ import orjson
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.errors import MalformedRequest
+from service.http.errors import MalformedRequest
 from service.http.middleware.security_headers import SECURITY_HEADERS
 
 HEAD_BYTES = 64 * 1024

@@ -1,149 +1,166 @@
-"""Errors as HTTP: each answers `{"error": <a sentence>, "code": <a slug>}`; `STATUS` gives its class a status."""
+"""HTTP's own errors, and every error as a response: `{"error": <a sentence>, "code": <a slug>}`."""
+
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.errors import (
-    BadSignal,
-    DamagedImage,
-    ImageTooSmall,
-    NotAnImage,
-    NotASignal,
-    NotFinite,
-    StriateError,
-    TooManyPixels,
-    UnsupportedImage,
-)
-from service.errors import (
-    AuditUnavailable,
-    BadTensor,
-    Busy,
-    CallerGone,
-    CannotServe,
-    CrossOrigin,
-    DeadlinePassed,
-    ImageTooLarge,
-    Internal,
-    InvalidOption,
-    InvalidRollouts,
-    KeyMissing,
-    KeyUnknown,
-    MalformedRequest,
-    MemoryFull,
-    MethodNotAllowed,
-    MissingField,
-    NoMap,
-    NoPicture,
-    NoSuchRoute,
-    NotReady,
-    QueueFull,
-    RateLimited,
-    RolloutsNotWritable,
-    ScopeMissing,
-    TooLargeForOnePass,
-    TooManyBytes,
-    TooManyImages,
-    TooManyObjects,
-    UnknownField,
-    UnknownFile,
-    UnknownLabel,
-    UnknownLayer,
-    UnknownMethod,
-    UnknownModel,
-    UnknownTensor,
-    UnknownVersion,
-    UnsupportedBody,
-    UnsupportedEncoding,
-    UrlNotFetched,
-    ValuesTooLarge,
-    WrongTask,
-)
+from models.errors import StriateError
+from service.errors import InputError, MemoryFull, RequestError, listed
 
 ERROR_HEADER = "X-Striate-Error"
 
-STATUS: dict[type[StriateError], int] = {
-    MalformedRequest: 400,
-    MissingField: 400,
-    UnknownField: 400,
-    UrlNotFetched: 400,
-    KeyMissing: 401,
-    KeyUnknown: 401,
-    ScopeMissing: 403,
-    CrossOrigin: 403,
-    UnknownModel: 404,
-    UnknownFile: 404,
-    UnknownVersion: 404,
-    NoSuchRoute: 404,
-    MethodNotAllowed: 405,
-    InvalidRollouts: 409,
-    RolloutsNotWritable: 409,
-    CannotServe: 409,
-    TooManyBytes: 413,
-    TooManyPixels: 413,
-    ImageTooLarge: 413,
-    TooManyImages: 413,
-    TooLargeForOnePass: 413,
-    NotAnImage: 415,
-    NotASignal: 415,
-    UnsupportedBody: 415,
-    UnsupportedEncoding: 415,
-    BadSignal: 422,
-    DamagedImage: 422,
-    UnsupportedImage: 422,
-    ImageTooSmall: 422,
-    NotFinite: 422,
-    ValuesTooLarge: 422,
-    WrongTask: 422,
-    NoMap: 422,
-    NoPicture: 422,
-    UnknownLabel: 422,
-    UnknownMethod: 422,
-    UnknownLayer: 422,
-    InvalidOption: 422,
-    UnknownTensor: 422,
-    BadTensor: 422,
-    TooManyObjects: 422,
-    QueueFull: 429,
-    RateLimited: 429,
-    CallerGone: 499,
-    Internal: 500,
-    NotReady: 503,
-    MemoryFull: 503,
-    AuditUnavailable: 503,
-    DeadlinePassed: 504,
-}
+
+class MalformedRequest(RequestError):
+    status, code = 400, "malformed_request"
+
+
+class FormError(RequestError):
+    """The form, or the image that is sent by itself, is not one that the route takes."""
+
+
+class MissingField(FormError):
+    status, code = 400, "missing_field"
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        noun = "field" if len(fields) == 1 else "fields"
+        super().__init__(f"The request lacks the {noun} {' and '.join(fields)}.")
+
+
+class UnknownField(FormError):
+    status, code = 400, "unknown_field"
+
+    def __init__(self, fields: Iterable[str], *, allowed: Iterable[str]) -> None:
+        super().__init__(f"Unknown field: {listed(fields)}; allowed are {listed(allowed)}.")
+
+
+class UrlNotFetched(FormError):
+    status, code = 400, "url_not_fetched"
+
+    def __init__(self) -> None:
+        super().__init__("The field 'image' holds a URL; nothing is fetched, so send the file's own bytes.")
+
+
+class UnsupportedBody(FormError):
+    status, code = 415, "unsupported_body"
+
+    def __init__(self, content_type: str) -> None:
+        super().__init__(
+            f"The Content-Type {content_type[:100]!r} is not supported; send multipart/form-data or an image/* body,"
+            " to a model of signals also application/json or application/x-npy."
+        )
+
+
+class TensorError(RequestError):
+    """A request of the Open Inference Protocol does not fit the model's tensors."""
+
+
+class UnsupportedEncoding(TensorError):
+    status, code = 415, "unsupported_encoding"
+
+    def __init__(self, encoding: str, *, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"The Content-Encoding {encoding[:100]!r} is not supported; send the body unencoded, or as"
+            f" {listed(allowed)}."
+        )
+
+
+class UnknownTensor(TensorError):
+    status, code = 422, "unknown_tensor"
+
+    def __init__(self, name: str, *, kind: str, model: str, allowed: Iterable[str]) -> None:
+        super().__init__(f"The model {model!r} has no {kind} {name[:100]!r}; it has {listed(allowed)}.")
+
+
+class BadTensor(TensorError):
+    status, code = 422, "bad_tensor"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"The tensor {name!r} cannot be used: {reason}.")
+
+
+class TooManyImages(InputError):
+    status, code = 413, "too_many_images"
+
+    def __init__(self, count: int, *, limit: int) -> None:
+        super().__init__(f"The request has {count} images; this route takes at most {limit}.")
+
+
+class UnknownFile(RequestError):
+    status, code = 404, "unknown_file"
+
+    def __init__(self, name: str, *, known: Iterable[str]) -> None:
+        super().__init__(f"There is no file {name[:100]!r} here; available files: {listed(known)}.")
+
+
+class NoSuchRoute(RequestError):
+    status, code = 404, "no_such_route"
+
+    def __init__(self, routes: Iterable[str]) -> None:
+        super().__init__(f"There is no such route; the routes are {', '.join(routes)}.")
+
+
+class MethodNotAllowed(RequestError):
+    status, code = 405, "method_not_allowed"
+
+    def __init__(self, method: str, *, allowed: Sequence[str]) -> None:
+        self.allowed = allowed
+        super().__init__(f"{method[:20]} is not allowed here; use {' or '.join(allowed)}.")
+
+    def headers(self) -> dict[str, str]:
+        return {"Allow": ", ".join(self.allowed)}
+
+
+class CrossOrigin(RequestError):
+    status, code = 403, "cross_origin"
+
+    def __init__(self, origin: str, *, asked: str = "") -> None:
+        """asked: the method and the headers that a browser's preflight request asks for."""
+        what = f"Sending {asked[:100]!r}" if asked else "A request"
+        super().__init__(
+            f"{what} from a page of {origin[:100]!r} is not allowed; STRIATE_CORS_ORIGINS lists the allowed origins."
+        )
+
+
+class CallerGone(StriateError):
+    status, code = 499, "caller_gone"  # nginx's number for it; nobody is left to read it but the log
+
+    def __init__(self) -> None:
+        super().__init__("The caller closed the connection before the response was ready.")
+
+
+class Internal(StriateError):
+    status, code = 500, "internal"
+
+    def __init__(self) -> None:
+        super().__init__("An internal error occurred; the service's log has it under this request's X-Request-ID.")
 
 
 def response(error: StriateError) -> Response:
-    """The error as HTTP; its class must be in STATUS."""
-    headers = {ERROR_HEADER: error.code}
-    if isinstance(error, Busy):
-        headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = ", ".join(error.allowed)
-    if isinstance(error, KeyMissing | KeyUnknown | ScopeMissing):
-        headers["WWW-Authenticate"] = challenge(error)
+    """Returns the error as HTTP."""
     body = orjson.dumps({"error": str(error), "code": error.code})
-    return Response(body, STATUS[type(error)], headers, "application/json")
-
-
-def challenge(error: KeyMissing | KeyUnknown | ScopeMissing) -> str:
-    """What to bring, as RFC 6750 says it."""
-    if isinstance(error, ScopeMissing):
-        return f'Bearer realm="striate", error="insufficient_scope", scope="{error.scope}"'
-    return 'Bearer realm="striate"' + (', error="invalid_token"' if isinstance(error, KeyUnknown) else "")
+    headers = {ERROR_HEADER: error.code} | error.headers()
+    return Response(body, error.status, headers, "application/json")
 
 
 def handle(_: Request, error: Exception) -> Response:
-    """Starlette's exception handler for StriateError and MemoryError; one without status is a bug, and stays one."""
+    """Starlette's exception handler for StriateError and MemoryError; a bug goes on, to be logged as one."""
     if known := answerable(error):
         return response(known)
     raise error
 
 
 def answerable(error: BaseException) -> StriateError | None:
-    """What the caller is told; None where it is a bug. Memory may run out wherever it is asked for."""
+    """Returns what the caller may read; None where it is a bug. Any allocation may end in a MemoryError."""
     if isinstance(error, MemoryError):
         return MemoryFull()
-    return error if isinstance(error, StriateError) and type(error) in STATUS else None
+    return error if isinstance(error, StriateError) and error.status != StriateError.status else None
+
+
+def members(*families: type[StriateError]) -> Iterator[type[StriateError]]:
+    """Yields each family's errors in the order of their definition; an error with a status of its own is one too."""
+    for family in families:
+        if "status" in vars(family) and family is not StriateError:
+            yield family
+        yield from members(*family.__subclasses__())

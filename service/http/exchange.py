@@ -6,7 +6,8 @@ from types import TracebackType
 from starlette.requests import Request
 from starlette.types import Receive
 
-from service.errors import CallerGone, DeadlinePassed
+from service.errors import DeadlinePassed
+from service.http.errors import CallerGone
 from service.http.request import read_body
 from service.lifecycle import Runtime
 from service.scheduling.work import Deadline, Priority, Reservation, Work

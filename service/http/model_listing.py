@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from service.api.model_info import ComparisonInfo, ModelInfo, Models, Role, VersionInfo
-from service.errors import UnknownModel
 from service.http.responses import model_info, refused_info
+from service.repository.errors import UnknownModel
 from service.repository.scan import newest_first
 from service.repository.state import Repository, ServedModel
 

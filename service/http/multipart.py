@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from python_multipart.multipart import parse_options_header
 
-from service.errors import MalformedRequest
+from service.http.errors import MalformedRequest
 
 _MAX_HEAD_BYTES = 8_000
 _MAX_TEXT_BYTES = 10_000

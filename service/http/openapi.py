@@ -5,17 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from models.errors import (
-    BadSignal,
-    DamagedImage,
-    ImageTooSmall,
-    NotAnImage,
-    NotASignal,
-    NotFinite,
-    StriateError,
-    TooManyPixels,
-    UnsupportedImage,
-)
+from models.errors import ImageError, StriateError
 from service.api.answers import Health, Measurements, Prediction, Predictions, WireError
 from service.api.model_info import (
     Index,
@@ -29,46 +19,28 @@ from service.api.model_info import (
 )
 from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
 from service.errors import (
-    AuditUnavailable,
-    BadTensor,
-    CannotServe,
-    CrossOrigin,
+    CamError,
     DeadlinePassed,
-    ImageTooLarge,
-    Internal,
+    InputError,
     InvalidOption,
-    InvalidRollouts,
-    KeyMissing,
-    KeyUnknown,
-    MalformedRequest,
-    MemoryFull,
-    MissingField,
-    NoMap,
-    NoPicture,
     NotReady,
-    QueueFull,
-    RateLimited,
-    RolloutsNotWritable,
-    ScopeMissing,
+    RetryLater,
+    TooLarge,
     TooLargeForOnePass,
     TooManyBytes,
-    TooManyImages,
     TooManyObjects,
+    UnknownLayer,
+)
+from service.http.errors import (
+    CrossOrigin,
+    FormError,
+    Internal,
+    MalformedRequest,
+    TensorError,
     UnknownField,
     UnknownFile,
-    UnknownLabel,
-    UnknownLayer,
-    UnknownMethod,
-    UnknownModel,
-    UnknownTensor,
-    UnknownVersion,
-    UnsupportedBody,
-    UnsupportedEncoding,
-    UrlNotFetched,
-    ValuesTooLarge,
-    WrongTask,
+    members,
 )
-from service.http.errors import STATUS
 from service.http.openinference.bodies import JSON_LENGTH
 from service.http.openinference.schemas import (
     AllStats,
@@ -80,18 +52,17 @@ from service.http.openinference.schemas import (
     ServerMetadata,
     ServerReady,
 )
+from service.repository.errors import RolloutError, UnknownModel, UnknownVersion, WrongTask
+from service.security.errors import AccessDenied, AuditUnavailable, RateLimited
 
 Json = dict[str, Any]
 Errors = tuple[type[StriateError], ...]
-_KEYED: Errors = (KeyMissing, KeyUnknown, ScopeMissing, RateLimited)
-_IMAGE: Errors = (
-    ImageTooLarge, MemoryFull,
-    TooManyBytes, TooManyPixels, TooManyImages, NotAnImage, NotASignal, BadSignal, DamagedImage, UnsupportedImage,
-    ImageTooSmall, NotFinite, ValuesTooLarge, InvalidOption, UnknownModel, NotReady, QueueFull, DeadlinePassed,
-    CrossOrigin, AuditUnavailable,
-)  # fmt: skip
-_QUESTION: Errors = (*_IMAGE, MissingField, UnknownField, UrlNotFetched, UnsupportedBody, WrongTask)
-_TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, UnsupportedEncoding, UnknownTensor, BadTensor)
+_KEYED: Errors = (AccessDenied, RateLimited)
+_IMAGE: Errors = (TooLarge, ImageError, InputError, RetryLater, DeadlinePassed, CrossOrigin)
+_QUESTION: Errors = (*_IMAGE, FormError, WrongTask)
+_TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, TensorError)
+_INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, CrossOrigin, AuditUnavailable)
+_CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError, DeadlinePassed)
 _REF = "#/components/schemas/"
 _FILE: Json = {"type": "string", "format": "binary"}
 _SIGNAL: Json = {"type": ["array", "string"], "description": "A signal's values, or a sequence's letters."}
@@ -135,9 +106,7 @@ def _paths() -> Json:
             "post": _question("Which classes each image shows.", PredictOptions, _json(Prediction, Predictions))
         },
         "/cam": {
-            "post": _question(
-                "Where the network saw a class.", CamOptions, _PNG | _NPY, NoMap, NoPicture, UnknownLabel, UnknownMethod
-            ),
+            "post": _question("Where the network saw a class.", CamOptions, _PNG | _NPY, CamError),
         },
         "/segment": {
             "post": _question(
@@ -193,22 +162,16 @@ def _protocol() -> Json:
 
 def _operator() -> Json:
     """Which versions serve; a body may be empty."""
-    change: Errors = (
-        UnknownModel, InvalidOption, TooManyBytes, CannotServe, RolloutsNotWritable, InvalidRollouts, NotReady,
-        DeadlinePassed, CrossOrigin, AuditUnavailable,
-    )  # fmt: skip
     changes: dict[str, tuple[str, type[BaseModel]]] = {
         "load": ("Serves a model again, or a version from now on.", LoadRequest),
         "unload": ("Serves a model no more.", UnloadRequest),
         "rollback": ("Serves the version that served before.", Nothing),
         "rollout": ("Says who serves, who answers a share, who is a shadow.", RolloutRequest),
     }
-    index = _operation(
-        "Every version.", _json(Index), *(error for error in change if STATUS[error] not in (404, 409, 504))
-    )
+    index = _operation("Every version.", _json(Index), *_INDEX)
     routes = {"/v2/repository/index": {"post": index | {"requestBody": {"content": _json(IndexRequest)}}}}
     for route, (summary, asked) in changes.items():
-        operation = _operation(summary, _json(ModelInfo), *change) | {"requestBody": {"content": _json(asked)}}
+        operation = _operation(summary, _json(ModelInfo), *_CHANGE) | {"requestBody": {"content": _json(asked)}}
         routes[f"/v2/repository/models/{{name}}/{route}"] = {"post": operation} | _path("name")
     return routes
 
@@ -267,16 +230,15 @@ def _as_text(field: Json) -> Json:
 
 
 def _operation(summary: str, content: Json, *errors: type[StriateError]) -> Json:
-    """An operation that needs a key where the service has keys; errors: what it may answer beside."""
+    """An operation that needs a key where the service has keys. errors: its own, single ones or whole families."""
     return _open(summary, content, *_KEYED, *errors) | {"security": [{}, {"bearer": []}, {"key": []}]}
 
 
 def _open(summary: str, content: Json, *errors: type[StriateError]) -> Json:
     """An operation that never needs a key."""
-    every: Errors = (MalformedRequest, Internal, *errors)
     codes: dict[str, list[str]] = {}
-    for error in every:
-        codes.setdefault(str(STATUS[error]), []).append(error.code)
+    for error in dict.fromkeys(members(MalformedRequest, Internal, *errors)):
+        codes.setdefault(str(error.status), []).append(error.code)
     refusals = {status: _refusal(codes[status]) for status in sorted(codes)}
     return {"summary": summary, "responses": {"200": {"description": "The answer.", "content": content}} | refusals}
 

@@ -8,16 +8,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from service.api.answers import WireModel
-from service.errors import (
-    CallerGone,
-    InvalidOption,
-    MalformedRequest,
-    MissingField,
-    TooManyBytes,
-    UnknownField,
-    UnsupportedBody,
-    UrlNotFetched,
-)
+from service.errors import InvalidOption, TooManyBytes
+from service.http.errors import CallerGone, MalformedRequest, MissingField, UnknownField, UnsupportedBody, UrlNotFetched
 from service.http.multipart import FormPart, form_parts, text
 from service.scheduling.work import Reservation
 

@@ -9,11 +9,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from models.errors import StriateError
-from models.maps import TapSpec
+from models.outputs import TapSpec
 from models.package import Package
 from service.api.answers import Answer, Failure, ModelRef
 from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
-from service.http.errors import STATUS
 from service.pipeline.pipeline import Result
 from service.repository.state import InvalidPackage, ServedModel
 from service.tasks.cam import methods_of
@@ -49,7 +48,7 @@ def complete(document: Document, result: Result[Encoded], *, request_id: str) ->
 
 
 def failure(error: StriateError) -> Failure:
-    return Failure(error=str(error), code=error.code, status=STATUS[type(error)])
+    return Failure(error=str(error), code=error.code, status=error.status)
 
 
 def reference(package: Package) -> ModelRef:

@@ -9,12 +9,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from models.errors import PackageError
+from service import __version__
 from service.api.answers import Failure, Health, Prediction, Predictions, WireModel
 from service.api.options import FilterOptions
-from service.errors import Internal, NotReady, TooManyImages, UnknownLayer
+from service.errors import NotReady, UnknownLayer
 from service.http import responses
 from service.http.admin import AdminRoutes
-from service.http.errors import answerable
+from service.http.errors import Internal, TooManyImages, answerable
 from service.http.exchange import Exchange
 from service.http.middleware.access_log import count_error
 from service.http.model_listing import list_models, model_entry
@@ -29,10 +30,8 @@ from service.scheduling.work import Priority
 from service.tasks import TASKS
 from service.tasks.activations import filters
 from service.tasks.task import Document, Task
+from service.telemetry.log import log
 from service.telemetry.metrics import CONTENT_TYPE
-from service.telemetry.request_context import log_bug
-
-VERSION = "0.1.0"
 
 
 class Routes:
@@ -52,7 +51,7 @@ class Routes:
             Route("/models", self.models),
             Route("/models/{name}", self.model),
             Route("/models/{name}/filters", self.filters),
-            *OpenInferenceRoutes(self._runtime, version=VERSION).table(),
+            *OpenInferenceRoutes(self._runtime, version=__version__).table(),
             *AdminRoutes(self._runtime).table(),
             Route("/readyz", self.readyz),
             Route("/livez", self.livez),
@@ -124,7 +123,7 @@ class Routes:
 
     async def docs(self, _: Request) -> Response:
         """This service as an OpenAPI 3.1 document."""
-        return JSONResponse(document(version=VERSION))
+        return JSONResponse(document(version=__version__))
 
     async def index(self, request: Request) -> Response:
         """The workbench page for a browser, else the routes."""
@@ -160,7 +159,7 @@ class Routes:
     def _failure(self, error: Exception, exchange: Exchange) -> Failure:
         known = answerable(error) or Internal()
         if isinstance(known, Internal):
-            log_bug(error, exchange.context)
+            log.bug(error, request_id=exchange.context.request_id)
         count_error(self._runtime.metrics, known.code)
         return responses.failure(known)
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from models.image import Array
-from models.maps import is_tap
+from models.outputs import is_tap
 from service.inference.device_memory import DeviceMemory
 from service.inference.onnxruntime import translated_errors
 

@@ -1,16 +1,25 @@
-"""Command line: `python -m service.manage list|verify|import|promote|rollback|audit|key`."""
+"""Command line: `python -m service.manage list|verify|import|migrate|promote|rollback|audit|key`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from models.errors import StriateError
-from service.manage import create_key, import_network, list_models, promote, rollback, verify_audit_log, verify_package
+from service.manage import (
+    create_key,
+    import_network,
+    list_models,
+    migrate_package,
+    promote,
+    rollback,
+    verify_audit_log,
+    verify_package,
+)
 from service.settings import load_settings
 
 COMMANDS = {
-    "list": list_models, "verify": verify_package, "import": import_network, "promote": promote, "rollback": rollback,
-    "audit": verify_audit_log, "key": create_key,
+    "list": list_models, "verify": verify_package, "import": import_network, "migrate": migrate_package,
+    "promote": promote, "rollback": rollback, "audit": verify_audit_log, "key": create_key,
 }  # fmt: skip
 
 

@@ -8,9 +8,11 @@ from pydantic import TypeAdapter
 
 from models.errors import PackageError
 from models.image import Array
+from models.outputs import graph_name
 from models.preprocess import AnyStep, prepare
 from service.inference import InferenceFailed, open_session
 
+OUTPUT = graph_name("probabilities")
 Steps = Sequence[dict[str, Any]]
 _FLOAT: dict[str, Any] = {"id": "ensure_dtype"}
 NORMALISE: dict[str, Steps] = {
@@ -60,7 +62,7 @@ def make_test_tensors(weights: bytes, input_fields: Mapping[str, Any], steps: St
     image = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     parsed = tuple(TypeAdapter[AnyStep](AnyStep).validate_python(step) for step in steps)
     tensor = prepare(image.transpose(1, 2, 0), channels=shape[0], size=None, steps=parsed)
-    return image[None], {"probabilities": batch_independent_output(weights, tensor)}
+    return image[None], {OUTPUT: batch_independent_output(weights, tensor)}
 
 
 def batch_independent_output(weights: bytes, tensor: Array) -> Array:
@@ -70,8 +72,8 @@ def batch_independent_output(weights: bytes, tensor: Array) -> Array:
     """
     try:
         session = open_session(weights, device="cpu")
-        single = session.run(tensor[None], ("probabilities",))["probabilities"]
-        batch = session.run(np.stack([tensor[:, ::-1], tensor]), ("probabilities",))["probabilities"]
+        single = session.run(tensor[None], (OUTPUT,))[OUTPUT]
+        batch = session.run(np.stack([tensor[:, ::-1], tensor]), (OUTPUT,))[OUTPUT]
     except InferenceFailed as error:
         raise PackageError(
             f"The network does not run on batches of one and two images of {tensor.shape}; export it with a dynamic "

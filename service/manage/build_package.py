@@ -50,7 +50,7 @@ def _copy(files: Files, text: bytes, workspace: Path) -> Path:
         raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
     folder = workspace / spec.name / spec.version
     folder.mkdir(parents=True)
-    tensors = (spec.weights, spec.test_input, *spec.test_outputs.values())
+    tensors = (spec.weights, spec.test_input, *(output.test_tensor for output in spec.outputs))
     named = {file.source for file in tensors} | ({"README.md", *spec.attachments} & files.names)
     for name in sorted(named):
         (folder / name).write_bytes(files.read(name))
@@ -73,8 +73,7 @@ def _from_bioimageio(arguments: argparse.Namespace, files: Files, source: Foreig
         "name": arguments.name or _slug(source.name),
         "version": arguments.version or source.version or "1.0",
         "architecture": "imported",
-        "tolerance": source.tolerance,
-        **_task(arguments, test_output, source.labels),
+        **_task(arguments, test_output, source.labels, tolerance=source.tolerance),
         "opset": graph_info.opset,
         "activation": arguments.activation or source.activation or _own_activation(graph_info),
     }
@@ -86,7 +85,7 @@ def _from_bioimageio(arguments: argparse.Namespace, files: Files, source: Foreig
     batch_independent_output(
         weights, prepare(test_input[0].transpose(1, 2, 0), channels=channels, size=size, steps=source.steps)
     )
-    return _write(workspace, fields, weights, test_input, {"probabilities": test_output})
+    return _write(workspace, fields, weights, test_input, {graph.OUTPUT: test_output})
 
 
 def _from_network(arguments: argparse.Namespace, workspace: Path) -> Path:
@@ -121,7 +120,7 @@ def _from_network(arguments: argparse.Namespace, workspace: Path) -> Path:
         "description": f"Imported from {arguments.source.name}.",
         "license": "unknown",
         "architecture": "imported",
-        **_task(arguments, answers["probabilities"], labels),
+        **_task(arguments, answers[graph.OUTPUT], labels),
         "opset": graph_info.opset,
         "activation": activation,
         **shape,
@@ -142,18 +141,22 @@ def _write(
     return folder
 
 
-def _task(arguments: argparse.Namespace, output: Array, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Returns the task by the output's shape, and a class for each channel. Raises PackageError."""
-    if output.ndim not in (2, 4):
-        raise PackageError(f"The output is {output.shape}; (N, classes) and (N, classes, H, W) are supported.")
-    task = "classification" if output.ndim == 2 else "segmentation"
+def _task(
+    arguments: argparse.Namespace, values: Array, labels: tuple[str, ...], *, tolerance: float = 1e-4
+) -> dict[str, Any]:
+    """Returns the task by the output's shape, a class for each channel, and the output. Raises PackageError."""
+    if values.ndim not in (2, 4):
+        raise PackageError(f"The output is {values.shape}; (N, classes) and (N, classes, H, W) are supported.")
+    task = "classification" if values.ndim == 2 else "segmentation"
     if arguments.task not in (None, task):
-        raise PackageError(f"The output is {output.shape}, which means {task}, not {arguments.task}.")
+        raise PackageError(f"The output is {values.shape}, which means {task}, not {arguments.task}.")
     chosen = tuple(label.strip() for label in arguments.classes.split(",")) if arguments.classes else labels
-    if len(chosen) != output.shape[1]:
-        raise PackageError(f"The network has {output.shape[1]} outputs and {len(chosen)} labels; set --classes.")
+    if len(chosen) != values.shape[1]:
+        raise PackageError(f"The network has {values.shape[1]} outputs and {len(chosen)} labels; set --classes.")
     classes = [{"label": label, "colour": _COLOURS[n % len(_COLOURS)]} for n, label in enumerate(chosen)]
-    return {"task": task, "classes": classes}
+    axes = "NC" if values.ndim == 2 else "NCYX"
+    output = {"name": graph.OUTPUT, "role": "probabilities", "axes": axes, "tolerance": tolerance}
+    return {"task": task, "classes": classes, "outputs": [output]}
 
 
 def _input_fields(

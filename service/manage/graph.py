@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper
 
 from models.errors import PackageError
+from models.outputs import graph_name
 
 Activation = Literal["softmax", "sigmoid"]
-OUTPUT = "probabilities"
+OUTPUT = graph_name("probabilities")
 _OPS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 _MIN_OPSET = 11

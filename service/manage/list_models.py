@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from models.errors import PackageError
+from service.api.rollout import Rollout
 from service.repository import rollouts, scan
-from service.repository.rollouts import Rollout
 from service.repository.verifier import read
 
 

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from models.errors import PackageError
-from service.errors import CannotServe
+from service.api.rollout import CanaryRollout, Rollout
 from service.manage.list_models import roles
 from service.repository import rollouts, scan
-from service.repository.rollouts import CanaryRollout, Rollout
+from service.repository.errors import CannotServe
 from service.repository.verifier import read
 
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, root: Path) -> int:
         if not is_companion:
             return rollouts.promote(rollout, None if version == "newest" else version, serving=served)
         if version == served and not arguments.end:
-            raise CannotServe(name, version, "it answers already; pin another version first")
+            raise CannotServe(f"{name} {version} already serves; pin another version first")
         detached = rollouts.detach(rollout, version)
         if arguments.canary is not None:
             return detached.model_copy(update={"canary": CanaryRollout(version=version, percent=arguments.canary)})

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from models.image import Array, Image
 from models.preprocess import intensity_figures
-from models.spec import ModelSpec, Range
+from models.provenance import Range
+from models.spec import ModelSpec
 from service.api.answers import InputWarning
 
 UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn

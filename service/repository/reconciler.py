@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from models.errors import PackageError, StriateError
 from models.package import Package
-from service.errors import InvalidRollouts
+from service.api.rollout import Rollouts
 from service.repository import rollouts, scan
+from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
 from service.repository.network_loading import LoadOptions, is_transient, open_batcher
-from service.repository.rollouts import Rollouts
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
 from service.repository.state import (

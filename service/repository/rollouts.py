@@ -7,43 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from models.closed import Closed
-from models.spec import Name, Version
-from service.errors import CannotServe, InvalidRollouts
+from service.api.rollout import Rollout, Rollouts
+from service.repository.errors import CannotServe, InvalidRollouts
 
 FILE = ".striate.json"
-
-
-class CanaryRollout(Closed):
-    """Another version that answers a share of the requests."""
-
-    version: Version
-    percent: Annotated[float, Field(gt=0, le=100)]
-
-
-class Rollout(Closed):
-    """One model. pinned: the version that serves; None takes the newest that proves itself. former: what a rollback
-    goes back to. shadow: a version that runs, is compared, and never answers. unloaded: nothing of it serves."""
-
-    pinned: Version | None = None
-    former: Version | None = None
-    canary: CanaryRollout | None = None
-    shadow: Version | None = None
-    unloaded: bool = False
-
-
-class Rollouts(Closed):
-    """The whole file. revision: one more with each change, so that who made one knows when it has been followed."""
-
-    revision: Annotated[int, Field(ge=0)] = 0
-    models: dict[Name, Rollout] = Field(default_factory=dict)
-
-    def of(self, name: str) -> Rollout:
-        return self.models.get(name, Rollout())
 
 
 def promote(rollout: Rollout, version: str | None, *, serving: str | None) -> Rollout:
@@ -67,7 +37,7 @@ def roll_back(name: str, rollout: Rollout, *, serving: str | None, valid: Sequen
     older = valid[valid.index(serving) + 1 :] if serving in valid else valid
     target = rollout.former or next(iter(older), None)
     if target is None:
-        raise CannotServe(name, "in an earlier version", "there is none")
+        raise CannotServe(f"{name} has no earlier version to roll back to")
     return promote(rollout, target, serving=serving)
 
 

@@ -8,8 +8,9 @@ from typing import Literal, Protocol
 
 from models.package import Package
 from models.spec import ModelSpec
-from service.errors import NotReady, UnknownModel, UnknownVersion, WrongTask
-from service.repository.rollouts import Rollout, Rollouts
+from service.api.rollout import Rollout, Rollouts
+from service.errors import NotReady
+from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.scheduling.scheduler import Network
 from service.telemetry.model_statistics import CountedRequest, Statistics
 

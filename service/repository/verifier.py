@@ -36,8 +36,8 @@ def verify(package: Package, *, open_session: OpenSession) -> Session:
     session = open_session(package)
     test_input, expected = package.test_tensors()
     outputs = session.run(network_input(test_input[0], spec)[None], spec.every_output)
-    for name, values in expected.items():
-        _check_equal(name, outputs[name], values, tolerance=spec.tolerance_of(name))
+    for output in spec.outputs:
+        _check_equal(output.name, outputs[output.name], expected[output.name], tolerance=output.tolerance)
     return session
 
 

@@ -52,10 +52,15 @@ class Scheduler:
         self.queue_length = settings.queue_length
         self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
         self._has_spare_worker = settings.worker_threads > 1
-        self._preparing = 0  # images that wait for a worker, or are being prepared by one
+        self._preparing = 0
         self._lock = threading.Lock()
         # One worker is reserved for interactive requests.
         self._bulk = asyncio.Semaphore(max(1, settings.worker_threads - 1))
+
+    @property
+    def preparing(self) -> int:
+        """Images that wait for a worker, or are being prepared by one."""
+        return self._preparing
 
     def close(self) -> None:
         self._workers.shutdown(wait=True, cancel_futures=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from models.image import Array, Image
-from models.maps import TapSpec
+from models.outputs import TapSpec
 from models.spec import ModelSpec
 from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette
@@ -35,7 +35,7 @@ class Activations(Task[ActivationOptions, Array]):
         tap = tap_of(options.layer, spec)
         if options.first >= tap.size[0]:
             raise InvalidOption("first", options.first, f"the layer has {tap.size[0]} channels, from 0")
-        return (tap.output,)
+        return (tap.name,)
 
     def warm_up_options(self, spec: ModelSpec) -> tuple[ActivationOptions, ...]:
         return (ActivationOptions(),) if spec.taps else ()
@@ -44,7 +44,7 @@ class Activations(Task[ActivationOptions, Array]):
         return math.inf
 
     def interpret(self, outputs: Outputs, image: Image, options: ActivationOptions, spec: ModelSpec) -> Array:
-        return outputs[tap_of(options.layer, spec).output]
+        return outputs[tap_of(options.layer, spec).name]
 
     def encode(self, findings: Array, image: Image, options: ActivationOptions, spec: ModelSpec) -> Picture:
         return activations(findings, options, layer=tap_of(options.layer, spec).layer)

@@ -1,6 +1,7 @@
 """Structured log: one JSON object per line, with fixed fields and never a pixel, a file name or an image tag."""
 
 import sys
+import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
@@ -34,6 +35,12 @@ class Log:
         line = orjson.dumps({"time": time, "level": level, "event": event, **fields}, default=str)
         with suppress(OSError, ValueError):  # a closed pipe or a full disk must not fail requests
             sys.stderr.write(f"{line.decode()}\n")
+
+    def bug(self, error: Exception, *, request_id: str) -> None:
+        """Writes where it happened and of what kind it is; not its message, which may quote what an image held."""
+        frames = traceback.extract_tb(error.__traceback__)[-8:]
+        at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self.write("error", "bug", request_id=request_id, kind=type(error).__name__, at=at)
 
 
 log = Log()

@@ -1,12 +1,10 @@
 """Request context: what is known of a request while it is answered."""
 
 import time
-import traceback
 from dataclasses import dataclass, field
 
 from models.package import Package
 from service.scheduling.work import OnStage
-from service.telemetry.log import log
 
 
 @dataclass(slots=True)
@@ -28,9 +26,3 @@ class RequestContext:
     def asks(self, package: Package) -> None:
         """It is this model's."""
         self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256
-
-
-def log_bug(error: Exception, exchange: RequestContext) -> None:
-    """Where it happened and of what kind it is; not its message, which may quote what an image held."""
-    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.write("error", "bug", request_id=exchange.request_id, kind=type(error).__name__, at=frames[-8:])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.test_deployment import PROJECT
+from service import __version__
 
-IMAGE = f"striate:{PROJECT['version']}"
+IMAGE = f"striate:{__version__}"
 HARDENED = (
     "--read-only",
     "--cap-drop=ALL",

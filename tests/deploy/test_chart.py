@@ -7,8 +7,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service import __version__
 from tests.deploy.chart import CHART, KEYS, STORE, VALUES, environment, helm, needs_helm, pod, rendered
-from tests.test_deployment import COMPOSE, PROJECT
+from tests.test_deployment import COMPOSE
 
 pytestmark = needs_helm
 USUAL = {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service"}
@@ -102,7 +103,7 @@ def test_the_image_is_that_of_compose() -> None:
     assert compose["image"].endswith(f":-{pod('keys')['containers'][0]['image']}}}")
     assert compose["user"] == "{runAsUser}:{runAsGroup}".format(**pod("keys")["securityContext"])
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["version"] == chart["appVersion"] == PROJECT["version"]
+    assert chart["version"] == chart["appVersion"] == __version__
 
 
 def test_probes_ask_the_routes_that_stay_open() -> None:
@@ -127,7 +128,7 @@ def test_threads_follow_the_limit_unless_they_are_set() -> None:
 def test_a_gpu_is_asked_for_promised_and_not_needed_twice() -> None:
     container = pod("gpu")["containers"][0]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
-    assert container["image"] == f"striate:{PROJECT['version']}-gpu"
+    assert container["image"] == f"striate:{__version__}-gpu"
     assert environment("gpu")["STRIATE_DEVICE"] == "cuda"
     assert rendered("gpu")["Deployment"]["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     assert "nvidia.com/gpu" not in pod("keys")["containers"][0]["resources"]["limits"]

@@ -3,15 +3,10 @@ import pytest
 
 from models.image import Array
 from models.objects import grow, separate, without_small
-from models.spec import ModelSpec
 from tests.models.tiny_packages import classifier_fields, segmenter_fields
+from tests.tiny import spec_of
 
-FILES = {
-    "weights": {"source": "model.onnx", "sha256": "0" * 64},
-    "test_input": {"source": "test_input.npy", "sha256": "0" * 64},
-    "test_outputs": {"probabilities": {"source": "test_probabilities.npy", "sha256": "0" * 64}},
-}
-SPEC = ModelSpec.model_validate(segmenter_fields() | FILES)  # nucleus >= .5, seed >= .6, at least 3 px
+SPEC = spec_of(segmenter_fields())  # nucleus >= .5, seed >= .6, at least 3 px
 
 
 def discs(*circles: tuple[int, int, int], inner: float = 0.6) -> Array:
@@ -75,7 +70,6 @@ def test_thresholds_are_reached_at_equality() -> None:
 
 
 def test_a_model_that_separates_no_objects_says_so() -> None:
-    files = FILES | {"test_outputs": dict.fromkeys(("probabilities", "cam"), FILES["weights"])}
-    classifier = ModelSpec.model_validate(classifier_fields() | files)
+    classifier = spec_of(classifier_fields())
     with pytest.raises(ValueError, match="tiny-classifier does not separate objects"):
         separate(np.zeros((2, 8, 8), np.float32), classifier)

@@ -10,6 +10,7 @@ from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
 from models.taxonomy import Taxonomy, coarser
 from tests.models.tiny_packages import classifier_fields
+from tests.tiny import spec_of
 
 #            lung            skin
 #        infection   oedema   nevus
@@ -17,8 +18,6 @@ from tests.models.tiny_packages import classifier_fields
 PARENTS = {"viral": "infection", "bacterial": "infection", "infection": "lung", "oedema": "lung", "nevus": "skin"}
 TREE = Taxonomy(("nevus", "viral", "oedema", "bacterial"), ("lung", "infection", "skin"), PARENTS)
 P = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
-FILE = {"source": "file", "sha256": "0" * 64}
-FILES = {"weights": FILE, "test_input": FILE, "test_outputs": {"probabilities": FILE, "cam": FILE}}
 CLASSES = [{"label": "normal"}, {"label": "viral", "parent": "pneumonia"}, {"label": "other", "parent": "pneumonia"}]
 
 
@@ -50,7 +49,7 @@ def test_what_is_no_tree_is_refused(nodes: tuple[str, ...], parents: dict[str, s
 
 
 def spec(**changes: object) -> ModelSpec:
-    return ModelSpec.model_validate({**classifier_fields(), **FILES, **changes})
+    return spec_of({**classifier_fields(), **changes})
 
 
 def test_a_package_keeps_its_tree() -> None:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from models.image import Array
 from models.preprocess import AnyStep, prepare
+from tests.tiny import CAM, HIRESCAM, PROBABILITIES, PROBABILITY_MAPS, tap
 
 FLOAT = TensorProto.FLOAT
 SIDE = 16  # px of the test input
@@ -88,7 +89,7 @@ def classifier_fields() -> dict[str, Any]:
         "input": {"channels": 1, "size": (SIDE, SIDE), "smallest_image": 4, "steps": STEPS},
         "classes": [{"label": "normal"}, {"label": "viral pneumonia"}, {"label": "bacterial"}],
         "activation": "softmax",
-        "cam": {"method": "cam", "size": (5, 5), "stride": 4},
+        "outputs": [PROBABILITIES, CAM | {"size": (5, 5), "stride": 4}],
         "receptive_field": 3,
         "stride": 3,
         "opset": 17,
@@ -112,7 +113,7 @@ def signal_fields() -> dict[str, Any]:
     return classifier_fields() | {
         "name": "tiny-signal",
         "input": {"kind": "signal", "channels": 4, "letters": "acgt", "size": (1, SIDE), "steps": steps},
-        "cam": {"method": "cam", "size": (1, 5), "stride": 3},
+        "outputs": [PROBABILITIES, CAM | {"size": (1, 5), "stride": 3}],
     }
 
 
@@ -126,6 +127,7 @@ def segmenter_fields() -> dict[str, Any]:
         "input": {"channels": 3, "min_size": 2, "step": 2, "steps": STEPS},
         "classes": [{"label": "nucleus", "colour": "#56b4e9"}],
         "auxiliary": ["seed"],
+        "outputs": [PROBABILITY_MAPS],
         "activation": "sigmoid",
         "objects": {"foreground": "nucleus", "seeds": "seed", "seed_threshold": 0.6, "min_area_px": 3},
         "receptive_field": 3,
@@ -181,7 +183,7 @@ def everything_fields() -> dict[str, Any]:
             "commit": "0123abc",
             "trained": "2026-11-20",
         },
-        "tolerance": 5e-5,
+        "outputs": [PROBABILITY_MAPS | {"tolerance": 5e-5}],
         "precision": "half",
     }
 
@@ -204,7 +206,7 @@ def contents(kind: str) -> dict[str, Any]:
         "test_input": test_input,
         "test_outputs": test_outputs,
         "readme": readme,
-        "filters": random(4, spec_input["channels"], 3, 3) if fields.get("taps") else None,
+        "filters": random(4, spec_input["channels"], 3, 3) if fields["name"] == "tiny-tapped" else None,
         "attachments": {"cover.png": imagecodecs.png_encode(np.zeros((8, 8, 3), np.uint8)), "report.json": b"{}"},
     }
 
@@ -223,9 +225,15 @@ def _tapped() -> tuple[dict[str, Any], bytes]:
     for name, source, channels in (("hirescam", "cam", 3), ("tap_features", "features", 4)):
         model.graph.node.append(helper.make_node("Identity", [source], [name]))
         model.graph.output.append(helper.make_tensor_value_info(name, FLOAT, ["N", channels, "h", "w"]))
-    cam = {"method": "gradcam", "size": (5, 5), "stride": 4, "also": {"hirescam": 2e-4}}
-    tap = {"layer": "features", "size": (4, 5, 5), "receptive_field": 3, "origin": 1.0, "stride": 3, "tolerance": 3e-4}
-    return classifier_fields() | {"name": "tiny-tapped", "cam": cam, "taps": [tap]}, model.SerializeToString()
+    grid = {"size": (5, 5), "stride": 4}
+    features = {"size": (4, 5, 5), "receptive_field": 3, "origin": 1.0, "stride": 3, "tolerance": 3e-4}
+    outputs = [
+        PROBABILITIES,
+        CAM | {"method": "gradcam"} | grid,
+        HIRESCAM | {"tolerance": 2e-4} | grid,
+        tap("features", **features),
+    ]
+    return classifier_fields() | {"name": "tiny-tapped", "outputs": outputs}, model.SerializeToString()
 
 
 def _signal() -> tuple[dict[str, Any], bytes]:

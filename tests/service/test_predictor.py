@@ -11,8 +11,9 @@ import pytest
 from models.errors import DamagedImage, UnsupportedImage
 from models.image import Array
 from service.encode.png_writer import png
-from service.errors import UnknownLabel, WrongTask
+from service.errors import UnknownLabel
 from service.predictor import Predictor
+from service.repository.errors import WrongTask
 from tests.conftest import Client
 from tests.service.image_files import form
 

@@ -73,6 +73,12 @@ def test_the_reference_is_what_the_settings_say() -> None:
     assert configuration.PAGE.read_text() == configuration.page(configuration.PAGE.read_text()), "run `make reference`"
 
 
+def test_compose_hands_every_setting_on() -> None:
+    text = configuration.COMPOSE.read_text()
+    assert text == configuration.compose(text), "run `make reference`"
+    assert configuration.compose(text.replace("      STRIATE_AUDIT:\n", "")) == text
+
+
 @pytest.mark.parametrize(
     ("variable", "row"),
     [

@@ -125,9 +125,10 @@ def test_another_class_on_top_is_refused_however_near() -> None:
 
 
 def test_a_package_says_its_precision_and_each_outputs_tolerance(tmp_path: Any) -> None:
-    cam = {"method": "cam", "size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
-    spec = tiny.brightness(tmp_path, precision="half", tolerance=0.01, cam=cam).spec
-    assert (spec.precision, spec.tolerance_of("probabilities"), spec.tolerance_of("cam")) == ("half", 0.01, 0.3)
+    cam = tiny.CAM | {"size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
+    outputs = [tiny.PROBABILITIES | {"tolerance": 0.01}, cam]
+    spec = tiny.brightness(tmp_path, precision="half", outputs=outputs).spec
+    assert (spec.precision, *(output.tolerance for output in spec.outputs)) == ("half", 0.01, 0.3)
     document = to_rdf(spec)
     assert from_rdf(document) == spec
     assert [

@@ -15,7 +15,7 @@ from training.build import Exported, Normalised
 from training.config import InputConfig
 from training.export import TOLERANCE, in_precision, prove, run, to_onnx
 from training.geometry import of_classifier
-from training.maps import first_filters, map_fields
+from training.maps import first_filters, map_outputs
 
 LENET_TAPS = ("features.1", "features.2", "features.5")
 VGG_TAPS = ("features.5", "features.6")
@@ -80,20 +80,22 @@ def test_half_precision_keeps_its_tolerance(example: tuple[Exported, str, Array,
     prove(network, to_onnx(in_precision(network, "half"), x[:1], step=None), [x], tolerance=TOLERANCE["half"])
 
 
-def described(example: tuple[Exported, str, Array, bytes]) -> dict[str, Any]:
+def described(example: tuple[Exported, str, Array, bytes]) -> list[dict[str, Any]]:
     network, _, x, weights = example
     side = x.shape[2]
     geometry = of_classifier(network.network.body, in_channels=1, size=side)
     tolerances = prove(network, weights, [x])
-    return map_fields(network, geometry, run(weights, x[:1]), tolerances, side=side)
+    return map_outputs(network, geometry, run(weights, x[:1]), tolerances, side=side)
 
 
 def test_the_package_says_where_maps_and_layers_lie(example: tuple[Exported, str, Array, bytes]) -> None:
-    fields = described(example)
-    assert (fields["cam"]["method"], list(fields["cam"]["also"])) == ("gradcam", ["hirescam"])
-    places = {tap["layer"]: (tap["receptive_field"], tap["origin"], tap["stride"]) for tap in fields["taps"]}
-    sizes = {tap["layer"]: tap["size"] for tap in fields["taps"]}
-    where = (fields["cam"]["size"], fields["cam"]["origin"], fields["cam"]["stride"])
+    cam, hirescam, *taps = described(example)
+    assert (cam["role"], cam["method"]) == ("cam", "gradcam")
+    assert (hirescam["role"], hirescam["method"]) == ("hirescam", "hirescam")
+    places = {tap["layer"]: (tap["receptive_field"], tap["origin"], tap["stride"]) for tap in taps}
+    sizes = {tap["layer"]: tap["size"] for tap in taps}
+    where = (cam["size"], cam["origin"], cam["stride"])
+    assert where == (hirescam["size"], hirescam["origin"], hirescam["stride"])
     if example[0].taps == LENET_TAPS:  # 5 x 5 without padding, then 2 x 2
         assert places == {"features.1": (5, 2, 1), "features.2": (6, 2.5, 2), "features.5": (16, 7.5, 4)}
         assert sizes == {"features.1": (6, 28, 28), "features.2": (6, 14, 14), "features.5": (16, 5, 5)}
@@ -116,7 +118,7 @@ def test_a_layer_without_maps_is_no_tap() -> None:
     outputs = {"cam": np.zeros((1, 4, 5, 5)), "tap_fc1": np.zeros((1, 120))}
     geometry = of_classifier(network.network.body, in_channels=1, size=32)
     with pytest.raises(ValueError, match=r"'fc1' gives \(120,\); a tap needs feature maps"):
-        map_fields(network, geometry, outputs, dict.fromkeys(outputs, 1e-4), side=32)
+        map_outputs(network, geometry, outputs, dict.fromkeys(outputs, 1e-4), side=32)
 
 
 def test_a_layer_that_is_not_used_is_no_tap() -> None:

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
 from models.image import Array
-from models.spec import Figure
+from models.provenance import Figure
 from training.audit.facts import Facts, Value
 from training.audit.finding import Finding, Name
 from training.metrics import auroc, bootstrap

@@ -9,11 +9,12 @@ from typing import Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import CallerGone, Internal, NotReady, QueueFull
-from service.http.errors import STATUS, response
+from models.errors import StriateError
+from service.errors import NotReady, QueueFull
+from service.http.errors import CallerGone, Internal, members, response
 from service.telemetry.log import Level, log
 from service.telemetry.metrics import Metrics
-from service.telemetry.request_context import RequestContext, log_bug
+from service.telemetry.request_context import RequestContext
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
@@ -37,7 +38,7 @@ class AccessLogMiddleware:
         self._routes = frozenset(routes)
         self._requests = cache(metrics.requests.labels)  # labels() searches for the series on each call
         self._durations = cache(metrics.request_duration.labels)
-        for error in STATUS:  # Prometheus sees no increase in a counter that begins at 1
+        for error in members(StriateError):  # Prometheus sees no increase in a counter that begins at 1
             metrics.errors.labels(error.code)
         for reason in REJECTIONS:
             metrics.rejections.labels(reason)
@@ -51,7 +52,7 @@ class AccessLogMiddleware:
             try:
                 await self._app(scope, receive, recording_send(send, context))
             except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
-                log_bug(error, context)
+                log.bug(error, request_id=context.request_id)
                 if not context.status:
                     await response(Internal())(scope, receive, recording_send(send, context))
         self._finish(scope, context)
@@ -85,9 +86,9 @@ def log_fields(context: RequestContext, route: str, seconds: float) -> dict[str,
 
 
 def outcome(status: int) -> Outcome:
-    if status == STATUS[CallerGone]:
+    if status == CallerGone.status:
         return "client_closed"
-    if status in (STATUS[QueueFull], STATUS[NotReady]):
+    if status in (QueueFull.status, NotReady.status):
         return "rejected"
     return "failed" if status >= 500 else "invalid" if status >= 400 else "answered"
 

@@ -6,10 +6,10 @@ from hashlib import sha256
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import AuditUnavailable
 from service.http.errors import response as error_response
 from service.http.middleware.access_log import OTHER
 from service.security.audit_log import AuditLog
+from service.security.errors import AuditUnavailable
 from service.telemetry.log import log
 from service.telemetry.request_context import RequestContext
 

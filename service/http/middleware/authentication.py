@@ -2,9 +2,9 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
 from service.http.errors import response
 from service.security.api_keys import KeyScope, KeyStore, sent_secret
+from service.security.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
 
 PUBLIC_PATHS = frozenset(
     {"/", "/livez", "/readyz", "/healthz", "/v2/health/live", "/v2/health/ready"}

@@ -8,8 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import CrossOrigin
-from service.http.errors import response
+from service.http.errors import CrossOrigin, response
 
 _CORS_HEADERS = frozenset({"vary", "access-control-allow-origin"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and without CORS the page cannot read the response

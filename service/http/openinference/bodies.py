@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 from isal import isal_zlib
 
-from service.errors import MalformedRequest, TooManyBytes, UnsupportedEncoding
+from service.errors import TooManyBytes
+from service.http.errors import MalformedRequest, UnsupportedEncoding
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 _MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more of them hold up everybody, and take far more memory than here

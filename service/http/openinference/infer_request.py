@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array
 from models.spec import ModelSpec
-from service.errors import BadTensor, InvalidOption, MalformedRequest, TooManyImages, UnknownTensor
+from service.errors import InvalidOption
+from service.http.errors import BadTensor, MalformedRequest, TooManyImages, UnknownTensor
 from service.http.openinference.bodies import split
 from service.http.openinference.tensors import files, numbers
 from service.scheduling.work import Priority

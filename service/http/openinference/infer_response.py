@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from models.image import Array
 from models.spec import ModelSpec
-from service.errors import BadTensor, InvalidOption
+from service.errors import InvalidOption
+from service.http.errors import BadTensor
 from service.http.openinference.bodies import JSON_LENGTH, accepted, compressed
 from service.http.openinference.infer_request import IMAGE_BYTES, ParsedInferRequest, RequestedOutput
 from service.http.openinference.tensors import joined

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import NotFinite
 from models.image import Array
-from service.errors import BadTensor
+from service.http.errors import BadTensor
 
 _LENGTH = Struct("<I")
 

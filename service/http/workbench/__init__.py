@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models.errors import PackageError
-from service.errors import NotReady, UnknownFile
+from service.errors import NotReady
+from service.http.errors import UnknownFile
 from service.http.responses import packaged
 from service.lifecycle import Runtime
 

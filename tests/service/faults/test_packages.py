@@ -34,7 +34,7 @@ def other_network(package: Package) -> None:
 
 
 def other_output(package: Package) -> None:
-    file = package.folder / package.spec.test_outputs["probabilities"].source
+    file = package.folder / package.spec.output("probabilities").test_tensor.source
     np.save(file, np.load(file) + np.float32(1e-7))
 
 

@@ -1,7 +1,6 @@
 """docs/api.md says what the code does."""
 
 import re
-import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from service.api.answers import WarningCode
 from service.api.options import ActivationOptions, CamOptions, PredictOptions, SegmentOptions
 from service.http.application import create_app
-from service.http.routes import VERSION, Routes
+from service.http.routes import Routes
 from service.settings import Settings
 
 DOCS = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
@@ -59,8 +58,3 @@ def test_every_handler_says_what_it_answers() -> None:
     paths = {route.path.replace("/versions/{version}", "") for route in app.routes}
     assert len({route.endpoint for route in app.routes}) == len(paths) - 1  # /healthz is /livez
     assert Routes.__doc__
-
-
-def test_the_version_is_the_projects() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION

@@ -64,10 +64,12 @@ def shades(root: Path) -> Package:
         "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": tiny.TO_UNIT},
         "classes": [{"label": "dark"}, {"label": "bright"}, {"label": "neither"}],
         "activation": "softmax",
-        "cam": {"method": "gradcam", "size": (4, 4), "origin": 0.5, "stride": 2, "also": {"hirescam": 1e-4}},
-        "taps": [
-            {"layer": "blocks", "size": (1, 4, 4), **blocks},
-            {"layer": "three.times", "size": (3, 4, 4), **blocks},
+        "outputs": [
+            tiny.PROBABILITIES,
+            tiny.CAM | {"method": "gradcam", "size": (4, 4), "origin": 0.5, "stride": 2},
+            tiny.HIRESCAM | {"size": (4, 4), "origin": 0.5, "stride": 2},
+            tiny.tap("blocks", size=(1, 4, 4), **blocks),
+            tiny.tap("three.times", size=(3, 4, 4), **blocks),
         ],
         "receptive_field": 2,
         "stride": 2,

@@ -1,5 +1,6 @@
 """Every error has a code, a status, a row in the docs, and says no more than it should."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +15,23 @@ from starlette.routing import Route
 
 import service.inference
 import service.settings
-from models.errors import ImageError, PackageError, StriateError
-from service.errors import Busy, RequestError
-from service.http.errors import STATUS
+from models.errors import PackageError, StriateError
+from service.errors import DeadlinePassed, MemoryFull, NotReady, QueueFull
+from service.http.errors import Internal, MethodNotAllowed, answerable, members, response
 from service.http.middleware.access_log import AccessLogMiddleware
+from service.repository.errors import CannotServe
+from service.security.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
 from service.telemetry.log import log
 from service.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
-FAMILIES = {ImageError, RequestError, Busy}
+ANSWERED = list(members(StriateError))
 NEVER_ANSWERED = {  # at start, or a bug
-    PackageError, service.settings.InvalidSettings, service.inference.DeviceUnavailable, service.inference.InferenceFailed,
-}  # fmt: skip
+    PackageError,
+    service.settings.InvalidSettings,
+    service.inference.DeviceUnavailable,
+    service.inference.InferenceFailed,
+}
 
 
 def subclasses(kind: type[StriateError]) -> Iterator[type[StriateError]]:
@@ -34,21 +40,80 @@ def subclasses(kind: type[StriateError]) -> Iterator[type[StriateError]]:
         yield from subclasses(child)
 
 
-def test_every_error_has_a_status() -> None:
+def test_every_error_has_a_status_is_a_family_or_is_never_answered() -> None:
     # The command line's own errors are imported by its tests alone, and never answered.
-    answered = {error for error in subclasses(StriateError) if not error.__module__.startswith("service.manage.")}
-    assert answered == set(STATUS) | FAMILIES | NEVER_ANSWERED
+    every = {error for error in subclasses(StriateError) if not error.__module__.startswith("service.manage.")}
+    families = {error for error in every if error.__subclasses__() and "code" not in vars(error)}
+    assert every == set(ANSWERED) | families | NEVER_ANSWERED
+    assert not set(ANSWERED) & (families | NEVER_ANSWERED)
+
+
+@pytest.mark.parametrize("error", ANSWERED)
+def test_status_and_code_stand_side_by_side(error: type[StriateError]) -> None:
+    assert {"status", "code"} <= vars(error).keys()
+    assert 400 <= error.status <= 504
+
+
+def test_an_error_without_a_status_is_a_bug() -> None:
+    assert answerable(PackageError("/home/models/broken/rdf.yaml cannot be read.")) is None
+    assert answerable(LookupError()) is None
+    assert isinstance(answerable(MemoryError()), MemoryFull)
+
+
+HEADERS = [
+    (QueueFull(64, retry_after_s=2), {"Retry-After": "2"}),
+    (QueueFull(64, retry_after_s=90), {"Retry-After": "30"}),
+    (RateLimited(2.5, retry_after_s=3), {"Retry-After": "3"}),
+    (NotReady("The models are still being loaded."), {"Retry-After": "5"}),
+    (MethodNotAllowed("GET", allowed=["HEAD", "POST"]), {"Allow": "HEAD, POST"}),
+    (KeyMissing(), {"WWW-Authenticate": 'Bearer realm="striate"'}),
+    (KeyUnknown(), {"WWW-Authenticate": 'Bearer realm="striate", error="invalid_token"'}),
+    (
+        ScopeMissing("operate", granted=["infer"]),
+        {"WWW-Authenticate": 'Bearer realm="striate", error="insufficient_scope", scope="operate"'},
+    ),
+    (Internal(), {}),
+]
+
+
+@pytest.mark.parametrize(("error", "headers"), HEADERS)
+def test_a_response_has_its_errors_status_code_and_headers(error: StriateError, headers: dict[str, str]) -> None:
+    answer = response(error)
+    assert answer.status_code == type(error).status
+    assert json.loads(answer.body) == {"error": str(error), "code": error.code}
+    own = {"content-length", "content-type"}
+    assert {name: value for name, value in answer.headers.items() if name not in own} == {
+        "x-striate-error": error.code,
+        **{name.lower(): value for name, value in headers.items()},
+    }
+
+
+SENTENCES = {
+    "The queue is full (64 images). Retry in 2 s.": QueueFull(64, retry_after_s=2),
+    "The queue is full (1 image). Retry in 1 s.": QueueFull(1),
+    "The image memory budget is exhausted. Retry in 2 s.": MemoryFull(),
+    "This key is limited to 2.5 requests per second. Retry in 3 s.": RateLimited(2.5, retry_after_s=3),
+    "The response was not ready within 0.5 s.": DeadlinePassed(0.5),
+    "Nothing was changed: nuclei has no earlier version to roll back to.": CannotServe(
+        "nuclei has no earlier version to roll back to"
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_sentences_say_what_was_wrong_and_what_to_do(sentence: str) -> None:
+    assert str(SENTENCES[sentence]) == sentence
 
 
 def test_codes_are_slugs_and_differ() -> None:
-    codes = [error.code for error in STATUS]
+    codes = [error.code for error in ANSWERED]
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", code) for code in codes)
 
 
 def test_docs_have_every_code_with_its_status() -> None:
     rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| .+ \|$", DOCS.read_text(), re.MULTILINE)
-    assert {code: int(status) for status, code in rows} == {error.code: status for error, status in STATUS.items()}
+    assert {code: int(status) for status, code in rows} == {error.code: error.status for error in ANSWERED}
 
 
 @pytest.mark.anyio

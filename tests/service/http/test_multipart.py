@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import MalformedRequest
+from service.http.errors import MalformedRequest
 from service.http.multipart import form_parts
 
 KIND = "multipart/form-data; boundary=xyz"

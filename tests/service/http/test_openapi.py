@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import CallerGone, MethodNotAllowed, NoSuchRoute
+from models.errors import StriateError
+from service import __version__
 from service.http.application import create_app
-from service.http.errors import STATUS
+from service.http.errors import CallerGone, MethodNotAllowed, NoSuchRoute, members
 from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
-from service.http.routes import VERSION
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.service.test_main import ROOT, environment, served
 
-DOCUMENT = document(version=VERSION)
+DOCUMENT = document(version=__version__)
 OPERATIONS = [
     (path, method, item[method]) for path, item in DOCUMENT["paths"].items() for method in {"get", "post"} & item.keys()
 ]
@@ -50,7 +50,7 @@ def test_every_route_is_there_with_its_methods() -> None:
 
 
 def test_every_error_has_its_status_and_every_code_its_place() -> None:
-    known = {error.code: str(status) for error, status in STATUS.items()}
+    known = {error.code: str(error.status) for error in members(StriateError)}
     told = {code: status for _, _, operation in OPERATIONS for code, status in codes(operation).items()}
     assert told.items() <= known.items()
     elsewhere = {NoSuchRoute.code, MethodNotAllowed.code, CallerGone.code}  # of no operation, or never answered

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InvalidRollouts
+from service.api.rollout import Rollout
 from service.manage.__main__ import main
 from service.repository import rollouts
+from service.repository.errors import InvalidRollouts
 from tests import tiny
 from tests.conftest import Client
 from tests.service.repository.versions import ask, states, until, wait_for_version, write_version
@@ -46,7 +47,7 @@ def test_a_version_is_a_canary_or_a_shadow_until_that_ends(models: Path, capsys:
     ):
         assert main(["promote", "brightness", "2.0", *options]) == 0
         assert capsys.readouterr().out == f"brightness 2.0: {message}\n"
-    assert rollouts.read(models).of("brightness") == rollouts.Rollout()
+    assert rollouts.read(models).of("brightness") == Rollout()
 
 
 def test_verify_reports_valid_and_invalid_packages(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,8 +83,8 @@ async def test_a_running_service_applies_changes(models: Path, serving: Client) 
         (["promote", "brightness", "9"], "There is no brightness 9 in"),
         (["promote", "brightness", "newest", "--shadow"], "not 'newest'"),
         (["promote", "brightness", "1.0", "--canary", "101"], "at most 100"),
-        (["promote", "brightness", "3.0", "--canary", "5"], "3.0 cannot serve: it answers already"),
-        (["rollback", "resnet"], "there is none"),
+        (["promote", "brightness", "3.0", "--canary", "5"], "3.0 already serves"),
+        (["rollback", "resnet"], "no earlier version to roll back to"),
         (["import", "/nowhere"], "No such file"),
         (["import", __file__], "neither a folder nor a zip"),
     ],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import UnknownModel, UnknownVersion, WrongTask
+from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.repository.state import canary_bucket
 from tests import tiny
 from tests.service.repository.loaded_repository import load_repository

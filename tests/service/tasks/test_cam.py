@@ -1,18 +1,28 @@
 """Activation maps: which class, which size, which sign."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from models.maps import CamSpec
+from models.spec import ModelSpec
 from service.errors import NoMap, UnknownLabel, UnknownMethod
 from service.tasks import cam
 from service.tasks.cam import ClassMap, index_of, positive_part
+from tests import tiny
 from tests.service.pipeline.test_tiling import spec_of
 
-SPEC = spec_of(
-    task="classification", stride=1, input={"channels": 1, "size": (8, 8), "steps": []},
-    classes=[{"label": "a"}, {"label": "b"}], cam={"method": "cam", "size": (2, 2), "origin": 1.5, "stride": 4},
-)  # fmt: skip
+GRID = {"size": (2, 2), "origin": 1.5, "stride": 4}
+
+
+def spec_with(*maps: dict[str, Any]) -> ModelSpec:
+    return spec_of(
+        task="classification", stride=1, input={"channels": 1, "size": (8, 8), "steps": []},
+        classes=[{"label": "a"}, {"label": "b"}], outputs=[tiny.PROBABILITIES, *maps],
+    )  # fmt: skip
+
+
+SPEC = spec_with(tiny.CAM | GRID)
 OUTPUTS = {
     "probabilities": np.array([0.3, 0.7], np.float32),
     "cam": np.stack([np.full((2, 2), -1.0), np.array([[0.0, 2.0], [4.0, 6.0]])]).astype(np.float32),
@@ -34,10 +44,10 @@ def test_both_gradient_methods_of_a_pooled_map_are_the_map_over_its_places() -> 
 
 
 def test_a_gradient_map_has_no_cam_and_may_have_hirescam() -> None:
-    also = CamSpec(method="gradcam", size=(2, 2), stride=4, also={"hirescam": 1e-4})
+    spec = spec_with(tiny.CAM | GRID | {"method": "gradcam"}, tiny.HIRESCAM | GRID)
+    assert spec.cam is not None
     outputs = OUTPUTS | {"hirescam": OUTPUTS["cam"] * 2}
-    assert list(also.methods) == ["gradcam", "hirescam"]
-    spec = SPEC.model_copy(update={"cam": also})
+    assert list(spec.cam.methods) == ["gradcam", "hirescam"]
     assert cam.class_map(outputs, spec, index=1, method="gradcam").values.tolist() == [[0, 2], [4, 6]]
     assert cam.class_map(outputs, spec, index=1, method="hirescam").values.tolist() == [[0, 4], [8, 12]]
 
@@ -48,10 +58,10 @@ def test_the_method_is_the_packages_own_unless_told(method: str | None, expected
 
 
 def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
-    dense = SPEC.model_copy(update={"cam": CamSpec(method="gradcam", size=(2, 2), stride=4)})
-    with pytest.raises(UnknownMethod, match="method=cam; it has 'gradcam', 'occlusion'"):
+    dense = spec_with(tiny.CAM | GRID | {"method": "gradcam"})
+    with pytest.raises(UnknownMethod, match="method=cam; it supports 'gradcam', 'occlusion'"):
         cam.method_of("cam", dense)
-    plain = SPEC.model_copy(update={"cam": None})
+    plain = spec_with()
     with pytest.raises(NoMap, match="method=occlusion needs none"):
         cam.method_of(None, plain)
     assert cam.method_of("occlusion", plain) == "occlusion"

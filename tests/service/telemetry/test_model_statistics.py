@@ -5,7 +5,7 @@ import time
 import pytest
 
 from service.api.answers import Timings
-from service.errors import MissingField
+from service.http.errors import MissingField
 from service.scheduling.work_item import InferenceResult
 from service.telemetry.model_statistics import DurationSum, Statistics
 
