@@ -228,7 +228,7 @@ class FrontEndConnection(asyncio.Protocol):
             self._send_text(request, Outcome.NOT_READY, str(error))
         else:
             if isinstance(error, Exception):
-                log.bug(error, request_id="engine")
+                log.exception(error, request_id="engine")
             self._send_text(request, Outcome.BUG, type(error).__name__)
 
     def _send_text(self, request: RunRequest, outcome: Outcome, text: str) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.api.rollout import CanaryRollout, Rollout, Rollouts
 from service.repository import rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
-from service.repository.rollouts import CanaryRollout, Rollout
 
 CANARY = CanaryRollout(version="2.0", percent=5)
 
