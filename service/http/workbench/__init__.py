@@ -54,7 +54,7 @@ class Workbench:
         return self._respond("index.html", request)
 
     async def file(self, request: Request) -> Response:
-        """Returns a static file of the page."""
+        """Returns a file of the page."""
         return self._respond(request.path_params["file"], request)
 
     async def packaged(self, request: Request) -> Response:
