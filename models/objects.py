@@ -1,4 +1,4 @@
-"""From probability maps to separate objects: the same code scores a network in training and answers in the service."""
+"""Object separation: probability maps -> objects, by the same code in training and in the service."""
 
 import numpy as np
 from scipy import ndimage

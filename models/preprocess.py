@@ -1,4 +1,4 @@
-"""From an image's pixels to the network's input tensor: the same code in training and in the service.
+"""Preprocessing: an image's pixels -> the network's input tensor, by the same code in training and in the service.
 
 The order is fixed: colour to grey where the network takes grey, size (`resize`), grey to three channels where it takes
 those, both by `match_channels`, then the package's own steps. Each step is a BioImage.IO preprocessing operation: its

@@ -27,10 +27,10 @@ OnReady = Callable[[Repository], None]
 
 
 class Runtime:
-    """Holds what requests share. `repository` is replaced whole, so a request sees one state of it."""
+    """The state that requests share. `repository` is replaced as a whole, so a request sees one consistent state."""
 
     def __init__(self, settings: Settings, *, on_ready: OnReady, audit_log: AuditLog | None = None) -> None:
-        """audit_log: the audit log; while it cannot be written no answer goes out, so the service is not ready."""
+        """audit_log: while it cannot be written, no answer goes out and the service is not ready."""
         self.settings = settings
         self._audit_log = audit_log
         self.metrics = Metrics()
@@ -48,18 +48,18 @@ class Runtime:
 
     @property
     def repository(self) -> Repository:
-        """Raises NotReady until the packages have been verified and warmed."""
+        """The current state. Raises NotReady until the packages have been verified and warmed up."""
         if self._repository is None:
             raise NotReady(self._why_not)
         return self._repository
 
     async def with_cluster_statistics(self) -> Repository:
-        """The repository with what all front ends together have counted. Raises NotReady."""
+        """Returns the repository with the statistics of all front ends. Raises NotReady."""
         counts = await asyncio.to_thread(self.cluster_statistics.total)
         return self.repository.with_statistics(counts)
 
     def check_ready(self) -> None:
-        """Raises NotReady, which says why, unless every wanted model serves."""
+        """Raises NotReady with the reason, unless every wanted model serves."""
         missing = self.repository.missing()
         if missing:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
@@ -69,7 +69,7 @@ class Runtime:
             raise NotReady("The audit log cannot be written, so answers are withheld.")
 
     async def run(self, opener: Callable[[Package], Session] | None = None) -> None:
-        """Loads the models while /livez already answers, and follows every change until it is cancelled.
+        """Loads the models while /livez already answers, and applies every change until it is cancelled.
 
         A front end of an engine process learns what that serves.
         """
@@ -91,7 +91,7 @@ class Runtime:
         await following
 
     async def settled(self, revision: int) -> Repository:
-        """The first state that follows plans of this revision, or of a later one. Raises NotReady."""
+        """Waits for a state that applies rollouts of this revision, or of a later one. Raises NotReady."""
         if self._keeper:
             self._keeper.wake()
         while self.repository.rollouts.revision < revision:
@@ -110,7 +110,7 @@ class Runtime:
             self._repository.close()
 
     async def _join(self, now: Repository) -> None:
-        """What an engine serves, over a connection of its own; the former one ends with its last request."""
+        """Takes over the models of a new engine connection; the previous one ends with its last request."""
         former = self._repository
         await self._serve(now)
         if former is not None:
@@ -132,12 +132,12 @@ class Runtime:
             self._on_ready = None
 
     def _shadow_of(self, model: ServedModel) -> ServedModel | None:
-        """The version that is to see what this one has answered."""
+        """Returns the shadow of the version that serves, if this is it."""
         now = self._repository
         return now.shadows.get(model.spec.name) if now and now.served.get(model.spec.name) is model else None
 
     def _lose(self) -> None:
-        """The engine process ended."""
+        """Drops the models of an engine process that has ended."""
         self._repository, self._why_not = None, str(engine_ended())
 
     def _counts(self) -> Counts | None:
@@ -152,7 +152,7 @@ class Runtime:
         return True
 
     def _facts(self) -> Iterator[ModelFacts]:
-        """What the metrics tell of every version; of none while there is no repository."""
+        """Yields the metrics' facts about every version."""
         now = self._repository or Repository()
         for model in now.all_models():
             compared = model.statistics.comparison
@@ -176,6 +176,6 @@ class Runtime:
 
 
 def _end(following: asyncio.Task[None]) -> None:
-    """No engine will come again: a front end that stayed would answer 503 for ever, and keep the port."""
+    """Ends this process: without an engine it would answer 503 for ever, and keep the port."""
     if not following.cancelled():
         signal.raise_signal(signal.SIGTERM)

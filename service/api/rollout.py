@@ -30,7 +30,7 @@ class Rollout(Closed):
 
 
 class Rollouts(Closed):
-    """The whole file. revision: one more with each change, so that who made one knows when it has been followed."""
+    """The rollout file. revision: grows with each change, so that a writer can wait until its change is applied."""
 
     revision: Annotated[int, Field(ge=0)] = 0
     models: dict[Name, Rollout] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The application: every route behind the middleware, with its models loaded while it runs."""
+"""Application: every route behind the middleware, with models that are loaded while it runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -72,13 +72,13 @@ def create_app(
 
 
 def _log_failure(running: asyncio.Task[None]) -> None:
-    """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
+    """Logs a failure of the reconciler. It is a bug, since no package can cause it; the service goes on as it is."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
         log.exception(error, request_id="models")
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Starlette's 404 and 405, in our shape."""
+    """Returns the handler of Starlette's 404 and 405, in the one error shape."""
 
     async def answer(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:

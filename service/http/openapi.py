@@ -1,4 +1,4 @@
-"""The service as an OpenAPI 3.1 document, made from the wire format itself so that it cannot say anything else."""
+"""OpenAPI 3.1 document, generated from the tasks, the wire format and the error classes."""
 
 from typing import Any
 
@@ -83,13 +83,17 @@ _ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexRequest, LoadRequest, 
 
 
 def document(*, version: str) -> Json:
-    """Every route with its fields and answers; version is the service's."""
+    """Returns the document. version: of the service."""
     wire: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _ANSWERS]
     wire += [(model, "validation") for model in _ASKED]
     _, schemas = models_json_schema(wire, ref_template=_REF + "{model}")
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Striate", "version": version, "description": "What is it, where, and which pixels."},
+        "info": {
+            "title": "Striate",
+            "version": version,
+            "description": "Networks for biomedical images.",
+        },
         "paths": _paths() | _protocol() | _operator(),
         "components": {
             "schemas": schemas["$defs"],
@@ -105,36 +109,36 @@ def _paths() -> Json:
     text: Json = {"text/plain": {"schema": {"type": "string"}}}
     tasks: Json = {f"/{name}": {"post": _question(task)} for name, task in TASKS.items()}
     return tasks | {
-        "/models": {"get": _operation("What serves, and what was refused and why.", _json(Models), NotReady)},
+        "/models": {"get": _operation("Every model, whether it serves, and why not.", _json(Models), NotReady)},
         "/models/{name}": {"get": _operation("One model.", _json(ModelInfo), UnknownModel, NotReady)} | _path("name"),
         "/models/{name}/filters": {"get": _filters()},
         "/models/{name}/files/{file}": {
             "get": _operation("A file of the package.", _PACKAGED, UnknownModel, UnknownFile, NotReady)
         }
         | _path("name", "file"),
-        "/readyz": {"get": _open("Whether every wanted model serves.", _json(Health), NotReady)},
-        "/livez": {"get": _open("Whether the process answers.", _json(Health))},
-        "/healthz": {"get": _open("As /livez.", _json(Health))},
+        "/readyz": {"get": _open("Reports whether every wanted model serves.", _json(Health), NotReady)},
+        "/livez": {"get": _open("Reports that the process is alive.", _json(Health))},
+        "/healthz": {"get": _open("The same as /livez.", _json(Health))},
         "/metrics": {"get": _operation("Prometheus metrics.", text)},
         "/docs.json": {"get": _operation("This document.", {"application/json": {"schema": {"type": "object"}}})},
-        "/": {"get": _open("The page for a browser, else the routes.", _FRONT)},
+        "/": {"get": _open("The workbench page for a browser; the list of routes for other clients.", _FRONT)},
         "/web/{file}": {"get": _open("A file of the page.", _STATIC, UnknownFile)} | _path("file"),
     }
 
 
 def _protocol() -> Json:
-    """The Open Inference Protocol's routes; those of a model are there with and without its version."""
+    """Describes the Open Inference Protocol's routes; a model's exist with and without a version."""
     server = {
-        "/v2": {"get": _operation("What the server is.", _json(ServerMetadata))},
-        "/v2/health/live": {"get": _open("Whether the process answers.", _json(ServerLive))},
-        "/v2/health/ready": {"get": _open("Whether every wanted model serves.", _json(ServerReady), NotReady)},
-        "/v2/models/stats": {"get": _operation("What each model has answered.", _json(AllStats), NotReady)},
+        "/v2": {"get": _operation("The server's name, version and extensions.", _json(ServerMetadata))},
+        "/v2/health/live": {"get": _open("Reports that the process is alive.", _json(ServerLive))},
+        "/v2/health/ready": {"get": _open("Reports whether every wanted model serves.", _json(ServerReady), NotReady)},
+        "/v2/models/stats": {"get": _operation("Statistics of every model.", _json(AllStats), NotReady)},
     }
     absent: Errors = (UnknownModel, UnknownVersion, NotReady)
     model = {
         "": {"get": _operation("A model's tensors.", _json(ModelMetadata), *absent)},
-        "/ready": {"get": _operation("Whether the model serves.", _json(ModelReady), *absent)},
-        "/stats": {"get": _operation("What the model has answered.", _json(AllStats), *absent)},
+        "/ready": {"get": _operation("Reports whether the model serves.", _json(ModelReady), *absent)},
+        "/stats": {"get": _operation("Statistics of one model.", _json(AllStats), *absent)},
         "/infer": {"post": _infer()},
     }
     named = {f"/v2/models/{{name}}{route}": item | _path("name") for route, item in model.items()}
@@ -146,12 +150,12 @@ def _protocol() -> Json:
 
 
 def _operator() -> Json:
-    """Which versions serve; a body may be empty."""
+    """Describes the operator's routes."""
     changes: dict[str, tuple[str, type[BaseModel]]] = {
-        "load": ("Serves a model again, or a version from now on.", LoadRequest),
-        "unload": ("Serves a model no more.", UnloadRequest),
-        "rollback": ("Serves the version that served before.", Nothing),
-        "rollout": ("Says who serves, who answers a share, who is a shadow.", RolloutRequest),
+        "load": ("Loads a model again, or pins a version.", LoadRequest),
+        "unload": ("Unloads a model.", UnloadRequest),
+        "rollback": ("Rolls back to the previous version.", Nothing),
+        "rollout": ("Sets a model's pinned version, canary and shadow.", RolloutRequest),
     }
     index = _operation("Every version.", _json(Index), *_INDEX)
     routes = {"/v2/repository/index": {"post": index | {"requestBody": {"content": _json(IndexRequest)}}}}
@@ -162,7 +166,7 @@ def _operator() -> Json:
 
 
 def _infer() -> Json:
-    """JSON, or JSON and binary data after it, in both directions."""
+    """Describes inference: JSON, or JSON followed by binary data, in both directions."""
     length = {"name": JSON_LENGTH, "in": "header", "schema": {"type": "integer", "minimum": 0}}
     body = {"required": True, "content": _json(InferRequest) | _BYTES}
     content = _json(InferResponse) | _BYTES
@@ -176,8 +180,8 @@ def _path(*names: str) -> Json:
 
 
 def _question(task: Task[Any, Any]) -> Json:
-    """An operation that takes an image: as a form with the options, or as the body with the options in the query."""
-    model = {"type": "string", "description": "May be left out where one model alone does the task."}
+    """Describes a task's route: a form with image and options, or an image body with the options in the query."""
+    model = {"type": "string", "description": "Optional if only one loaded model performs this task."}
     fields = {"model": model} | {
         name: _as_text(field) for name, field in task.options.model_json_schema()["properties"].items()
     }
@@ -210,18 +214,18 @@ def _filters() -> Json:
 
 
 def _as_text(field: Json) -> Json:
-    """An option's schema without null, which neither a form nor a query can say."""
+    """Returns an option's schema without null, which neither a form nor a query can express."""
     given: Json = next((schema for schema in field.get("anyOf", ()) if schema != {"type": "null"}), {})
     return {key: value for key, value in field.items() if key != "anyOf" and value is not None} | given
 
 
 def _operation(summary: str, content: Json, *errors: type[StriateError]) -> Json:
-    """An operation that needs a key where the service has keys. errors: its own, single ones or whole families."""
+    """Describes an operation that needs a key if the service has keys. errors: single ones or whole families."""
     return _open(summary, content, *_KEYED, *errors) | {"security": [{}, {"bearer": []}, {"key": []}]}
 
 
 def _open(summary: str, content: Json, *errors: type[StriateError]) -> Json:
-    """An operation that never needs a key."""
+    """Describes an operation that never needs a key."""
     codes: dict[str, list[str]] = {}
     for error in dict.fromkeys(members(MalformedRequest, Internal, *errors)):
         codes.setdefault(str(error.status), []).append(error.code)

@@ -1,4 +1,4 @@
-"""Requests: their images and options, read into memory within bounds and never onto a disk."""
+"""Request bodies: images and options, read into bounded memory and never onto a disk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ def parse_body(request: Request, body: bytes, *, is_form: bool) -> RequestBody:
     return RequestBody(tuple(images), _once([*query, *fields]))
 
 
-def options_of(kind: type[Options], fields: dict[str, str]) -> Options:
-    """The fields beside `image` and `model` -> options; an empty one counts as not given, as web forms send it.
+def parse_options(kind: type[Options], fields: dict[str, str]) -> Options:
+    """Parses the fields other than `image` and `model`; an empty one counts as absent, as web forms send it.
 
     Raises UnknownField, InvalidOption.
     """
@@ -96,7 +96,7 @@ async def read_body(request: Request, max_bytes: int, reservation: Reservation) 
 
 
 def _sorted(parts: list[FormPart]) -> tuple[list[bytes], list[tuple[str, str]]]:
-    """A form's parts -> its images, and its other fields by name."""
+    """Separates a form's images from its other fields."""
     images = [_image_file(part.name, part.content) for part in parts if part.is_file]
     fields = [(part.name, _text(part.name, text(part.content))) for part in parts if not part.is_file]
     return images, fields

@@ -26,7 +26,7 @@ def json_response(answer: BaseModel) -> Response:
 
 
 def respond(result: Result[Encoded], *, request_id: str) -> Response:
-    """One image's answer."""
+    """Returns the response for one image."""
     if isinstance(result.value, Picture):
         return _picture(result, result.value)
     answer = complete(result.value, result, request_id=request_id)
@@ -60,7 +60,7 @@ def filter_picture(package: Package, picture: Picture) -> Response:
 
 
 def packaged(name: str, content: bytes) -> Response:
-    """A file of a package; what is neither picture nor text is bytes."""
+    """Returns a file of a package; anything but PNG and Markdown as plain bytes."""
     kinds = {".png": "image/png", ".md": "text/markdown; charset=utf-8"}
     return Response(content, media_type=kinds.get(PurePath(name).suffix, "application/octet-stream"))
 
@@ -81,12 +81,12 @@ def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Re
 
 
 def header_value(text: str) -> str:
-    """Text -> visible ASCII: anything else, and "%", is percent-encoded as in a URL."""
+    """Converts text to visible ASCII: anything else, and "%", is percent-encoded as in a URL."""
     return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 def model_info(model: ServedModel) -> ModelInfo:
-    """What /models tells of a model that serves."""
+    """Returns the description of a model that serves."""
     spec = model.spec
     return ModelInfo(
         name=spec.name,

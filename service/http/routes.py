@@ -1,4 +1,4 @@
-"""Routes: what each path answers, as one table."""
+"""Routes: the table of paths and their handlers."""
 
 from functools import partial
 from typing import Any, cast
@@ -21,7 +21,7 @@ from service.http.middleware.access_log import count_error
 from service.http.model_listing import list_models, model_entry
 from service.http.openapi import document
 from service.http.openinference.routes import OpenInferenceRoutes
-from service.http.request import check_media_type, options_of, parse_body, require
+from service.http.request import check_media_type, parse_body, parse_options, require
 from service.http.responses import json_response, respond
 from service.http.workbench import Workbench, wants_page
 from service.lifecycle import Runtime
@@ -35,7 +35,7 @@ from service.telemetry.metrics import CONTENT_TYPE
 
 
 class Routes:
-    """The handlers: each says what it answers and hands on."""
+    """The handlers of every path but the protocol's, the operator's and the page's."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -70,8 +70,8 @@ class Routes:
         async with Exchange(request, self._runtime) as exchange:
             is_form = check_media_type(request)
             sent = parse_body(request, await exchange.body(), is_form=is_form)
-            options = options_of(task.options, sent.fields)
-            # From here to model.request() nothing awaits: a version that was chosen before could be freed by then.
+            options = parse_options(task.options, sent.fields)
+            # Nothing awaits from here to model.request(), so that the chosen version cannot be freed in between.
             repository, context = self._runtime.repository, exchange.context
             name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task.kind))
             model = repository.choose(name, task=task.kind, caller=context.request_id)
@@ -88,16 +88,16 @@ class Routes:
                 return await self._answer_each(task, sent.images, model, options, exchange)
 
     async def models(self, _: Request) -> Response:
-        """What serves, and what was refused and why."""
+        """Lists every model: those that serve, and those that are invalid, with the reason."""
         return json_response(list_models(await self._runtime.with_cluster_statistics()))
 
     async def model(self, request: Request) -> Response:
-        """One model by its name, with all its versions."""
+        """Describes one model with all its versions."""
         return json_response(model_entry(await self._runtime.with_cluster_statistics(), request.path_params["name"]))
 
     async def filters(self, request: Request) -> Response:
-        """A network's first filters side by side, or their numbers."""
-        options = options_of(FilterOptions, dict(request.query_params))
+        """Returns the filters of a network's first layer, as a picture or as numbers."""
+        options = parse_options(FilterOptions, dict(request.query_params))
         package = self._runtime.repository.get(request.path_params["name"]).package
         try:
             weights = await run_in_threadpool(package.filters)
@@ -108,25 +108,25 @@ class Routes:
         return responses.filter_picture(package, await run_in_threadpool(filters, weights, options))
 
     async def readyz(self, _: Request) -> Response:
-        """Whether every wanted model serves."""
+        """Reports whether every wanted model serves."""
         self._runtime.check_ready()
         return json_response(Health(status="ready"))
 
     async def livez(self, _: Request) -> Response:
-        """Whether the process answers at all."""
+        """Reports that the process is alive."""
         return json_response(Health(status="alive"))
 
     async def metrics(self, _: Request) -> Response:
-        """Prometheus metrics."""
+        """Returns the Prometheus metrics."""
         text = await run_in_threadpool(self._runtime.metrics.scrape)
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     async def docs(self, _: Request) -> Response:
-        """This service as an OpenAPI 3.1 document."""
+        """Describes this service as an OpenAPI 3.1 document."""
         return JSONResponse(document(version=__version__))
 
     async def index(self, request: Request) -> Response:
-        """The workbench page for a browser, else the routes."""
+        """Returns the workbench page to a browser, and the list of routes to other clients."""
         if wants_page(request):
             return self._workbench.page(request)
         routes = {route.path: _summary(route) for route in self.table()}

@@ -1,4 +1,4 @@
-"""What about an image makes its answer less trustworthy: warnings, never errors."""
+"""Input checks: warnings about images whose answers may be unreliable; never errors."""
 
 from collections.abc import Iterator, Mapping
 

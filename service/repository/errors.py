@@ -45,6 +45,6 @@ class RolloutsNotWritable(RolloutError):
 
 
 class InvalidRollouts(RolloutError):
-    """The operator's file cannot be read or understood; nothing is guessed in its place."""
+    """The operator's file cannot be read or parse_infer_request; nothing is guessed in its place."""
 
     status, code = 409, "bad_plans"

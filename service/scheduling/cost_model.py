@@ -1,27 +1,27 @@
-"""How long a run takes against how much is in it, and so how much is worth running together."""
+"""Cost model: the duration of a run by its size, and from it the batch size that pays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-_WEIGHT = 0.1  # of the newest measurement in a mean: some twenty runs ago is forgotten
-_GAIN = 0.95  # a larger batch must take at most this much of the smaller one's time for each item
+_WEIGHT = 0.1  # of the newest measurement in a mean, which so covers about twenty runs
+_GAIN = 0.95  # largest time per item of a larger batch, as a share of the smaller one's
 
 
 class BatchCloseReason(IntEnum):
-    """Why a batch was released as it was, and not a larger one."""
+    """The reason why a batch was closed at its size."""
 
-    IDLE = 1  # a lane was idle when it came, and nobody waited
-    NO_MORE = 2  # fewer waited than the next size takes
+    IDLE = 1  # a lane was idle when the item arrived
+    NO_MORE = 2  # fewer items waited than the next size needs
     FULL = 3  # there is no larger size
-    BOUND = 4  # a larger one would take longer than a run may
-    NO_GAIN = 5  # a larger one would take as long for each item
-    ALONE = 6  # it was in a batch that failed
+    BOUND = 4  # a larger one would exceed the time limit of a run
+    NO_GAIN = 5  # a larger one would save no time per item
+    ALONE = 6  # its batch had failed, so it runs alone
 
 
 @dataclass(slots=True)
 class Mean:
-    """The recent means of one batch size's runs: elements in a run, seconds it took."""
+    """The recent means of one batch size's runs: elements and seconds."""
 
     elements: float
     seconds: float
@@ -38,14 +38,14 @@ class CostModel:
         self._means: dict[int, Mean] = {}
 
     def record(self, size: int, *, elements: int, seconds: float) -> None:
-        """A run of `size` items with `elements` numbers in all took so long."""
+        """Records a run of `size` items with `elements` numbers in total."""
         if size in self._means:
             self._means[size].update(elements, seconds)
         else:
             self._means[size] = Mean(elements, seconds)
 
     def line(self) -> tuple[float, float]:
-        """(fixed, rate), neither negative. Where only one size has run, nothing is known to be fixed."""
+        """Returns (fixed, rate), neither negative. With a single size, nothing is known to be fixed."""
         points = self._means.values()
         n, x = len(points), sum(point.elements for point in points)
         y = sum(point.seconds for point in points)
@@ -59,18 +59,18 @@ class CostModel:
         return (fixed, rate) if n > 1 and fixed >= 0 else (0.0, xy / xx if xx else 0.0)
 
     def within(self, seconds: float, elements: int) -> bool:
-        """Whether runs of so many elements, or more, have been measured to take no longer."""
+        """Returns whether runs of at least so many elements have taken no longer."""
         return any(elements <= mean.elements and mean.seconds <= seconds for mean in self._means.values())
 
     def seconds(self, elements: float) -> float:
-        """How long a run of so many elements is expected to take; 0 before anything has run."""
+        """Returns the expected seconds of a run of so many elements; 0 before any run."""
         fixed, rate = self.line()
         return fixed + rate * elements
 
     def batch_size(
         self, waiting: int, *, elements: int, buckets: Sequence[int], bound_s: float
     ) -> tuple[int, BatchCloseReason]:
-        """The largest bucket that is full, pays, and ends within the bound; at least 1. And why not the next.
+        """Returns the largest bucket that is full, pays and ends within the limit, at least 1; and why not the next.
 
         elements: in one item. On a processor that one image keeps busy nothing pays, and the answer is 1.
         """

@@ -72,7 +72,7 @@ def raw(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Pic
 
 
 def picture(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Picture:
-    """Each map's least value is the colour map's first colour, its largest the last; "Ranges" tells both of each."""
+    """Maps each channel's minimum and maximum, given in "Ranges", to the ends of the colour map."""
     scaled, ranges = stretched(chosen)
     tiled, columns = side_by_side(levels(scaled))
     facts = {**facts, "Ranges": json.dumps(ranges), "Columns": str(columns)}
@@ -80,7 +80,7 @@ def picture(chosen: Array, options: ActivationOptions, facts: dict[str, str]) ->
 
 
 def filters(weights: Array, options: FilterOptions) -> Picture:
-    """(K, C, h, w) float32 -> .npy, or every filter in the grey or the colours of its channels, as "Ranges" tells."""
+    """(K, C, h, w) float32 -> .npy, or every filter in grey or colour, each scaled to its range in "Ranges"."""
     facts = {"Shape": json.dumps(weights.shape)}
     if options.format == "raw":
         return Picture(npy(weights), "application/x-npy", facts)
@@ -91,7 +91,7 @@ def filters(weights: Array, options: FilterOptions) -> Picture:
 
 
 def stretched(values: Array) -> tuple[Array, list[list[float]]]:
-    """(n, ...) -> each of the n from its least to its largest value to [0, 1], and both; zeros where they are one."""
+    """(n, ...) -> each of the n scaled from its range to [0, 1], and the ranges; a constant becomes zeros."""
     axes = tuple(range(1, values.ndim))
     low, high = values.min(axis=axes), values.max(axis=axes)
     span = np.where(high > low, high - low, 1).reshape(-1, *[1] * len(axes))
@@ -100,7 +100,7 @@ def stretched(values: Array) -> tuple[Array, list[list[float]]]:
 
 
 def side_by_side(tiles: Array) -> tuple[Array, int]:
-    """(n, h, w) or (n, h, w, 3) uint8 -> one picture, row by row from the top left, and how many stand in a row."""
+    """(n, h, w) or (n, h, w, 3) uint8 -> one picture, row by row from the top left, and the number of columns."""
     count, height, width = tiles.shape[:3]
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)

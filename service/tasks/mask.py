@@ -16,7 +16,7 @@ BACKGROUND = "background"  # a class of this label holds no objects, and its pix
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What was found, all in the image's pixels. Where classes overlap, a pixel is here of the most probable.
+    """Classes and objects in the image's pixels; where classes overlap, `classes` has the most probable.
 
     probabilities (C, H, W) float32, one channel a class. classes (H, W) uint8: the class's place in the package's list
     plus 1, or 0. objects (H, W) int32: 0 or the object's number, objects of one class after those of another.
@@ -60,7 +60,7 @@ def class_map(probabilities: Array, spec: ModelSpec) -> Array:
 
 
 def own_pixels(mask: Mask, place: int) -> Array:
-    """(H, W) bool: where the class of this place (from 1) is, whatever else is there where classes overlap."""
+    """Returns (H, W) bool: the pixels of the class with this number (from 1), whatever else overlaps there."""
     if not mask.spec.classes_overlap:
         return np.equal(mask.classes, place)
     own: Array = mask.probabilities[place - 1] >= np.float32(mask.spec.classes[place - 1].threshold)
@@ -68,7 +68,7 @@ def own_pixels(mask: Mask, place: int) -> Array:
 
 
 def layers(mask: Mask) -> Iterator[Mask]:
-    """The mask itself; where classes overlap, one for each class by itself, since a pixel may be of several objects."""
+    """Yields the mask, or one mask for each class if classes overlap: a pixel may then belong to several objects."""
     if not mask.spec.classes_overlap:
         yield mask
         return
@@ -79,7 +79,7 @@ def layers(mask: Mask) -> Iterator[Mask]:
 
 
 def connected(classes: Array, spec: ModelSpec) -> tuple[Array, Array]:
-    """The class map -> objects (H, W) int32 and the class of each: joined pixels (4 neighbours) of one class."""
+    """Class map -> objects (H, W) int32 and the class of each: connected pixels (4 neighbours) of one class."""
     objects = np.zeros(classes.shape, np.int32)
     object_class = [np.zeros(1, np.uint8)]
     total = 0

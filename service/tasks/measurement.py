@@ -21,7 +21,7 @@ def measurements(mask: Mask, image: Image, options: SegmentOptions) -> Document:
 
 
 def measure(mask: Mask, *, pixel_size_um: float | None) -> tuple[tuple[MeasuredClass, ...], tuple[MeasuredObject, ...]]:
-    """Each class's pixels over the whole image, and each object; where classes overlap, each class by itself."""
+    """Measures each class over the whole image, and each object; if classes overlap, each class separately."""
     objects: list[MeasuredObject] = []
     for layer in layers(mask):
         objects += _objects(layer, pixel_size_um=pixel_size_um, first=len(objects))
@@ -45,7 +45,7 @@ def _classes(mask: Mask, objects: Counter[str], *, pixel_size_um: float | None) 
 
 
 def _objects(mask: Mask, *, pixel_size_um: float | None, first: int) -> tuple[MeasuredObject, ...]:
-    """Each object, in one pass over the objects' pixels for all of them; `first` have been numbered before."""
+    """Measures all objects in one pass over their pixels. first: the number of objects counted before."""
     where = np.flatnonzero(mask.objects)
     ids = mask.objects.ravel()[where]
     y, x = np.divmod(where, mask.objects.shape[1])
@@ -73,7 +73,7 @@ def _objects(mask: Mask, *, pixel_size_um: float | None, first: int) -> tuple[Me
 
 
 def _sums(ids: Array, values: Array, count: int) -> Array:
-    """The sum of values over each id, (count + 1,) float64."""
+    """Sums values by id: (count + 1,) float64."""
     return np.bincount(ids, weights=values, minlength=count + 1)
 
 

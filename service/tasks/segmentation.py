@@ -68,7 +68,7 @@ def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
 
 
 def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    """Each class's colour over the image, and in full along the edges, so that touching objects can be told apart."""
+    """Draws each class's colour over the image, opaque along the edges, so that touching objects are distinct."""
     palette = colours_of(mask.spec)
     foreground = mask.objects > 0
     weight = np.where(edges(mask.objects), np.float32(1), np.float32(options.alpha)) * foreground
@@ -94,7 +94,7 @@ def masks(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
 
 
 def edges(objects: Array) -> Array:
-    """(H, W) int -> (H, W) bool: pixels of which one of four neighbours is of another object, or of none."""
+    """(H, W) int -> (H, W) bool: pixels with a neighbour (of four) in another object or in none."""
     edge = np.zeros(objects.shape, bool)
     down, right = objects[1:] != objects[:-1], objects[:, 1:] != objects[:, :-1]
     for side, differs in ((edge[1:], down), (edge[:-1], down), (edge[:, 1:], right), (edge[:, :-1], right)):

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: compressed, and split into JSON and the tensors' bytes that follow it."""
+"""Bodies of the protocol: compression, and JSON followed by the bytes of tensors."""
 
 import zlib
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest, UnsupportedEncoding
 
 JSON_LENGTH = "Inference-Header-Content-Length"
-_MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more of them hold up everybody, and take far more memory than here
+_MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more would block the event loop, and take far more memory
 _FORMATS = {"gzip": 31, "deflate": 15}  # zlib's wbits; "deflate" is the zlib format (RFC 9110, 8.4.1.2)
 
 
 def plain(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
-    """A body as it was before its Content-Encoding; it is inflated no further than max_bytes.
+    """Decompresses a body, to at most max_bytes.
 
     Raises UnsupportedEncoding, MalformedRequest, TooManyBytes.
     """
@@ -37,7 +37,7 @@ def plain(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
 
 
 def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
-    """A body -> its JSON object, and what follows that. json_length: the header, which counts plain bytes.
+    """Splits a body into its JSON object and the bytes after it. json_length: the header, in uncompressed bytes.
 
     Raises MalformedRequest.
     """
@@ -60,14 +60,14 @@ def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryv
 
 
 def compressed(body: bytes, encoding: str) -> bytes:
-    """encoding: what `accepted` chose."""
+    """Compresses a body. encoding: as returned by `accepted`."""
     deflater = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _FORMATS[encoding])
     packed: bytes = deflater.compress(body) + deflater.flush()
     return packed
 
 
 def accepted(accept_encoding: str) -> str:
-    """The compression that an Accept-Encoding header wants: "gzip", "deflate" or "" for none."""
+    """Returns the compression for an Accept-Encoding header: "gzip", "deflate" or "" for none."""
     wanted = set(_wanted(accept_encoding.lower().split(",")))
     return next((encoding for encoding in _FORMATS if encoding in wanted), "")
 

@@ -1,4 +1,4 @@
-"""An inference request -> what is asked: images to run, outputs to answer, how urgent it is."""
+"""Inference requests: their images, requested outputs, priority and timeout."""
 
 from dataclasses import dataclass
 from math import prod
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """One output. top: how many classes, most probable first, in place of numbers."""
+    """One output. top: the number of classes to return, most probable first, instead of the values."""
 
     name: str
     binary: bool
@@ -30,7 +30,7 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInferRequest:
-    """images: each a file's bytes, or a tensor (C, H, W) float32 that is prepared."""
+    """images: each a file's bytes, or a prepared tensor (C, H, W) float32."""
 
     id: str | None
     images: tuple[bytes | Array, ...]
@@ -39,8 +39,10 @@ class ParsedInferRequest:
     timeout_s: float | None
 
 
-def understood(body: bytes, json_length: str | None, spec: ModelSpec, settings: Settings) -> ParsedInferRequest:
-    """A whole body, not compressed -> what it asks of the model. json_length: bodies.JSON_LENGTH.
+def parse_infer_request(
+    body: bytes, json_length: str | None, spec: ModelSpec, settings: Settings
+) -> ParsedInferRequest:
+    """Parses an uncompressed body. json_length: the header bodies.JSON_LENGTH.
 
     Raises MalformedRequest, UnknownTensor, BadTensor, InvalidOption, TooManyImages and ImageError.
     """
@@ -86,7 +88,7 @@ def _shape(name: str, tensor: Json) -> tuple[int, ...]:
 
 
 def _check_shape(shape: tuple[int, ...], spec: ModelSpec, settings: Settings) -> None:
-    """Of prepared tensors. Raises BadTensor, TooManyImages, TooManyPixels, ImageTooSmall."""
+    """Checks prepared tensors. Raises BadTensor, TooManyImages, TooManyPixels, ImageTooSmall."""
     size = spec.input.size or shape[2:]
     if len(shape) != 4 or shape[1:] != (spec.input.channels, *size):
         takes = ["N", spec.input.channels, *(spec.input.size or ("H", "W"))]
@@ -105,7 +107,7 @@ def _check_count(count: int, settings: Settings) -> None:
 
 
 def _data(name: str, tensor: Json, binary: memoryview) -> list[Any] | memoryview:
-    """The only input's data: in JSON, or all that follows it. Raises BadTensor, MalformedRequest."""
+    """Returns the input's data, from the JSON or after it. Raises BadTensor, MalformedRequest."""
     size = _field(f"the input {name!r}", _parameters(tensor), "binary_data_size", int, None)
     if ("data" in tensor) == (size is not None):
         raise BadTensor(name, "its data must stand either in 'data' or after the JSON, with 'binary_data_size'")
@@ -117,7 +119,7 @@ def _data(name: str, tensor: Json, binary: memoryview) -> list[Any] | memoryview
 
 
 def _outputs(document: Json, spec: ModelSpec, *, binary: bool) -> tuple[RequestedOutput, ...]:
-    """As asked for, or all that the network has. Raises UnknownTensor, InvalidOption, MalformedRequest."""
+    """Returns the requested outputs, or all. Raises UnknownTensor, InvalidOption, MalformedRequest."""
     asked = _field("the request", document, "outputs", list, [])
     if not asked:
         return tuple(RequestedOutput(name, binary) for name in spec.output_names)
@@ -141,13 +143,13 @@ def _output(output: object, spec: ModelSpec, *, binary: bool) -> RequestedOutput
 
 
 def _priority(parameters: Json, *, count: int) -> Priority:
-    """Triton's: 1 is the highest, 0 the default. Many images at once never go before one that someone waits for."""
+    """Converts Triton's priority: 1 is the highest, 0 the default. Requests of several images are always bulk."""
     sent = _amount(parameters, "priority")
     return Priority.BULK if count > 1 or sent > 1 else Priority.INTERACTIVE
 
 
 def _timeout_s(parameters: Json) -> float | None:
-    """Triton's, in microseconds; 0 is none of its own."""
+    """Converts Triton's timeout, in microseconds; 0 means none."""
     return 1e-6 * _amount(parameters, "timeout") or None
 
 
@@ -170,7 +172,7 @@ def _parameters(of: Json) -> Json:
 
 
 def _field(where: str, of: Json, name: str, kind: type[T], default: Any) -> T:
-    """of[name], which must be of the kind (true and false are no numbers). Raises MalformedRequest."""
+    """Returns of[name], which must have this type (booleans are not numbers). Raises MalformedRequest."""
     value = of.get(name)
     if value is None:
         found: T = default
@@ -184,7 +186,7 @@ _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "text", int: 
 
 
 def _quoted(value: object) -> str:
-    """A value in an error's sentence; of a list or an object, which may have millions of items, how many."""
+    """Quotes a value in an error's sentence; of a list or an object, only its length: it may have millions of items."""
     if isinstance(value, list | dict):
         return f"{_KINDS[type(value)]} of {len(value):,} items"
     return repr(value[:100] if isinstance(value, str) else value)

@@ -1,4 +1,4 @@
-"""What the network gave for each image -> the protocol's answer: JSON, and binary data after it."""
+"""Inference responses: outputs as JSON, or as binary data after it."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -25,7 +25,7 @@ _WORTH_BYTES = 1024  # a smaller body is not worth compressing
 
 
 def answer(asked: ParsedInferRequest, results: Results, *, accept_encoding: str) -> Response:
-    """results: one for each image. Raises BadTensor, InvalidOption."""
+    """Builds the response. results: one for each image. Raises BadTensor, InvalidOption."""
     model = results[0].model
     outputs, binary = [], []
     for wanted in asked.outputs:
@@ -41,14 +41,14 @@ def answer(asked: ParsedInferRequest, results: Results, *, accept_encoding: str)
 
 
 def size_of(results: Results) -> int:
-    """Bytes of all outputs, about."""
+    """Returns the approximate size of all outputs in bytes."""
     return sum(output.nbytes for result in results for output in result.value.values())
 
 
 def _output(
     wanted: RequestedOutput, results: Results, spec: ModelSpec
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """One output's JSON, and its binary data if that was asked for."""
+    """Returns one output's JSON, and its binary data if requested."""
     each = [result.value[wanted.name] for result in results]
     if wanted.top is not None:
         return _classes(wanted, each, spec, top=wanted.top)
@@ -65,7 +65,7 @@ def _output(
 def _classes(
     wanted: RequestedOutput, each: list[Array], spec: ModelSpec, *, top: int
 ) -> tuple[dict[str, Any], list[bytes | memoryview]]:
-    """The most probable classes of each image as Triton writes them, "value:index:label"."""
+    """Returns the most probable classes of each image in Triton's format, "value:index:label"."""
     places = {known.label: place for place, known in enumerate(spec.classes)}
     texts = [
         f"{found.probability:.6f}:{places[found.label]}:{found.label}"
@@ -80,7 +80,7 @@ def _classes(
 
 
 def _stacked(each: list[Array]) -> Array:
-    """-> (N, ...) float32, little-endian and contiguous."""
+    """Stacks arrays into (N, ...) float32, little-endian and contiguous."""
     sizes = {array.shape for array in each}
     if len(sizes) > 1:
         listed = ", ".join(" x ".join(map(str, shape[1:])) for shape in sorted(sizes))
@@ -90,7 +90,7 @@ def _stacked(each: list[Array]) -> Array:
 
 
 def _warnings(results: Results) -> str:
-    """The codes of all images' warnings; the protocol's parameters hold no lists."""
+    """Joins the codes of all images' warnings; the protocol's parameters hold no lists."""
     return ",".join(sorted({warning.code for result in results for warning in result.warnings}))
 
 

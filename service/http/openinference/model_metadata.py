@@ -1,4 +1,4 @@
-"""What the protocol tells of the server, of a model's tensors, and of what a model has answered."""
+"""Metadata of the server and of models, and model statistics, as the protocol defines them."""
 
 from models.spec import ModelSpec
 from service.http.openinference.infer_request import IMAGE, IMAGE_BYTES
@@ -22,7 +22,7 @@ def server_metadata(version: str) -> ServerMetadata:
 
 
 def model_metadata(model: ServedModel, *, versions: tuple[str, ...]) -> ModelMetadata:
-    """versions: those of the model that answer."""
+    """Returns a model's tensors. versions: all live versions of the model."""
     spec = model.spec
     outputs = tuple(TensorMetadata(name=name, datatype="FP32", shape=_output(spec, name)) for name in spec.output_names)
     inputs = (

@@ -1,4 +1,4 @@
-"""The protocol's routes, beside those of service.http.routes."""
+"""Routes of the Open Inference Protocol."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from models.image import Array
 from service.http.exchange import Exchange
 from service.http.openinference.bodies import JSON_LENGTH, plain
-from service.http.openinference.infer_request import ParsedInferRequest, understood
+from service.http.openinference.infer_request import ParsedInferRequest, parse_infer_request
 from service.http.openinference.infer_response import answer, size_of
 from service.http.openinference.model_metadata import model_metadata, model_stats, server_metadata
 from service.http.openinference.schemas import AllStats, ModelReady, ServerLive, ServerReady
@@ -26,11 +26,11 @@ from service.tasks.task import Outputs
 P = ParamSpec("P")
 T = TypeVar("T")
 _MODEL, _VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
-_AT_ONCE_BYTES = 2**18  # what is larger would hold up the event loop for a millisecond
+_INLINE_BYTES = 2**18  # a larger body would block the event loop for a millisecond
 
 
 class OpenInferenceRoutes:
-    """The handlers: each says what it answers and hands on."""
+    """The protocol's handlers."""
 
     def __init__(self, runtime: Runtime, *, version: str) -> None:
         self._runtime, self._version = runtime, version
@@ -48,37 +48,37 @@ class OpenInferenceRoutes:
         ]
 
     async def server(self, _: Request) -> Response:
-        """The server's name and version, and which extensions of the protocol it knows."""
+        """Returns the server's name, version and supported extensions."""
         return json_response(server_metadata(self._version))
 
     async def live(self, _: Request) -> Response:
-        """Whether the process answers, as the protocol says it."""
+        """Reports that the process is alive."""
         return json_response(ServerLive())
 
     async def ready(self, _: Request) -> Response:
-        """Whether every wanted model serves, as the protocol says it."""
+        """Reports whether every wanted model serves."""
         self._runtime.check_ready()
         return json_response(ServerReady())
 
     async def model(self, request: Request) -> Response:
-        """A model's tensors, as the protocol says it."""
+        """Returns a model's input and output tensors."""
         model = self._served(request)
         known = self._runtime.repository.live_versions(model.spec.name)
         return json_response(model_metadata(model, versions=tuple(each.spec.version for each in known)))
 
     async def model_ready(self, request: Request) -> Response:
-        """Whether the model serves."""
+        """Reports whether the model serves."""
         return json_response(ModelReady(name=self._served(request).spec.name))
 
     async def stats(self, request: Request) -> Response:
-        """What a version has answered since it was loaded, or each version of a model."""
+        """Returns the statistics of one version, or of each version of a model, since it was loaded."""
         repository = await self._runtime.with_cluster_statistics()
         model = _served(repository, request)
         models = [model] if "version" in request.path_params else repository.live_versions(model.spec.name)
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
 
     async def every_stats(self, _: Request) -> Response:
-        """What each version of each model has answered since it was loaded."""
+        """Returns the statistics of every version since it was loaded."""
         repository = await self._runtime.with_cluster_statistics()
         models = [model for name in repository.served for model in repository.live_versions(name)]
         return json_response(AllStats(model_stats=tuple(map(model_stats, models))))
@@ -116,12 +116,12 @@ class OpenInferenceRoutes:
         if encoding:  # a small body may become a large one
             body = await run_in_threadpool(plain, body, encoding, max_bytes=settings.max_upload_bytes)
             exchange.reservation.reserve_body(len(body))
-        return await _offload(len(body), understood, body, headers.get(JSON_LENGTH), model.spec, settings)
+        return await _offload(len(body), parse_infer_request, body, headers.get(JSON_LENGTH), model.spec, settings)
 
     async def _results(
         self, asked: ParsedInferRequest, model: ServedModel, exchange: Exchange
     ) -> list[Result[Outputs]]:
-        """Runs each image as an item of the batcher; the first that fails ends them all."""
+        """Runs each image as a work item of its own; the first failure ends them all."""
         names = tuple(output.name for output in asked.outputs)
         shared_by = len(asked.images) if model.spec.input.size is None else 1
         pipeline = self._runtime.pipeline
@@ -136,7 +136,7 @@ class OpenInferenceRoutes:
 
 
 def _served(repository: Repository, request: Request, *, caller: str = "") -> ServedModel:
-    """The path's version, or the one that answers this caller. Raises UnknownModel, UnknownVersion, NotReady."""
+    """Returns the path's version, or the one chosen for this caller. Raises UnknownModel, UnknownVersion, NotReady."""
     path = request.path_params
     if "version" in path:
         return repository.version(path["name"], path["version"])
@@ -145,6 +145,6 @@ def _served(repository: Repository, request: Request, *, caller: str = "") -> Se
 
 async def _offload(size: int, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Returns function(...), in a thread if it goes through many bytes."""
-    if size <= _AT_ONCE_BYTES:
+    if size <= _INLINE_BYTES:
         return function(*args, **options)
     return await run_in_threadpool(function, *args, **options)

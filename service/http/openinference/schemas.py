@@ -1,4 +1,4 @@
-"""The protocol's wire format. Answers about models are made from it; infer's is written without it, and held to it."""
+"""Wire format of the protocol. Inference requests and responses are read and written without it, for speed."""
 
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ Data = list[Any]
 
 
 class Open(BaseModel):
-    """What a request may hold beside what is read: clients add fields of their own."""
+    """A request that may have further fields: clients add their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -36,7 +36,7 @@ class ServerMetadata(WireModel):
 
 
 class TensorMetadata(WireModel):
-    """One tensor; -1 is any length."""
+    """One tensor; -1 stands for any length."""
 
     name: str
     datatype: Datatype
@@ -45,7 +45,7 @@ class TensorMetadata(WireModel):
 
 
 class ModelMetadata(WireModel):
-    """A request carries one of the inputs."""
+    """A model's tensors; a request has one of the inputs."""
 
     name: str
     versions: tuple[str, ...]
@@ -84,7 +84,7 @@ class RequestOutput(Open):
 
 
 class InferRequest(Open):
-    """One input; without outputs, all are answered."""
+    """One input; without `outputs`, all outputs are returned."""
 
     id: str | None = None
     parameters: RequestParameters | None = None
@@ -120,7 +120,7 @@ class InferResponse(WireModel):
 
 
 class Duration(WireModel):
-    """How many, and the nanoseconds of all together."""
+    """A count and the total time in nanoseconds."""
 
     count: int
     ns: int
@@ -138,7 +138,7 @@ class InferenceStats(WireModel):
 
 
 class BatchStats(WireModel):
-    """Runs of the network with so many images."""
+    """Runs of the network with this batch size."""
 
     batch_size: int
     compute_infer: Duration

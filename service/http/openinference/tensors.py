@@ -1,4 +1,4 @@
-"""An input tensor's data -> arrays or files' bytes, from JSON or from the bytes that follow it."""
+"""Tensor data: arrays or files, from JSON or from the bytes after it."""
 
 import binascii
 from array import array
@@ -18,7 +18,7 @@ _LENGTH = Struct("<I")
 
 
 def numbers(name: str, shape: tuple[int, ...], data: list[Any] | memoryview) -> Array:
-    """-> shape float32, finite; a view of binary data where that lies on a multiple of four bytes.
+    """Returns float32 values of this shape, finite; a view of binary data if its address is a multiple of four.
 
     data: a list, flat or nested as the shape says, or little-endian bytes. Raises BadTensor, NotFinite.
     """
@@ -30,7 +30,7 @@ def numbers(name: str, shape: tuple[int, ...], data: list[Any] | memoryview) -> 
 
 
 def files(name: str, count: int, data: list[Any] | memoryview) -> list[bytes]:
-    """-> the bytes of `count` files: base64 in JSON, or each after its length (four bytes, little-endian).
+    """Returns the bytes of `count` files: base64 in JSON, or each after its length (four bytes, little-endian).
 
     Raises BadTensor.
     """
@@ -40,7 +40,7 @@ def files(name: str, count: int, data: list[Any] | memoryview) -> list[bytes]:
 
 
 def joined(texts: list[str]) -> bytes:
-    """A BYTES tensor as binary data: each element after its length."""
+    """Encodes a BYTES tensor as binary data: each element after its length."""
     encoded = [text.encode() for text in texts]
     return b"".join(chain.from_iterable((_LENGTH.pack(len(each)), each) for each in encoded))
 
@@ -49,7 +49,7 @@ def _from_bytes(name: str, shape: tuple[int, ...], data: memoryview) -> Array:
     if len(data) != 4 * prod(shape):
         raise BadTensor(name, f"FP32 of shape {list(shape)} has {4 * prod(shape):,} bytes, not {len(data):,}")
     values: Array = np.frombuffer(data, "<f4")
-    # The JSON before it ends anywhere, and ONNX Runtime takes an array's address as it is.
+    # The JSON before it has any length, and ONNX Runtime does not align arrays.
     return values if values.flags.aligned else values.copy()
 
 
@@ -58,13 +58,13 @@ def _from_json(name: str, shape: tuple[int, ...], data: list[Any]) -> Array:
     if len(flat) != prod(shape):
         raise BadTensor(name, f"its shape {list(shape)} has {prod(shape):,} elements, its data {len(flat):,}")
     try:
-        return np.frombuffer(array("f", flat), np.float32)  # numpy would take "1.5" for a number
+        return np.frombuffer(array("f", flat), np.float32)  # numpy would accept "1.5" as a number
     except (TypeError, OverflowError) as error:
         raise BadTensor(name, f"its data must be numbers: {error!s:.100}") from error
 
 
 def _unnested(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
-    """Lists within lists must be as long as the shape says: channels last would else be taken for channels first."""
+    """Checks nested lists against the shape; otherwise channels last would pass for channels first."""
     if not (data and isinstance(data[0], list)):
         return data
     level = [data]
@@ -78,7 +78,7 @@ def _unnested(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
 
 
 def _flat(name: str, count: int, data: list[Any]) -> list[Any]:
-    """["a", "b"] or [["a"], ["b"]] -> ["a", "b"]; nothing is decoded of what is too much."""
+    """Flattens [["a"], ["b"]] to ["a", "b"]; refuses too many elements before any is decoded."""
     flat = list(chain.from_iterable(part if isinstance(part, list) else [part] for part in data))
     if len(flat) != count:
         raise BadTensor(name, f"its shape says {count:,} elements, its data holds {len(flat):,}")
@@ -95,7 +95,7 @@ def _decoded(name: str, text: object) -> bytes:
 
 
 def _cut(name: str, count: int, data: memoryview) -> list[bytes]:
-    """Exactly `count` elements, each after its length."""
+    """Yields exactly `count` elements, each after its length."""
     found: list[bytes] = []
     at = 0
     for _ in range(count):

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from models import package as packages
-from service.http.openinference.infer_request import understood
+from service.http.openinference.infer_request import parse_infer_request
 from service.scheduling.work import Priority
 from service.settings import Settings
 from tests.conftest import Client
@@ -47,7 +47,7 @@ async def test_many_images_and_low_priorities_go_after_one(
 ) -> None:
     spec = packages.read(root / "brightness" / "1.0").spec
     body = orjson.dumps(ask(tensor(prepared(*[0.5] * count)), parameters=sent))
-    assert understood(body, None, spec, Settings()).priority is priority
+    assert parse_infer_request(body, None, spec, Settings()).priority is priority
 
 
 async def test_images_of_this_route_and_of_predict_run_in_one_batch(serving: Client) -> None:
