@@ -18,6 +18,7 @@ from models.architectures.cam import classify_with_map
 from models.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNet18, ResNet50
 from models.architectures.unet import UNet
 from models.decode import decode
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import ScaleLinear, pad, prepare
@@ -25,7 +26,7 @@ from models.spec import InputSpec, ModelSpec
 from training.build import Exported, Normalised
 from training.config import InputConfig
 from training.export import run, to_onnx
-from training.geometry import Geometry, of_classifier, of_segmenter
+from training.geometry import of_classifier, of_segmenter
 
 CACHE = ROOT / "build/benchmarks"
 STARTERS = ROOT / "models/starter"

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
+from models.geometry import Geometry
 from models.outputs import Role, graph_name
 from training.config import InputConfig, Recipe
-from training.geometry import Geometry, of_classifier, of_segmenter
+from training.geometry import of_classifier, of_segmenter
 from training.mistakes import RecipeError
 from training.taps import known, seen
 from training.task import activate, calibrated

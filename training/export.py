@@ -21,6 +21,7 @@ import onnxruntime
 import torch
 
 from models import package
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import pad, prepare
@@ -29,7 +30,6 @@ from models.spec import Precision
 from training import checkpoint
 from training.build import Exported
 from training.config import Recipe
-from training.geometry import Geometry
 from training.labels import class_fields
 from training.maps import first_filters, map_outputs
 from training.mistakes import Mistake, told

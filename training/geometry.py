@@ -2,12 +2,12 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry, halo_of
 from training.layers import trace
 from training.mistakes import RecipeError
 from training.reach import Reach
@@ -15,26 +15,6 @@ from training.reach import Reach
 STRIDED = (nn.Conv1d, nn.Conv2d, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d)
 _MOST = 2048  # px a side
 IMAGE_NORMS = (nn.GroupNorm, nn.InstanceNorm2d)  # their statistics are the whole image's
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """All in px. The sizes that the network takes are min_size + k * step.
-
-    halo: how far beyond a block of stride x stride pixels its receptive field reaches, rounded up to the stride.
-    border: what valid convolutions lose on each side. origin: where the map's first pixel is centred, counted from the
-    centre of the input's first. reach: "image" where normalisation sees the whole image, so that no halo is enough for
-    tiles to be exact; the receptive field and halo are then those of the convolutions.
-    """
-
-    stride: int
-    receptive_field: int
-    halo: int
-    border: int
-    min_size: int
-    step: int
-    origin: float = 0.0
-    reach: Literal["local", "image"] = "local"
 
 
 def of_classifier(network: Any, *, in_channels: int, size: int) -> Geometry:
@@ -59,8 +39,8 @@ def of_segmenter(network: nn.Module, *, in_channels: int) -> Geometry:
     border = (min_size - shapes(torch.empty(1, in_channels, min_size, min_size, device="meta")).shape[2]) // 2
     reach = _reach(network, in_channels, min_size + step, min_size + step)
     spans = [reach.at(place) for place in range(step)]
-    beyond = max(max(-first, last - (step - 1)) for first, last in spans)
-    halo = 0 if border else -(-beyond // step) * step
+    first, last = min(first for first, _ in spans), max(last for _, last in spans)
+    halo = 0 if border else halo_of(first, last, step=step)
     whole = any(isinstance(module, IMAGE_NORMS) for module in network.modules())
     return Geometry(step, reach.field, halo, border, min_size, step, reach="image" if whole else "local")
 

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import Role, graph_name
 from training.build import Exported
-from training.geometry import Geometry, of_classifier
+from training.geometry import of_classifier
 from training.mistakes import RecipeError
 
 

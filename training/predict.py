@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import pad
-from training.geometry import Geometry
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import torch
 
 from models import package
 from models.flips import Flip, mirrored, orientations
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import pad
 from training import checkpoint
 from training.build import build
 from training.config import Recipe
-from training.geometry import Geometry
 from training.predict import Predictor
 from training.task import Decision, activate, calibrated
 from training.tasks import TASKS

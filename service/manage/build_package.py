@@ -13,10 +13,11 @@ import yaml
 
 from models import package as packages
 from models.errors import PackageError
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import prepare
 from models.rdf import from_rdf
-from service.manage import bioimageio, geometry, graph
+from service.manage import bioimageio, graph, graph_geometry
 from service.manage.archive import Files, description_of, opened
 from service.manage.bare import NORMALISE, alone_and_together, answers_for, numbers, pair
 from service.manage.bioimageio import Described
@@ -161,11 +162,11 @@ def _takes(
         side = max(size)  # its head sees the whole image
         return {"channels": channels, "size": size}, {"receptive_field": side, "stride": side}
     if given.halo is not None and given.stride:
-        found = geometry.Geometry(given.stride, 2 * given.halo + 1, given.halo, 0, given.stride, given.stride)
+        found = Geometry(given.stride, 2 * given.halo + 1, given.halo, 0, given.stride, given.stride)
     else:
         try:
-            found = geometry.of_segmenter(model)
-        except geometry.NotLocal as error:
+            found = graph_geometry.of_segmenter(model)
+        except graph_geometry.NotLocal as error:
             raise PackageError(
                 f"{error} So its halo and stride cannot be computed: give --halo and --stride."
             ) from error

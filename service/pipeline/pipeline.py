@@ -13,6 +13,7 @@ import numpy as np
 
 from models.errors import TooManyPixels
 from models.flips import mirrored, orientations
+from models.geometry import Grid, plan
 from models.image import Array
 from models.preprocess import pad
 from service.api.answers import MeasuredClass, MeasuredObject
@@ -30,7 +31,6 @@ from service.pipeline.prepare import (
     not_yet,
     prepare_image,
 )
-from service.pipeline.tiling import Grid, plan
 from service.repository.state import ServedModel
 from service.scheduling.deadline import Deadline
 from service.scheduling.work_item import Priority

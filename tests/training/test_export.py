@@ -13,6 +13,7 @@ from onnx import TensorProto
 
 from models.architectures.resnet import ResNet18
 from models.architectures.unet import UNet
+from models.geometry import Geometry
 from models.image import Array
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
@@ -32,7 +33,6 @@ from training.export import (
     sample_files,
     to_onnx,
 )
-from training.geometry import Geometry
 
 SIZED = InputConfig(channels=1, size=(32, 32), steps=({"id": "ensure_dtype"},), mean=(20_000.0,), std=(9_000.0,))
 FREE = SIZED.model_copy(update={"size": None})

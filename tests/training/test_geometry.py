@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from models.architectures import ARCHITECTURES
+from models.geometry import Geometry
 from models.preprocess import pad
-from training.geometry import Geometry, of_classifier, of_segmenter, sees_whole_map
+from training.geometry import of_classifier, of_segmenter, sees_whole_map
 
 
 @pytest.mark.parametrize(

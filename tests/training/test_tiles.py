@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
-from service.pipeline.tiling import Grid, plan
-from training.geometry import Geometry, of_segmenter
+from models.geometry import Geometry, Grid, plan
+from training.geometry import of_segmenter
 
 SAME: dict[str, Any] = {"depth": 2, "base_width": 2}
 VALID = SAME | {"convolutions": "valid"}

@@ -12,7 +12,7 @@ from service.api.options import SegmentOptions
 from service.encode.colour import rgb
 from service.tasks.measurement import measure
 from service.tasks.segmentation import FORMATS, class_map, class_values, edges, interpret
-from tests.service.pipeline.test_tiling import spec_of
+from tests.tiny import spec_of
 
 
 def spec(*labels: str, activation: str = "sigmoid", thresholds: tuple[float, ...] = ()) -> ModelSpec:
