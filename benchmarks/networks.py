@@ -18,6 +18,7 @@ from models.architectures.cam_head import classify_with_map
 from models.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNet18, ResNet50
 from models.architectures.unet import UNet
 from models.decode import decode
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import ScaleLinear, pad, prepare
@@ -25,7 +26,7 @@ from models.spec import InputSpec, ModelSpec
 from training.build import Exported, Normalised
 from training.config import InputConfig
 from training.export import run, to_onnx
-from training.network_geometry import NetworkGeometry, classifier_geometry, segmenter_geometry
+from training.network_geometry import classifier_geometry, segmenter_geometry
 
 CACHE = ROOT / "build/benchmarks"
 STARTERS = ROOT / "models/starter"
@@ -163,18 +164,18 @@ def _write(name: str, folder: Path) -> None:
     package.write(folder, fields, weights=weights, test_input=raw, test_outputs=outputs, readme=ABOUT)
 
 
-def _input(recipe: Recipe, geometry: NetworkGeometry) -> InputSpec:
+def _input(recipe: Recipe, geometry: Geometry) -> InputSpec:
     if recipe.segments:
         return InputSpec(channels=recipe.channels, min_size=geometry.min_size, step=geometry.step, steps=STEPS)
     return InputSpec(channels=recipe.channels, size=(recipe.side, recipe.side), steps=STEPS)
 
 
-def _cam(name: str, maps: Array, geometry: NetworkGeometry) -> dict[str, Any]:
+def _cam(name: str, maps: Array, geometry: Geometry) -> dict[str, Any]:
     places = {"size": maps.shape[2:], "origin": geometry.origin, "stride": geometry.stride}
     return {"name": name, "role": "cam", "method": "cam", **places}
 
 
-def _geometry(recipe: Recipe) -> NetworkGeometry:
+def _geometry(recipe: Recipe) -> Geometry:
     """It does not depend on the width, and a thin network tells it in a moment."""
     thin = recipe.body(4)
     if recipe.segments:

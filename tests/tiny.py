@@ -47,7 +47,7 @@ def run(weights: bytes, x: Array, outputs: tuple[str, ...]) -> dict[str, Array]:
 def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Array) -> Package:
     """Writes root/<name>/<version>, its test outputs computed by running it as the service would."""
     fields = {"outputs": [probabilities_of(fields)], **fields}
-    spec = spec_of(fields)
+    spec = spec_of(**fields)
     x = np.moveaxis(test_input[0], 0, 2)
     for step in spec.input.steps:
         x = step(x)
@@ -56,8 +56,12 @@ def package(root: Path, fields: dict[str, Any], weights: bytes, test_input: Arra
     return write(folder, fields, weights=weights, test_input=test_input, test_outputs=outputs, readme="Tiny.")
 
 
-def spec_of(fields: dict[str, Any]) -> ModelSpec:
-    """Returns the spec of a package whose files do not matter."""
+def spec_of(**fields: Any) -> ModelSpec:
+    """Returns the spec of a package whose files do not matter: a segmenter of one class, but for these fields."""
+    fields = {
+        "name": "network", "version": "1", "description": "", "task": "segmentation", "architecture": "tiny",
+        "classes": [{"label": "a"}], "activation": "sigmoid", "receptive_field": 1, **fields,
+    }  # fmt: skip
     outputs = [{**output, "test_tensor": FILE} for output in fields.get("outputs", [probabilities_of(fields)])]
     return ModelSpec.model_validate({**fields, "weights": FILE, "test_input": FILE, "outputs": outputs})
 

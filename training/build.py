@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures import ARCHITECTURES
+from models.geometry import Geometry
 from models.outputs import Role, graph_name
 from training.config import InputConfig, Recipe
-from training.network_geometry import NetworkGeometry, classifier_geometry, segmenter_geometry
+from training.network_geometry import classifier_geometry, segmenter_geometry
 from training.taps import check_layers, record_outputs
 from training.tasks import TASKS
 from training.tasks.training_task import activate, calibrate
@@ -117,7 +118,7 @@ def build(recipe: Recipe, *, classes: int) -> Normalised:
     return Normalised(body, recipe.input)
 
 
-def geometry_of(recipe: Recipe, network: Normalised) -> NetworkGeometry:
+def geometry_of(recipe: Recipe, network: Normalised) -> Geometry:
     """Computes the geometry of the network; for a classifier, of its `features`."""
     channels, size = recipe.input.channels, recipe.input.size
     if size is None:

@@ -11,13 +11,13 @@ import torch
 
 from models import package
 from models.flips import Flip, mirrored, orientations
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import pad
 from training import checkpoint
 from training.build import Normalised, build
 from training.config import Recipe
 from training.image_inference import ImageInference
-from training.network_geometry import NetworkGeometry
 from training.tasks import TASKS
 from training.tasks.training_task import Decision, activate, calibrate
 
@@ -39,7 +39,7 @@ def model_from_checkpoint(path: Path, *, device: torch.device) -> tuple[Evaluate
     state = checkpoint.load_best(path)
     recipe, decision = Recipe.model_validate(state["recipe"]), Decision(**state["decision"])
     task, network = TASKS[recipe.task], restore(state, recipe)
-    geometry = None if recipe.input.size else NetworkGeometry(**state["geometry"])
+    geometry = None if recipe.input.size else Geometry(**state["geometry"])
     predictor = ImageInference(network.to(device), device, geometry)
 
     def probabilities(x: Array) -> Array:

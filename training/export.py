@@ -23,6 +23,7 @@ import onnxruntime
 import torch
 
 from models import package
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import pad, prepare
@@ -34,7 +35,6 @@ from training.class_fields import class_fields
 from training.config import Recipe
 from training.evaluated_model import restore
 from training.exported_maps import first_filters, map_outputs
-from training.network_geometry import NetworkGeometry
 from training.report import table
 from training.tasks import TASKS
 from training.tasks.training_task import Decision
@@ -62,7 +62,7 @@ def main(
     """
     state = checkpoint.load_best(best)
     recipe, decision = Recipe.model_validate(state["recipe"]), Decision(**state["decision"])
-    task, geometry = TASKS[recipe.task], NetworkGeometry(**state["geometry"])
+    task, geometry = TASKS[recipe.task], Geometry(**state["geometry"])
     restored = restore(state, recipe)
     taps = recipe.package.taps if taps is None else taps
     network = Exported(
@@ -109,9 +109,7 @@ def _signal(sample: Array) -> bytes:
     return file.getvalue()
 
 
-def network_input(
-    sample: Array, recipe: Recipe, geometry: NetworkGeometry, *, steps: tuple[Any, ...] | None = None
-) -> Array:
+def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: tuple[Any, ...] | None = None) -> Array:
     """Prepares an image (H, W, C) with the recipe's steps, or with `steps`, and pads it: (1, C, h, w) float32."""
     config = recipe.input
     chosen = config.steps if steps is None else steps
@@ -200,7 +198,7 @@ def spec_fields(
     state: dict[str, Any],
     recipe: Recipe,
     decision: Decision,
-    geometry: NetworkGeometry,
+    geometry: Geometry,
     figures: list[Figure],
     tolerance: float,
 ) -> dict[str, Any]:

@@ -6,16 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry
 from models.image import Array
 from models.outputs import Role, graph_name
 from training.build import Exported
-from training.network_geometry import NetworkGeometry, classifier_geometry
+from training.network_geometry import classifier_geometry
 from training.user_errors import RecipeError
 
 
 def map_outputs(
     network: Exported,
-    geometry: NetworkGeometry,
+    geometry: Geometry,
     outputs: Mapping[str, Array],
     tolerances: Mapping[str, float],
     *,
@@ -34,7 +35,7 @@ def map_outputs(
 
 
 def _class_map(
-    network: Exported, role: Role, method: str, geometry: NetworkGeometry, outputs: Mapping[str, Array], *, side: int
+    network: Exported, role: Role, method: str, geometry: Geometry, outputs: Mapping[str, Array], *, side: int
 ) -> dict[str, Any]:
     name = graph_name(role)
     size = outputs[name].shape[2:]
@@ -42,7 +43,7 @@ def _class_map(
     return {"name": name, "role": role, "method": method, "size": size, "origin": origin, "stride": stride}
 
 
-def _map_places(body: Any, geometry: NetworkGeometry, method: str, *, side: int, pooled: int) -> tuple[float, float]:
+def _map_places(body: Any, geometry: Geometry, method: str, *, side: int, pooled: int) -> tuple[float, float]:
     """Returns origin and stride of the maps: those of the features, or of the pooled features of a dense head."""
     if method == "cam" or not hasattr(body, "avgpool"):
         return geometry.origin, geometry.stride

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import pad
-from training.network_geometry import NetworkGeometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class ImageInference:
 
     network: nn.Module
     device: torch.device
-    geometry: NetworkGeometry | None = None
+    geometry: Geometry | None = None
 
     @torch.no_grad()
     def __call__(self, x: Array) -> Array:

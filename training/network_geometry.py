@@ -2,12 +2,12 @@
 
 import copy
 import itertools
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from models.geometry import Geometry
 from training.layer_trace import trace
 from training.receptive_field import Reach
 from training.user_errors import RecipeError
@@ -17,27 +17,7 @@ MAX_SIDE_PX = 2048  # px a side
 IMAGE_NORMS = (nn.GroupNorm, nn.InstanceNorm2d)  # their statistics are the whole image's
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkGeometry:
-    """Geometry in px. The network takes sizes of min_size + k * step.
-
-    halo: reach of the receptive field beyond a block of stride x stride pixels, rounded up to the stride. border: what
-    valid convolutions lose on each side. origin: centre of the map's first pixel, from the centre of the input's first.
-    reach: "image" if normalisation sees the whole image, so no halo makes tiles exact; receptive field and halo are
-    then those of the convolutions.
-    """
-
-    stride: int
-    receptive_field: int
-    halo: int
-    border: int
-    min_size: int
-    step: int
-    origin: float = 0.0
-    reach: Literal["local", "image"] = "local"
-
-
-def classifier_geometry(network: Any, *, in_channels: int, size: int) -> NetworkGeometry:
+def classifier_geometry(network: Any, *, in_channels: int, size: int) -> Geometry:
     """Returns the geometry of a classifier's `features`, the layers before its head.
 
     They map (N, in_channels, size, size) to (N, K, h, w); for signals, (N, in_channels, size) to (N, K, l). Raises
@@ -46,10 +26,10 @@ def classifier_geometry(network: Any, *, in_channels: int, size: int) -> Network
     reach = _reach(_Features(network), in_channels, *[size] * getattr(network, "dimensions", 2))
     first, last = reach.at(0)
     stride = reach.at(1)[0] - first
-    return NetworkGeometry(stride, reach.field, halo=0, border=0, min_size=size, step=1, origin=(first + last) / 2)
+    return Geometry(stride, reach.field, halo=0, border=0, min_size=size, step=1, origin=(first + last) / 2)
 
 
-def segmenter_geometry(network: nn.Module, *, in_channels: int) -> NetworkGeometry:
+def segmenter_geometry(network: nn.Module, *, in_channels: int) -> Geometry:
     """Returns the geometry of a segmenter, (N, in_channels, H, W) -> (N, K, H - 2 border, W - 2 border).
 
     If a network halves and doubles the resolution, the receptive field depends on the pixel's place in a block; this is
@@ -60,10 +40,10 @@ def segmenter_geometry(network: nn.Module, *, in_channels: int) -> NetworkGeomet
     border = (min_size - shapes(torch.empty(1, in_channels, min_size, min_size, device="meta")).shape[2]) // 2
     reach = _reach(network, in_channels, min_size + step, min_size + step)
     spans = [reach.at(place) for place in range(step)]
-    excess = max(max(-first, last - (step - 1)) for first, last in spans)
-    halo = 0 if border else -(-excess // step) * step
+    first, last = min(first for first, _ in spans), max(last for _, last in spans)
+    halo = 0 if border else halo_of(first, last, step=step)
     sees_image = any(isinstance(module, IMAGE_NORMS) for module in network.modules())
-    return NetworkGeometry(step, reach.field, halo, border, min_size, step, reach="image" if sees_image else "local")
+    return Geometry(step, reach.field, halo, border, min_size, step, reach="image" if sees_image else "local")
 
 
 def head_sees_whole_map(network: nn.Module) -> bool:

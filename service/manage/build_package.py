@@ -13,10 +13,11 @@ import yaml
 
 from models import package as packages
 from models.errors import PackageError
+from models.geometry import Geometry
 from models.image import Array
 from models.preprocess import prepare
 from models.rdf import from_rdf
-from service.manage import bioimageio, geometry, graph
+from service.manage import bioimageio, graph, graph_geometry
 from service.manage.archive import Files, description_of, open_files
 from service.manage.bare_network import (
     NORMALISE,
@@ -169,13 +170,13 @@ def _input_fields(
         side = max(size)  # its head sees the whole image
         return {"channels": channels, "size": size}, {"receptive_field": side, "stride": side}
     if arguments.halo is not None and arguments.stride:
-        found = geometry.Geometry(
+        found = Geometry(
             arguments.stride, 2 * arguments.halo + 1, arguments.halo, 0, arguments.stride, arguments.stride
         )
     else:
         try:
-            found = geometry.of_segmenter(model)
-        except geometry.NotLocal as error:
+            found = graph_geometry.of_segmenter(model)
+        except graph_geometry.NotLocal as error:
             raise PackageError(f"{error} Halo and stride cannot be computed; set --halo and --stride.") from error
     input_fields = {"channels": channels, "size": size, "min_size": found.min_size, "step": found.step}
     network_fields = {"receptive_field": found.receptive_field, "stride": found.stride, "border": found.border}

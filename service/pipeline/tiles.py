@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 
+from models.geometry import Grid, plan
 from models.image import Array
 from models.preprocess import pad
 from models.spec import ModelSpec
 from service.errors import TooLargeForOnePass
-from service.pipeline.tiling import Grid, plan
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.work import Work
 from service.tasks.task import Outputs

@@ -6,7 +6,7 @@ from models.objects import grow, separate, without_small
 from tests.models.tiny_packages import classifier_fields, segmenter_fields
 from tests.tiny import spec_of
 
-SPEC = spec_of(segmenter_fields())  # nucleus >= .5, seed >= .6, at least 3 px
+SPEC = spec_of(**segmenter_fields())  # nucleus >= .5, seed >= .6, at least 3 px
 
 
 def discs(*circles: tuple[int, int, int], inner: float = 0.6) -> Array:
@@ -70,6 +70,6 @@ def test_thresholds_are_reached_at_equality() -> None:
 
 
 def test_a_model_that_separates_no_objects_says_so() -> None:
-    classifier = spec_of(classifier_fields())
+    classifier = spec_of(**classifier_fields())
     with pytest.raises(ValueError, match="tiny-classifier does not separate objects"):
         separate(np.zeros((2, 8, 8), np.float32), classifier)

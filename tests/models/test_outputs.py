@@ -16,7 +16,7 @@ FEATURES = {"size": (4, 5, 5), "receptive_field": 3, "stride": 3}
 
 
 def classifier(*outputs: dict[str, Any]) -> ModelSpec:
-    return spec_of(classifier_fields() | {"outputs": list(outputs)})
+    return spec_of(**classifier_fields() | {"outputs": list(outputs)})
 
 
 def test_a_role_finds_the_name_that_the_graph_has() -> None:
@@ -43,9 +43,9 @@ def test_a_role_that_no_output_has_is_an_error_that_names_those_there_are(role: 
 
 
 def test_shapes_follow_from_roles() -> None:
-    spec = spec_of(contents("tapped")["fields"])
+    spec = spec_of(**contents("tapped")["fields"])
     assert [spec.output_shape(name, (16, 16)) for name in spec.every_output] == [(3,), (3, 5, 5), (3, 5, 5), (4, 5, 5)]
-    assert spec_of(segmenter_fields()).output_shape("probabilities", (16, 32)) == (2, 16, 32)
+    assert spec_of(**segmenter_fields()).output_shape("probabilities", (16, 32)) == (2, 16, 32)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_description_of_everything_leaves_no_field_at_its_default(tmp_path: 
 )
 def test_labels_become_the_names_that_bioimage_io_allows(labels: tuple[str, ...], names: list[str]) -> None:
     fields = everything_fields() | {"classes": [{"label": label} for label in labels], "auxiliary": [], "objects": None}
-    spec = spec_of(fields)
+    spec = spec_of(**fields)
     (channels,) = [axis for axis in to_rdf(spec)["outputs"][0]["axes"] if axis["type"] == "channel"]
     assert channels["channel_names"] == names
     assert from_rdf(to_rdf(spec)).channel_names == labels

@@ -49,7 +49,7 @@ def test_what_is_no_tree_is_refused(nodes: tuple[str, ...], parents: dict[str, s
 
 
 def spec(**changes: object) -> ModelSpec:
-    return spec_of({**classifier_fields(), **changes})
+    return spec_of(**{**classifier_fields(), **changes})
 
 
 def test_a_package_keeps_its_tree() -> None:

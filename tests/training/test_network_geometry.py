@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from models.architectures import ARCHITECTURES
+from models.geometry import Geometry
 from models.preprocess import pad
-from training.network_geometry import NetworkGeometry, classifier_geometry, head_sees_whole_map, segmenter_geometry
+from training.network_geometry import classifier_geometry, head_sees_whole_map, segmenter_geometry
 
 
 @pytest.mark.parametrize(
@@ -37,13 +38,13 @@ def test_a_bright_pixel_moves_the_map_around_its_own_place(name: str, options: d
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({"depth": 4}, NetworkGeometry(16, 204, halo=96, border=0, min_size=16, step=16)),
-        ({"depth": 3}, NetworkGeometry(8, 100, halo=48, border=0, min_size=8, step=8)),
+        ({"depth": 4}, Geometry(16, 204, halo=96, border=0, min_size=16, step=16)),
+        ({"depth": 3}, Geometry(8, 100, halo=48, border=0, min_size=8, step=8)),
         # The paper's: 572 -> 388 loses 92 on each side, and 572 = 188 + 24 * 16.
-        ({"depth": 4, "convolutions": "valid"}, NetworkGeometry(16, 204, halo=0, border=92, min_size=188, step=16)),
+        ({"depth": 4, "convolutions": "valid"}, Geometry(16, 204, halo=0, border=92, min_size=188, step=16)),
     ],
 )
-def test_segmenter(options: dict, wanted: NetworkGeometry) -> None:
+def test_segmenter(options: dict, wanted: Geometry) -> None:
     assert segmenter_geometry(ARCHITECTURES["unet"](1, 2, base_width=2, **options), in_channels=1) == wanted
 
 

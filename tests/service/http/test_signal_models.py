@@ -83,7 +83,7 @@ def header(text: str) -> bytes:
     [
         (b"", 415, "not_a_signal", "is empty"),
         (b"\x89PNG\r\n\x1a\n", 415, "not_a_signal", "89 50 4e 47"),
-        (b'{"instances": [1]}', 415, "not_a_signal", "an array as .npy or JSON"),
+        (b'{"instances": [1]}', 415, "not_a_signal", "an array as NPY or JSON"),
         (text("cgcgaaa"), 422, "bad_signal", r"its shape is (4, 7); this model takes (4, 8)"),
         (text("cgcgaaan"), 422, "bad_signal", "place 8 holds 'n'; this model knows the letters a, c, g, t"),
         (text([0.5] * 8), 422, "bad_signal", "its shape is (8,)"),

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from models import package
+from models.geometry import Geometry
 from service.manage.__main__ import main
-from service.manage.geometry import Geometry, NotLocal, of_segmenter
+from service.manage.graph_geometry import NotLocal, of_segmenter
 from tests import tiny
 from tests.conftest import Client
 from tests.data import real_data

@@ -6,7 +6,7 @@ import pytest
 from models.image import Array, Image
 from models.preprocess import prepare
 from service.pipeline.input_checks import deviations, figures_of, input_warnings
-from tests.service.pipeline.test_tiling import spec_of
+from tests.tiny import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)

@@ -10,7 +10,7 @@ from service.errors import NoMap, UnknownLabel, UnknownMethod
 from service.tasks import cam
 from service.tasks.cam import ClassMap, index_of, positive_part
 from tests import tiny
-from tests.service.pipeline.test_tiling import spec_of
+from tests.tiny import spec_of
 
 GRID = {"size": (2, 2), "origin": 1.5, "stride": 4}
 

@@ -1,15 +1,42 @@
-"""The exact overlap-tile plan (Ronneberger 2015, figure 2): tiles that give what one pass over the whole image gives.
+"""Geometry of networks (receptive field, stride, halo) and the exact overlap-tile plan that follows from it.
 
-A tile's halo is at least the reach of the receptive field, and its origin and size keep the network's grid, so the
-inner part of every tile equals the whole-image answer and needs no blending. Padding is only at the true border.
+The tiles (Ronneberger 2015, figure 2) give what one pass over the whole image gives. A tile's halo is at least the
+reach of the receptive field, and its origin and size keep the network's grid, so the inner part of every tile equals
+the whole-image answer and needs no blending. Padding is only at the true border.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 from models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Geometry in px. The network takes sizes of min_size + k * step.
+
+    halo: reach of the receptive field beyond a block of stride x stride pixels, rounded up to the stride. border: what
+    valid convolutions lose on each side. origin: centre of the map's first pixel, from the centre of the input's first.
+    reach: "image" if normalisation sees the whole image, so no halo makes tiles exact; receptive field and halo are
+    then those of the convolutions.
+    """
+
+    stride: int
+    receptive_field: int
+    halo: int
+    border: int
+    min_size: int
+    step: int
+    origin: float = 0.0
+    reach: Literal["local", "image"] = "local"
+
+
+def halo_of(first: int, last: int, *, step: int) -> int:
+    """Returns the halo in px where a block's pixels 0 to step - 1 depend on the input's pixels first to last."""
+    return -(-max(-first, last - (step - 1)) // step) * step
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from models.geometry import Grid, plan
 from models.image import Array
 from models.preprocess import pad
-from models.spec import ModelSpec
 from service.inference import open_session
-from service.pipeline.tiling import Grid, plan
 from tests import tiny
 
 
@@ -55,15 +54,7 @@ def grid_of(*, tile_px: int, halo: int, border: int, step: int, stride: int) -> 
     """min_size is the smallest multiple of step that valid convolutions leave something of."""
     min_size = (2 * border // step + 1) * step
     fields = {"input": {"channels": 1, "min_size": min_size, "step": step, "steps": []}}
-    return Grid.of(spec_of(halo=halo, border=border, stride=stride, **fields), tile_px=tile_px)
-
-
-def spec_of(**fields: object) -> ModelSpec:
-    usual = {
-        "name": "network", "version": "1", "description": "", "task": "segmentation", "architecture": "tiny",
-        "classes": [{"label": "a"}], "activation": "sigmoid", "receptive_field": 1,
-    }  # fmt: skip
-    return tiny.spec_of({**usual, **fields})
+    return Grid.of(tiny.spec_of(halo=halo, border=border, stride=stride, **fields), tile_px=tile_px)
 
 
 def unet(*, valid: bool) -> bytes:
@@ -106,7 +97,7 @@ NETWORKS = {
 @pytest.mark.parametrize("size", [(40, 44), (101, 67), (64, 200), (7, 150)])
 def test_tiles_give_what_one_pass_over_the_whole_image_gives(case: str, size: tuple[int, int]) -> None:
     valid, sizes, lost = NETWORKS[case]
-    spec = spec_of(input={"channels": 1, "steps": [], **sizes}, stride=4, **lost)
+    spec = tiny.spec_of(input={"channels": 1, "steps": [], **sizes}, stride=4, **lost)
     session = open_session(unet(valid=valid), device="cpu", threads=1)
     image = np.random.default_rng(2).normal(size=(1, *size)).astype(np.float32)
     grid = Grid.of(spec, tile_px=48)

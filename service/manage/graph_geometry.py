@@ -1,4 +1,4 @@
-"""What an ONNX segmenter's layers fix: its stride, receptive field and the sizes it takes. Computed, never guessed.
+"""Geometry of an ONNX segmenter, computed from its layers: stride, receptive field, halo and the sizes it takes.
 
 Each row of a feature map depends on a range of the image's rows; the ranges are followed from layer to layer.
 """
@@ -13,6 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from models.errors import PackageError
+from models.geometry import Geometry, halo_of
 from models.image import Array
 
 _FAR = 2048  # px, more than any receptive field
@@ -26,18 +27,6 @@ _POINTWISE = frozenset(
     }
 )  # fmt: skip
 _ALONG_CHANNELS = frozenset({"Concat", "LogSoftmax", "Softmax"})
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """All in px, as training.network_geometry has them. The sizes that the network takes are min_size + k * step."""
-
-    stride: int
-    receptive_field: int
-    halo: int
-    border: int
-    min_size: int
-    step: int
 
 
 class NotLocal(PackageError):
@@ -78,8 +67,7 @@ def _along(model: onnx.ModelProto, axis: int) -> Geometry:
     first, last = rows.first[block : block + step], rows.last[block : block + step]
     if first.min() == 0 or last.max() == height - 1:
         raise NotLocal(f"An output's pixel depends on more than {_FAR // 2} pixels to a side.")
-    reach = max(block - int(first.min()), int(last.max()) - (block + step - 1))
-    halo = 0 if border else -(-reach // step) * step
+    halo = 0 if border else halo_of(int(first.min()) - block, int(last.max()) - block, step=step)
     return Geometry(step, int((last - first).max()) + 1, halo, border, min_size, step)
 
 
