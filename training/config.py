@@ -28,7 +28,7 @@ RENAMED_TASKS = {
 
 
 class InputConfig(Closed):
-    """How an image becomes the network's input.
+    """Conversion of an image to the network's input.
 
     kind, letters: as in the package; the size of a signal is (1, samples). size: (height, width) in px, only for
     classifiers. steps: the package's preprocessing. mean, std: subtracted and divided by in the exported graph after

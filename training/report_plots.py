@@ -63,20 +63,20 @@ def subgroup_and_decision_plots(
     result: EvaluationResult, outcomes: BinaryOutcomes, *, headline: str
 ) -> dict[str, bytes]:
     """Draws the decision curves and each column's subgroups: file name -> PNG."""
-    drawn = {"decision.png": _decision(outcomes)} if outcomes else {}
+    plots_by_name = {"decision.png": _decision(outcomes)} if outcomes else {}
     whole = next(figure for figure in result.figures if figure.metric == headline)
     for column in dict.fromkeys(group.column for group in result.subgroups):
         groups = [group for group in result.subgroups if group.column == column and headline in group.figures]
         if groups:
-            drawn["by-" + re.sub(r"\W+", "-", column) + ".png"] = _subgroups(groups, whole)
-    return drawn
+            plots_by_name["by-" + re.sub(r"\W+", "-", column) + ".png"] = _subgroups(groups, whole)
+    return plots_by_name
 
 
 def _png(plot: Plot) -> bytes:
     """Encodes a plot in 256 colours: packages include plots, and full colour would be three times as large."""
-    drawn, smaller = io.BytesIO(), io.BytesIO()
-    plot.savefig(drawn, format="png", dpi=100)
-    with PIL.Image.open(drawn) as picture:
+    full_colour, smaller = io.BytesIO(), io.BytesIO()
+    plot.savefig(full_colour, format="png", dpi=100)
+    with PIL.Image.open(full_colour) as picture:
         picture.convert("RGB").quantize(256).save(smaller, "PNG", optimize=True)
     return smaller.getvalue()
 

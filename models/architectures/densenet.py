@@ -10,7 +10,7 @@ from models.architectures.cam_head import classify_with_map
 
 
 class DenseLayer(nn.Module):
-    """x (N, inputs, H, W) -> (N, inputs + growth, H, W): x itself and the output of a bottleneck."""
+    """Dense layer: x (N, inputs, H, W) -> (N, inputs + growth, H, W), x itself and the output of a bottleneck."""
 
     def __init__(self, inputs: int, *, growth: int) -> None:
         super().__init__()

@@ -207,20 +207,11 @@ class FrontEndConnection(asyncio.Protocol):
         shapes = tuple(output.shape for output in outputs)
         *offsets, end = aligned_offsets(request.begin, shapes)
         if end > request.end:
-            self._send_text(
-                request, Outcome.FAILED, f"The outputs have shapes {shapes}, larger than described by rdf.yaml."
-            )
+            text = f"The outputs have shapes {shapes}, larger than described by rdf.yaml."
+            self._send_text(request, Outcome.FAILED, text)
             return
-        reply = Reply(
-            request.number,
-            Outcome.COMPLETED,
-            result.batch_size,
-            result.close_reason or 0,
-            0,
-            result.queue_s,
-            result.infer_s,
-            shapes,
-        )
+        reason, times = result.close_reason or 0, (result.queue_s, result.infer_s)
+        reply = Reply(request.number, Outcome.COMPLETED, result.batch_size, reason, 0, *times, shapes)
         targets = [self._memory.array(offset, shape) for offset, shape in zip(offsets, shapes)]
         copy_then(partial(_copy, targets, outputs), lambda _: self.send(reply), size=end - request.begin)
 
@@ -237,7 +228,7 @@ class FrontEndConnection(asyncio.Protocol):
             self._send_text(request, Outcome.NOT_READY, str(error))
         else:
             if isinstance(error, Exception):
-                log.bug(error, request_id="engine")
+                log.exception(error, request_id="engine")
             self._send_text(request, Outcome.BUG, type(error).__name__)
 
     def _send_text(self, request: RunRequest, outcome: Outcome, text: str) -> None:

@@ -74,7 +74,7 @@ def create_app(
 def _log_failure(running: asyncio.Task[None]) -> None:
     """Nothing fails over a package, so this is a bug; the service stays as it is, at first not ready, which is seen."""
     if not running.cancelled() and isinstance(error := running.exception(), Exception):
-        log.bug(error, request_id="models")
+        log.exception(error, request_id="models")
 
 
 def routing_error(paths: list[str]) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -27,7 +27,7 @@ class Exchange:
         self._settings = runtime.settings
         self._memory = runtime.memory
         self._request = request
-        self.context: RequestContext = request.scope["exchange"]
+        self.context: RequestContext = request.scope["context"]
         self.deadline = Deadline.after(self._settings.timeout_s)
         self.reservation = Reservation(self._memory)  # of the body
         self._watch = DisconnectWatch(request.receive, self.deadline)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from models.decode import FORMATS
 from models.errors import ImageError, StriateError
 from service.api.answers import Health, WireError
 from service.api.model_info import (
@@ -64,6 +65,7 @@ _TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, TensorError)
 _INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, CrossOrigin, AuditUnavailable)
 _CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError, DeadlinePassed)
 _REF = "#/components/schemas/"
+_BODIES = ("application/x-npy", "application/octet-stream")
 _FILE: Json = {"type": "string", "format": "binary"}
 _SIGNAL: Json = {"type": ["array", "string"], "description": "A signal's values, or a sequence's letters."}
 _PNG: Json = {"image/png": {"schema": _FILE}}
@@ -189,8 +191,7 @@ def _question(task: Task[Any, Any]) -> Json:
         "additionalProperties": False,
     }
     alone = {
-        kind: {"schema": _FILE}
-        for kind in ("image/png", "image/jpeg", "image/tiff", "application/x-npy", "application/octet-stream")
+        kind: {"schema": _FILE} for kind in (*(kind for format in FORMATS for kind in format.media_types), *_BODIES)
     } | {"application/json": {"schema": _SIGNAL}}
     return _operation(task.summary, content, *_QUESTION, *task.errors) | {
         "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()],

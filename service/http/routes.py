@@ -78,7 +78,7 @@ class Routes:
             limit = task.most_images or self._runtime.settings.max_images
             if len(sent.images) > limit:
                 raise TooManyImages(len(sent.images), limit=limit)
-            context.asks(model.package)
+            context.set_model(model.package)
             context.images = sent.images
             exchange.has_been_read(images=len(sent.images))
             with model.request(context.started):
@@ -159,7 +159,7 @@ class Routes:
     def _failure(self, error: Exception, exchange: Exchange) -> Failure:
         known = answerable(error) or Internal()
         if isinstance(known, Internal):
-            log.bug(error, request_id=exchange.context.request_id)
+            log.exception(error, request_id=exchange.context.request_id)
         count_error(self._runtime.metrics, known.code)
         return responses.failure(known)
 

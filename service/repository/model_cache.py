@@ -74,7 +74,7 @@ class CachedNetwork:
         """loader: verifies the package and warms up its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
         self._cache, self._loader, self._length = cache, loader, length
-        self.last_used = time.monotonic()  # when it was last asked for
+        self.last_used = time.monotonic()
         self._batcher: Batcher | None = None
         self._pending = self._running = 0
         self._unused: asyncio.Future[None] | None = None

@@ -48,7 +48,7 @@ def read_verified(folder: Path, *, open_session: OpenSession) -> tuple[Package, 
 
 
 def network_input(test_input: Array, spec: ModelSpec) -> Array:
-    """(C, H, W) float32 -> the network's input for a request with these pixels; applies the package's steps."""
+    """Applies the package's preprocessing to (C, H, W) float32, as for a request with these pixels."""
     pixels = np.moveaxis(test_input, 0, 2)
     return prepare(pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
 

@@ -36,11 +36,11 @@ class Log:
         with suppress(OSError, ValueError):  # a closed pipe or a full disk must not fail requests
             sys.stderr.write(f"{line.decode()}\n")
 
-    def bug(self, error: Exception, *, request_id: str) -> None:
-        """Writes where it happened and of what kind it is; not its message, which may quote what an image held."""
+    def exception(self, error: Exception, *, request_id: str) -> None:
+        """Writes the type and location of an exception, but not its message, which may quote image contents."""
         frames = traceback.extract_tb(error.__traceback__)[-8:]
         at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        self.write("error", "bug", request_id=request_id, kind=type(error).__name__, at=at)
+        self.write("error", "unhandled exception", request_id=request_id, kind=type(error).__name__, at=at)
 
 
 log = Log()

@@ -1,4 +1,4 @@
-"""Request context: what is known of a request while it is answered."""
+"""Request context: facts about a request in progress."""
 
 import time
 from dataclasses import dataclass, field
@@ -23,6 +23,5 @@ class RequestContext:
     status: int = 0
     error: str | None = None
 
-    def asks(self, package: Package) -> None:
-        """It is this model's."""
+    def set_model(self, package: Package) -> None:
         self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from training.config import read_recipe
+from training.config import Recipe, read_recipe
 
 RECIPES = sorted(Path("training/recipes").glob("*.toml"))
 DIGITS = Path("training/recipes/digits.toml").read_text()
@@ -13,6 +14,20 @@ DIGITS = Path("training/recipes/digits.toml").read_text()
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_recipe_is_valid(path: Path) -> None:
     assert read_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_opens_with_its_command_and_says_what_it_reaches(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert path.read_text().startswith(f"# python -m training.train {path}")
+    assert recipe.reach
+
+
+def test_a_mistyped_field_is_named() -> None:
+    values = read_recipe(Path("training/recipes/digits.toml")).model_dump()
+    values["training"]["epoch"] = 3
+    with pytest.raises(ValidationError, match=r"training\.epoch"):
+        Recipe.model_validate(values)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_layer_without_maps_is_no_tap() -> None:
     network = exported(LeNet5(1, 4), 32, taps=("fc1",))
     outputs = {"cam": np.zeros((1, 4, 5, 5)), "tap_fc1": np.zeros((1, 120))}
     geometry = classifier_geometry(network.network.body, in_channels=1, size=32)
-    with pytest.raises(ValueError, match=r"'fc1' gives \(120,\); a tap needs feature maps"):
+    with pytest.raises(ValueError, match=r"'fc1' outputs \(120,\); a tap needs feature maps"):
         map_outputs(network, geometry, outputs, dict.fromkeys(outputs, 1e-4), side=32)
 
 

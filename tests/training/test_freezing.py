@@ -44,7 +44,7 @@ def test_frozen_parts_move_when_they_are_thawed_with_and_without_a_stop(
     made = recipe(monkeypatch, thaw_at=1)
     start = start_of(made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(made, run=tmp_path / "halves", device="cpu")
     moved = changed(tmp_path / "halves", start)
     assert moved == {name for name in start if not name.startswith(FROZEN)}  # batch counters and statistics too

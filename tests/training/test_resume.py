@@ -30,7 +30,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(tmp_path: Path) -> Path:
     """A run that was stopped after the first of its two epochs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(recipe(), run=tmp_path, device="cpu")
     return tmp_path
 
@@ -68,7 +68,7 @@ def test_a_run_from_before_this_was_kept_is_audited_again(run: Path) -> None:
     ids=["intensities", "split", "epochs"],
 )
 def test_it_does_not_go_on_with_something_else(tables: dict[str, Any], says: str, run: Path) -> None:
-    with pytest.raises(DataError, match=f"Since this run began, {says}, so that"):
+    with pytest.raises(DataError, match=f"cannot be resumed: since it began, {says}\\."):
         train.main(recipe(**tables), run=run, resume=True, device="cpu")
 
 

@@ -40,7 +40,10 @@ BLUR = uniform_filter1d(np.eye(SIDE, dtype=np.float32), 5, axis=0)  # (32, 32), 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """hashes (8,) uint64, one for each of ORIENTATIONS; detail (32, 32) float16: high-pass thumbnail of unit length."""
+    """Fingerprint of an image.
+
+    hashes: (8,) uint64, one for each of ORIENTATIONS. detail: (32, 32) float16, high-pass thumbnail of unit length.
+    """
 
     hashes: Array
     detail: Array

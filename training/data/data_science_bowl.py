@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from models.decode import decode
+from models.decode import open_source
 from models.errors import ImageError
 from models.image import Array
+from models.source import image_of
 from training.data.examples import MAX_PIXELS, DataError, DataSet, Example, Loader, check_mask
 
 
@@ -80,7 +81,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
 def _read(path: Path, name: str) -> Array:
     try:
         data = _archive(path).read(name) if path.is_file() else (path / name).read_bytes()
-        return decode(data, max_pixels=MAX_PIXELS).pixels
+        return image_of(open_source(data, max_pixels=MAX_PIXELS)).pixels
     except (OSError, zipfile.BadZipFile, zlib.error, ImageError) as error:
         raise DataError(f"{path}: {name}: {error}") from error
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from models.decode import decode
+from models.decode import FORMATS, listed, open_source
 from models.errors import ImageError
 from models.image import Array
+from models.source import image_of
 from training.user_errors import UserError
 
 Split = Literal["train", "validation", "test"]
@@ -20,7 +21,7 @@ TaskName = Literal["multiclass", "multilabel", "semantic", "multilabel_semantic"
 SPLITS: dict[str, Split] = {
     "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"
 }  # fmt: skip
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+SUFFIXES = {extension for format in FORMATS for extension in format.extensions}
 MAX_PIXELS = 400_000_000
 
 
@@ -104,14 +105,14 @@ def image_files(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: no such folder.")
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     if not files:
-        raise DataError(f"{folder}: no image; PNG, JPEG and TIFF files count.")
+        raise DataError(f"{folder}: no image; {listed(FORMATS)} files count.")
     return files
 
 
 def read_image(path: Path) -> Array:
     """Reads an image (H, W, C) in native dtype, with the decoders of the service."""
     try:
-        return decode(path.read_bytes(), max_pixels=MAX_PIXELS).pixels
+        return image_of(open_source(path.read_bytes(), max_pixels=MAX_PIXELS)).pixels
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from error
     except ImageError as error:

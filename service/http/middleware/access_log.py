@@ -47,12 +47,12 @@ class AccessLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["exchange"] = context = RequestContext(request_id(scope))
+        scope["context"] = context = RequestContext(request_id(scope))
         with self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, receive, recording_send(send, context))
             except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
-                log.bug(error, request_id=context.request_id)
+                log.exception(error, request_id=context.request_id)
                 if not context.status:
                     await response(Internal())(scope, receive, recording_send(send, context))
         self._finish(scope, context)

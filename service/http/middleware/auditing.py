@@ -53,7 +53,7 @@ class _AuditLine:
     def write(self, body: bytes, status: int) -> bool:
         """Adds the response's last bytes and writes the line; returns whether that succeeded."""
         self.add(body)
-        context: RequestContext = self._scope["exchange"]
+        context: RequestContext = self._scope["context"]
         facts: dict[str, object] = {
             "key": context.key,
             "route": getattr(self._scope.get("route"), "path", OTHER),

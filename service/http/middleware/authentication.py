@@ -40,7 +40,7 @@ class AuthenticationMiddleware:
             return KeyMissing()
         if (key := self._keys.find(secret)) is None:
             return KeyUnknown()
-        scope["exchange"].key = key.name
+        scope["context"].key = key.name
         if required not in key.scopes:
             return ScopeMissing(required, granted=sorted(key.scopes))
         wait_s = key.bucket.take() if key.bucket else 0

@@ -41,7 +41,7 @@ class TracingMiddleware:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        context: RequestContext = scope["exchange"]
+        context: RequestContext = scope["context"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         span = self._tracer.start_span(scope["method"], _W3C.extract(headers), SpanKind.SERVER)
         context.trace_id = format(span.get_span_context().trace_id, "032x")

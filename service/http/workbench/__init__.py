@@ -1,4 +1,4 @@
-"""The workbench: the page at `/`, its static files, and the public files of packages."""
+"""Workbench: the page at `/`, its static files, and the public files of the models' packages."""
 
 import gzip
 import hashlib
@@ -38,7 +38,7 @@ class _StaticFile:
 
 
 class Workbench:
-    """Serves the page. Its files are read, compressed and hashed once; browsers cache and revalidate them."""
+    """The handlers of the page. Its files are read, compressed and digested once; browsers revalidate them by ETag."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -54,11 +54,11 @@ class Workbench:
         return self._respond("index.html", request)
 
     async def file(self, request: Request) -> Response:
-        """Returns a static file of the page."""
+        """Returns a file of the page."""
         return self._respond(request.path_params["file"], request)
 
     async def packaged(self, request: Request) -> Response:
-        """Returns a public file of a package: its README, a sample image or a plot."""
+        """Returns a file of a model's package: its README, a sample, a plot."""
         name = request.path_params["file"]
         package = self._runtime.repository.get(request.path_params["name"]).package
         if name not in package.readable:
@@ -86,7 +86,7 @@ class Workbench:
 
 
 def wants_page(request: Request) -> bool:
-    """Returns whether a browser sent the request; other clients, with */* or no Accept header, get JSON."""
+    """Returns whether a browser navigates to the page; programs, which accept */* or send nothing, get JSON."""
     return "text/html" in request.headers.get("accept", "")
 
 

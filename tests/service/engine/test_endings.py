@@ -73,7 +73,7 @@ async def test_a_front_end_with_full_memory_rejects_requests(root: Path, gate: G
         gate.shut()
         tasks = [submit_image(there, 0.1), submit_image(there, 0.9)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match=r"^2 images are waiting already"):
+        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\."):
             await submit_image(there, 0.2)
         gate.open()
         assert len(await asyncio.gather(*tasks)) == 2

@@ -138,7 +138,7 @@ async def test_the_queue_limit_applies_to_all_front_ends_together(root: Path, ga
         gate.shut()
         tasks = [submit_image(one, 0.1), submit_image(other, 0.9)]
         await until(lambda: here.served["brightness"].batcher.depth == 2)
-        with pytest.raises(QueueFull, match=r"^2 images are waiting already") as full:
+        with pytest.raises(QueueFull, match=r"^The queue is full \(2 images\)\.") as full:
             await submit_image(one, 0.2)
         assert full.value.retry_after_s >= 1
         tasks.append(submit_image(other, 0.3, has_place=True))  # a later tile of an admitted image

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.api.rollout import CanaryRollout, Rollout, Rollouts
 from service.repository import rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
-from service.repository.rollouts import CanaryRollout, Rollout
 
 CANARY = CanaryRollout(version="2.0", percent=5)
 
@@ -61,4 +61,4 @@ def test_an_invalid_file_is_rejected_with_the_field(tmp_path: Path, text: str, p
 
 
 def test_a_missing_file_is_empty(tmp_path: Path) -> None:
-    assert rollouts.read(tmp_path) == rollouts.Rollouts()
+    assert rollouts.read(tmp_path) == Rollouts()

@@ -1,18 +1,27 @@
 """Every fault that is planted is found by its name, and nothing else; a clean data set passes."""
 
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 from pydantic import ValidationError
 
 from models.image import Array
 from tests.data import real_data
-from tests.training.audit.audit_images import files, folders, found, get, jpeg, pairs, put, texture
+from tests.training.audit.audit_images import files, folders, found, get, jpeg, pairs, put
+from tests.training.audit.planted_faults import (
+    as_jpeg,
+    brightened,
+    cut_short,
+    framed,
+    identical,
+    leak,
+    of_sick,
+    resized,
+    same_patient,
+    tagged,
+)
 from training.audit.data_audit import audit_data, copied_examples, object_size_warning, recipe_split
 from training.config import read_recipe
 from training.data.examples import DataError
@@ -20,65 +29,6 @@ from training.evaluate import main as evaluate
 from training.evaluated_model import EvaluatedModel
 from training.findings import ALLOWABLE, NOT_ALLOWABLE, AuditFailed
 from training.tasks.training_task import Decision
-
-
-def leak(change: Callable[[Array], bytes]) -> Callable[[list[Path]], None]:
-    """A training image stands in the test split too, changed."""
-
-    def plant(images: list[Path]) -> None:
-        train = next(path for path in images if "train/sick" in path.as_posix())
-        test = next(path for path in images if "test/sick" in path.as_posix())
-        test.with_name("p900_1.jpg").write_bytes(change(get(train)))
-
-    return plant
-
-
-def of_sick(change: Callable[[Path], object]) -> Callable[[list[Path]], None]:
-    """Each image of the sick is changed in the same way."""
-
-    def plant(images: list[Path]) -> None:
-        for path in images:
-            if path.parent.name == "sick":
-                change(path)
-
-    return plant
-
-
-def resized(pixels: Array) -> bytes:
-    half = PIL.Image.fromarray(pixels).resize((48, 48), PIL.Image.Resampling.BICUBIC)
-    return jpeg(np.asarray(half), quality=60)
-
-
-def brightened(pixels: Array) -> bytes:
-    return jpeg(np.clip(pixels * 1.2 + 10, 0, 255).astype(np.uint8), quality=90)
-
-
-def identical(images: list[Path]) -> None:
-    next(p for p in images if "test" in p.parts).with_name("p900_1.png").write_bytes(images[-1].read_bytes())
-
-
-def same_patient(images: list[Path]) -> None:
-    train, test = (next(p for p in images if split in p.parts) for split in ("train", "test"))
-    put(test.with_name(train.name.replace("_1", "_2")), texture(900))
-
-
-def framed(path: Path) -> None:
-    pixels = get(path)
-    pixels[:, :6] = 0
-    put(path, pixels)
-
-
-def as_jpeg(path: Path) -> None:
-    path.with_suffix(".jpg").write_bytes(jpeg(get(path), quality=90))
-    path.unlink()
-
-
-def tagged(path: Path) -> None:
-    PIL.Image.fromarray(get(path)).save(path, dpi=(300, 300))
-
-
-def cut_short(images: list[Path]) -> None:
-    images[7].write_bytes(images[7].read_bytes()[:200])
 
 
 @pytest.mark.parametrize(
@@ -133,46 +83,6 @@ def test_a_copy_within_a_split_is_a_warning(tmp_path: Path) -> None:
     (finding,) = found(folders(tmp_path))
     assert (finding.name, finding.severity) == ("duplicates", "warning")
     assert "p900_1.png" in finding.cases[0]
-
-
-@pytest.mark.parametrize(
-    ("value", "where"),
-    [(3, np.s_[:2, :2]), (1, np.s_[:, 60:])],  # no class; no fault, for this one cuts nothing off
-    ids=["value", "class"],
-)
-def test_a_mask_with_a_value_that_is_no_class(value: int, where: tuple[slice, slice], tmp_path: Path) -> None:
-    recipe = pairs(tmp_path)
-    mask = get(tmp_path / "masks" / "05.png")
-    mask[where] = value
-    put(tmp_path / "masks" / "05.png", mask)
-    assert [finding.name for finding in found(recipe)] == (["masks"] if value == 3 else [])
-
-
-def test_a_mask_of_another_size(tmp_path: Path) -> None:
-    recipe = pairs(tmp_path)
-    put(tmp_path / "masks" / "05.png", np.zeros((64, 60), np.uint8))
-    assert [finding.name for finding in found(recipe)] == ["masks"]
-
-
-def test_a_split_without_a_class(tmp_path: Path) -> None:
-    files(tmp_path)
-    rows = ["file,label,split"]
-    for path in sorted(tmp_path.rglob("*.png")):
-        split, label, _ = path.relative_to(tmp_path).parts
-        if (split, label) != ("val", "sick"):
-            rows.append(f"{path.relative_to(tmp_path)},{label},{split}")
-    (tmp_path / "table.csv").write_text("\n".join(rows))
-    data = {"loader": "table", "path": tmp_path / "table.csv", "images": tmp_path, "split": "split"}
-    (finding,) = found(folders(tmp_path, data=data))
-    assert (finding.name, finding.cases) == ("missing_classes", ("validation: sick",))
-
-
-def test_a_finding_names_its_figure_and_what_to_do(tmp_path: Path) -> None:
-    of_sick(framed)(files(tmp_path))
-    (finding,) = found(folders(tmp_path))
-    assert "AUROC 1.000" in finding.summary
-    assert "most informative: left" in finding.summary
-    assert finding.remedy in str(finding)
 
 
 def test_refused_unless_allowed_and_then_recorded(tmp_path: Path) -> None:
@@ -252,20 +162,6 @@ def test_objects_larger_than_the_receptive_field(
     said = object_size_warning(side, field, size=size)
     assert bool(said) == bool(figures)
     assert all(figure in said for figure in figures)
-
-
-@pytest.mark.parametrize(("faulty", "status"), [(True, 1), (False, None)])
-def test_the_command_line(faulty: bool, status: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = files(tmp_path)
-    if faulty:
-        cut_short(images)
-    recipe = "training/recipes/pneumonia.toml"
-    monkeypatch.setattr(sys, "argv", ["training.audit", recipe, "--data", str(tmp_path)])
-    if status is None:
-        runpy.run_module("training.audit", run_name="__main__")
-        return
-    with pytest.raises(SystemExit, match="unreadable"):
-        runpy.run_module("training.audit", run_name="__main__")
 
 
 @pytest.mark.slow

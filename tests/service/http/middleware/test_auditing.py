@@ -113,7 +113,7 @@ async def exchange_messages(path: str, log: AuditLog) -> tuple[list[dict], Reque
     """Returns the ASGI messages that the audited application sends for a POST."""
     routes = [Route("/streamed", stream, methods=["POST"]), Route("/buggy", fail, methods=["POST"])]
     app = AuditMiddleware(Starlette(routes=routes).router, audit_log=log)
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "exchange": RequestContext("1")}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "context": RequestContext("1")}
     sent: list[dict] = []
 
     async def send(message: dict) -> None:
@@ -124,7 +124,7 @@ async def exchange_messages(path: str, log: AuditLog) -> tuple[list[dict], Reque
         return {"type": "http.disconnect"}
 
     await app(scope, receive, send)
-    return sent, scope["exchange"]
+    return sent, scope["context"]
 
 
 @pytest.mark.anyio
