@@ -8,6 +8,7 @@ from scipy.stats import rankdata
 from models.image import Array
 from models.provenance import Figure
 
+ClassScore = Callable[[Array, Array], float]  # probabilities (n, C) and class indices (n,) -> score
 MaskScore = Callable[[Array, Array], float]  # predicted and true (H, W) bool -> score
 
 
@@ -107,6 +108,10 @@ def fraction(values: Array) -> float:
 def accuracy(probabilities: Array, truth: Array) -> float:
     """Returns the fraction of examples whose most probable class is true; (n, C), class indices (n,)."""
     return fraction(probabilities.argmax(axis=1) == truth)
+
+
+CLASS_SCORES: dict[str, ClassScore] = {"accuracy": accuracy, "auroc": auroc, "f1": macro_f1}
+MASK_SCORES: dict[str, MaskScore] = {"dice": dice, "iou": iou}
 
 
 class Undefined(ValueError):

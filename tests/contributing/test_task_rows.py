@@ -174,3 +174,62 @@ print([warning["code"] for warning in answer.json()["warnings"]])
     assert told == "['very_bright', 'constant_image']\n"
     change.passes("tests/service/http/test_api_docs.py", only="warning")
     assert change.code == 2
+
+
+def test_an_input_format(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="an input format")
+    change.add(
+        "models/decode/pgm.py",
+        '''"""Binary PGM with 8 bits (netpbm's P5)."""
+
+import re
+
+import numpy as np
+
+from models.decode.decoder import Format, Probe, plane
+from models.errors import DamagedImage
+from models.source import Source
+
+FORMAT = Format("PGM", media_types=("image/x-portable-graymap",), extensions=(".pgm",))
+_HEADER = re.compile(rb"P5\\s+(\\d{1,6})\\s+(\\d{1,6})\\s+255\\s")
+
+
+def sniff(data: bytes) -> bool:
+    return data.startswith(b"P5")
+
+
+def probe(data: bytes) -> Probe:
+    header = _HEADER.match(data)
+    if header is None:
+        raise DamagedImage("pgm", "its header is incomplete")
+    return Probe(FORMAT, int(header[1]), int(header[2]), 1, "uint8", header=header.end())
+
+
+def open(data: bytes, probed: Probe) -> Source:
+    pixels = np.frombuffer(data, np.uint8, offset=probed.header)
+    if pixels.size != probed.width * probed.height:
+        raise DamagedImage("pgm", f"it has {pixels.size:,} bytes of pixels")
+    return plane(pixels.reshape(probed.height, probed.width), "pgm", 1)
+''',
+    )
+    change.edit(
+        "models/decode/__init__.py",
+        ("from models.decode import jpeg, png", "from models.decode import jpeg, pgm, png"),
+        ("= (png, jpeg, tiff)", "= (png, jpeg, tiff, pgm)"),
+    )
+    told = change.run(
+        ANSWERED.replace("grey(204)", 'b"P5 8 8 255 " + bytes([204]) * 64')
+        + """
+answer, operation = asyncio.run(post("/predict"))
+print(answer.status_code, answer.json()["input"]["format"], answer.json()["classes"][0]["label"])
+print("image/x-portable-graymap" in operation["requestBody"]["content"])
+from models.decode import decode
+from models.errors import NotAnImage
+try:
+    decode(b"GIF89a", max_pixels=9)
+except NotAnImage as error:
+    print("PGM" in str(error))
+"""
+    )
+    assert told.splitlines() == ["200 pgm bright", "True", "True"]
+    assert change.code == 2

@@ -132,3 +132,62 @@ print(len(data.examples), data.classes)
 """)
     assert told == "6 ('right', 'left')\n"
     assert change.code == 2
+
+
+def test_a_metric(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="a metric")
+    change.edit(
+        "training/evaluation_metrics.py",
+        (
+            "CLASS_SCORES: dict",
+            '''def error_rate(probabilities: Array, truth: Array) -> float:
+    """Returns the fraction of examples whose most probable class is not true; (n, C), class indices (n,)."""
+    return 1 - accuracy(probabilities, truth)
+
+
+CLASS_SCORES: dict''',
+        ),
+        ('"f1": macro_f1}', '"f1": macro_f1, "error_rate": error_rate}'),
+    )
+    told = change.run("""
+import numpy as np
+from training.tasks import TASKS
+from training.tasks.training_task import Decision
+probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
+scores = TASKS["multiclass"].scores(probabilities, np.array([0, 1, 1, 1]), Decision(thresholds=(0.5, 0.5)))
+print(scores["error_rate"](np.arange(4)), scores["error_rate"](np.array([2])))
+""")
+    assert told == "0.25 1.0\n"
+    assert change.code == 1
+
+
+def test_a_loss(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="a loss")
+    change.add(
+        "training/losses.py",
+        '''
+
+class Brier(nn.Module):
+    """Squared distance of the probabilities from the truth (Brier 1950). logits (N, C), target (N,) int64."""
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        return (logits.softmax(dim=1) - F.one_hot(target, logits.shape[1])).square().sum(dim=1).mean()
+''',
+    )
+    change.edit(
+        "training/tasks/image_tasks.py",
+        (
+            "        if config.focal_gamma:",
+            "        if config.focal_gamma == 7:\n            return losses.Brier()\n        if config.focal_gamma:",
+        ),
+    )
+    told = change.run("""
+import numpy as np, torch
+from training.config import TrainingConfig
+from training.tasks import TASKS
+config = TrainingConfig(epochs=1, batch_size=1, learning_rate=0.1, focal_gamma=7)
+loss = TASKS["multiclass"].loss(config, [np.int64(0), np.int64(1)])
+print(loss(torch.zeros(1, 2), torch.tensor([1])).item())
+""")
+    assert told == "0.5\n"
+    assert change.code == 2

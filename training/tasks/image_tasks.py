@@ -47,12 +47,8 @@ class Multiclass:
     def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
         p, truth = np.stack(probabilities), np.stack(truths)
         confidence, correct = p.max(axis=1), p.argmax(axis=1) == truth
-        scores: dict[str, Score] = {
-            "accuracy": lambda i: metrics.accuracy(p[i], truth[i]),
-            "auroc": lambda i: metrics.auroc(p[i], truth[i]),
-            "f1": lambda i: metrics.macro_f1(p[i], truth[i]),
-            "ece": lambda i: metrics.expected_calibration_error(confidence[i], correct[i]),
-        }
+        scores: dict[str, Score] = {name: _over(score, p, truth) for name, score in metrics.CLASS_SCORES.items()}
+        scores["ece"] = lambda i: metrics.expected_calibration_error(confidence[i], correct[i])
         if p.shape[1] == 2:
             positive = p[:, 1] >= decision.thresholds[1]
             scores["sensitivity"] = lambda i: metrics.fraction(positive[i][truth[i] == 1])
@@ -97,3 +93,8 @@ class Multilabel:
             "ece": lambda i: metrics.expected_calibration_error(p[i].ravel(), present[i].ravel()),
             "f1": lambda i: float(np.mean([metrics.f1(predicted[i, c], present[i, c]) for c in range(p.shape[1])])),
         }
+
+
+def _over(score: metrics.ClassScore, probabilities: Array, truth: Array) -> Score:
+    """Returns the score as a function of the examples' indices."""
+    return lambda i: score(probabilities[i], truth[i])

@@ -50,11 +50,8 @@ class Instance:
     def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
         threshold = decision.thresholds[0]
         pairs = [(p[0] >= threshold, t > 0) for p, t in zip(probabilities, truths)]
-        per_image = {
-            "ap50": [_ap(p, t, decision) for p, t in zip(probabilities, truths)],
-            "dice": [metrics.dice(p, t) for p, t in pairs],
-            "iou": [metrics.iou(p, t) for p, t in pairs],
-        }
+        per_image = {"ap50": [_ap(p, t, decision) for p, t in zip(probabilities, truths)]}
+        per_image |= {name: [score(p, t) for p, t in pairs] for name, score in metrics.MASK_SCORES.items()}
         return {name: mean_score(values) for name, values in per_image.items()}
 
 

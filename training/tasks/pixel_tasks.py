@@ -45,10 +45,10 @@ class Semantic:
         return Decision(thresholds=(0.5,) * len(logits[0]))
 
     def scores(self, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision) -> dict[str, Score]:
-        dice, iou = (
-            self.class_scores(of, probabilities, truths, decision).mean(axis=1) for of in (metrics.dice, metrics.iou)
-        )
-        return {"dice": mean_score(dice), "iou": mean_score(iou)}
+        return {
+            name: mean_score(self.class_scores(score, probabilities, truths, decision).mean(axis=1))
+            for name, score in metrics.MASK_SCORES.items()
+        }
 
     def class_scores(
         self, score: metrics.MaskScore, probabilities: Sequence[Array], truths: Sequence[Array], decision: Decision

@@ -1,5 +1,6 @@
 """Metadata of the server and of models, and model statistics, as the protocol defines them."""
 
+from models.decode import FORMATS
 from models.spec import ModelSpec
 from service.http.openinference.infer_request import IMAGE, IMAGE_BYTES
 from service.http.openinference.schemas import (
@@ -14,6 +15,7 @@ from service.http.openinference.schemas import (
 from service.repository.state import ServedModel
 from service.telemetry.model_statistics import DurationSum
 
+_FORMATS = ", ".join(format.name for format in FORMATS)
 EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy", "statistics")
 
 
@@ -36,7 +38,7 @@ def model_metadata(model: ServedModel, *, versions: tuple[str, ...]) -> ModelMet
             name=IMAGE_BYTES,
             datatype="BYTES",
             shape=(-1,),
-            parameters={"content": "image files (PNG, JPEG, TIFF); base64 in JSON", "instead_of": IMAGE},
+            parameters={"content": f"image files ({_FORMATS}); base64 in JSON", "instead_of": IMAGE},
         ),
     )
     parameters: dict[str, str | int | bool] = {"sha256": model.package.sha256, "task": spec.task}
