@@ -42,8 +42,9 @@ format: .venv/test  ## Format, and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-reference: .venv/serve-$(ORT)  ## Write the tables and pictures of docs/ that are drawn from the code
+reference: .venv/test  ## Write the tables and pictures of docs/ that are drawn from the code
 	$(BIN)/python -m docs.configuration
+	$(BIN)/python -m docs.architecture
 
 benchmark: .venv/benchmark  ## Measure the service, into build/benchmarks/report.md
 	$(BIN)/python -m benchmarks --to build/benchmarks/report.md

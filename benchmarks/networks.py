@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from benchmarks.images import Upload
 from benchmarks.processes import ROOT
 from models import package
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 from models.architectures.resnet import BasicBlock, Bottleneck, ResNet, ResNet18, ResNet50
 from models.architectures.unet import UNet
 from models.decode import decode
@@ -25,7 +25,7 @@ from models.spec import InputSpec, ModelSpec
 from training.build import Exported, Normalised
 from training.config import InputConfig
 from training.export import run, to_onnx
-from training.geometry import Geometry, of_classifier, of_segmenter
+from training.network_geometry import NetworkGeometry, classifier_geometry, segmenter_geometry
 
 CACHE = ROOT / "build/benchmarks"
 STARTERS = ROOT / "models/starter"
@@ -163,20 +163,20 @@ def _write(name: str, folder: Path) -> None:
     package.write(folder, fields, weights=weights, test_input=raw, test_outputs=outputs, readme=ABOUT)
 
 
-def _input(recipe: Recipe, geometry: Geometry) -> InputSpec:
+def _input(recipe: Recipe, geometry: NetworkGeometry) -> InputSpec:
     if recipe.segments:
         return InputSpec(channels=recipe.channels, min_size=geometry.min_size, step=geometry.step, steps=STEPS)
     return InputSpec(channels=recipe.channels, size=(recipe.side, recipe.side), steps=STEPS)
 
 
-def _cam(name: str, maps: Array, geometry: Geometry) -> dict[str, Any]:
+def _cam(name: str, maps: Array, geometry: NetworkGeometry) -> dict[str, Any]:
     places = {"size": maps.shape[2:], "origin": geometry.origin, "stride": geometry.stride}
     return {"name": name, "role": "cam", "method": "cam", **places}
 
 
-def _geometry(recipe: Recipe) -> Geometry:
+def _geometry(recipe: Recipe) -> NetworkGeometry:
     """It does not depend on the width, and a thin network tells it in a moment."""
     thin = recipe.body(4)
     if recipe.segments:
-        return of_segmenter(thin, in_channels=recipe.channels)
-    return of_classifier(thin, in_channels=recipe.channels, size=recipe.side)
+        return segmenter_geometry(thin, in_channels=recipe.channels)
+    return classifier_geometry(thin, in_channels=recipe.channels, size=recipe.side)

@@ -1,4 +1,4 @@
-"""`make screenshots`: the workbench's main states as pictures, three of which the README shows."""
+"""Screenshots of the workbench's main states (`make screenshots`), three of them for the README."""
 
 import tempfile
 from pathlib import Path
@@ -63,13 +63,14 @@ def _states(page: Page, name: str) -> None:
 
 
 def _shoot(page: Page, name: str, state: str) -> None:
+    expect(page.locator("#panel")).not_to_have_attribute("aria-busy", "true")  # its results are pale until then
     if page.locator("#view").is_visible():
         page.hover("#view")
     page.screenshot(path=TO / f"{name}_{state}.png", full_page=name == "phone")
 
 
 def _small(source: Path, to: Path) -> None:
-    """A screenshot with 128 colours: a third of the bytes, and no difference to the eye."""
+    """Writes a screenshot with 128 colours: a third of the bytes, without a visible difference."""
     with Image.open(source) as picture:
         picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(to, optimize=True)
 

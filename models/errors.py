@@ -21,20 +21,24 @@ class ImageError(StriateError):
     """The file or its pixels cannot be used. Every route that takes an image answers these."""
 
 
+def _beginning(leading_bytes: bytes) -> str:
+    return f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
+
+
 class NotAnImage(ImageError):
     status, code = 415, "not_an_image"
 
-    def __init__(self, leading_bytes: bytes) -> None:
-        what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
-        super().__init__(f"The file {what}, which is no image this service reads; it reads PNG, JPEG and TIFF.")
+    def __init__(self, leading_bytes: bytes, *, formats: str) -> None:
+        """formats: those that are read, as in "PNG and TIFF"."""
+        super().__init__(f"The file {_beginning(leading_bytes)}. Supported image formats: {formats}.")
 
 
 class NotASignal(ImageError):
     status, code = 415, "not_a_signal"
 
-    def __init__(self, leading_bytes: bytes) -> None:
-        what = f"begins with the bytes {leading_bytes.hex(' ')}" if leading_bytes else "is empty"
-        super().__init__(f"The file {what}; this model takes a signal: an array as .npy or JSON.")
+    def __init__(self, leading_bytes: bytes, *, formats: str) -> None:
+        """formats: those that are read, as in "NPY or JSON"."""
+        super().__init__(f"The file {_beginning(leading_bytes)}. This model takes a signal, an array as {formats}.")
 
 
 class BadSignal(ImageError):
@@ -59,7 +63,7 @@ class TooManyPixels(ImageError):
     status, code = 413, "too_many_pixels"
 
     def __init__(self, *, width: int, height: int, limit: int) -> None:
-        self.width, self.height, self.pixels = width, height, width * height
+        self.width, self.height, self.pixels, self.limit = width, height, width * height, limit
         super().__init__(
             f"The image is {width} x {height}, {width * height:,} pixels; this service takes at most {limit:,}."
         )

@@ -71,8 +71,11 @@ class InputSpec(Closed):
 
 
 class ObjectSpec(Closed):
-    """How objects are separated: seeds are joined pixels where the `seeds` channel reaches seed_threshold; they grow by
-    watershed, down the seeds channel, over the pixels where the foreground class reaches its threshold."""
+    """Separation of objects by watershed.
+
+    Seeds are connected pixels where the `seeds` channel reaches seed_threshold; they grow down the seeds channel over
+    the pixels where the foreground class reaches its threshold.
+    """
 
     foreground: Label
     seeds: Label

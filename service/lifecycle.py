@@ -1,4 +1,4 @@
-"""What runs: the settings, the models that serve, and the pipeline; started and stopped as one."""
+"""Lifecycle: the models and the pipeline, started and stopped as one."""
 
 import asyncio
 import signal

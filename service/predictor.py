@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from models.errors import UnsupportedImage
-from models.image import Array, Image
+from models.image import Array
+from models.source import ArraySource
 from models.spec import ModelSpec
 from service.api.answers import ClassProbability, InputInfo, InputWarning, MeasuredObject, WireModel
 from service.api.options import CamOptions, PredictOptions, SegmentOptions
@@ -64,12 +65,12 @@ class Predictor:
     def spec(self) -> ModelSpec:
         return self.model.spec
 
-    def __call__(self, image: ImageLike) -> "Prediction":
+    def __call__(self, image: ImageLike) -> "ImageResult":
         """Runs one image: (H, W) or (H, W, 1 or 3) of any dtype, a file's bytes, or its path.
 
         A signal is (samples,) or (channels, samples). Raises ImageError, ValuesTooLarge, OSError.
         """
-        return Prediction(self, _sent(image, self.spec))
+        return ImageResult(self, _sent(image, self.spec))
 
     def __enter__(self) -> "Predictor":
         return self
@@ -110,7 +111,7 @@ class Predictor:
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
 
-class Prediction:
+class ImageResult:
     """The answers about one image, each computed when it is first asked for."""
 
     def __init__(self, predictor: Predictor, sent: Sent) -> None:
@@ -172,9 +173,11 @@ def _sent(image: ImageLike, spec: ModelSpec) -> Sent:
         return image
     if not isinstance(image, np.ndarray):
         return Path(image).read_bytes()
+    if image.dtype.kind not in "uifb":
+        raise UnsupportedImage(f"The array is of {image.dtype}; it must be of numbers.")
     if spec.input.kind == "signal":
-        return Image(np.atleast_2d(image)[:, None].transpose(1, 2, 0), "array")  # (1, samples, channels)
-    pixels = image[:, :, None] if image.ndim == 2 else image
-    if pixels.ndim != 3 or pixels.dtype.kind not in "uifb":
-        raise UnsupportedImage(f"The array is {image.shape} {image.dtype}; it must be (H, W) or (H, W, 1 or 3).")
-    return Image(pixels, "array")
+        return ArraySource(np.atleast_2d(image), "CX")
+    axes = {2: "YX", 3: "YXS"}.get(image.ndim)
+    if axes is None:
+        raise UnsupportedImage(f"The array is {image.shape}; it must be (H, W) or (H, W, 1 or 3).")
+    return ArraySource(image, axes)

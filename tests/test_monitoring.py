@@ -195,8 +195,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The real service: two front ends and an engine, with a queue so short that a few callers fill it, and a driver
-    that tells of two GPUs."""
+    """The real service: two front ends and an engine, with a short queue and a driver that reports two GPUs."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "pynvml.py").write_text(DRIVER)
     port = free_port()

@@ -11,8 +11,8 @@ from models.preprocess import prepare
 from tests.conftest import Client
 from training.config import read_recipe
 from training.data.examples import read_image
-from training.evaluate import missed
-from training.subject import of_package
+from training.evaluate import below_minimum
+from training.evaluated_model import model_from_package
 
 STARTER = Path("models/starter")
 FOLDERS = sorted(STARTER.glob("*/*"))
@@ -25,7 +25,7 @@ async def test_the_service_answers_what_training_scored(folder: Path, serving: C
     sample = folder / "sample.png"
     pixels = read_image(sample)
     x = prepare(pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
-    wanted = of_package(folder).probabilities(x)
+    wanted = model_from_package(folder).probabilities(x)
     async with serving(models=STARTER) as http:
         file = {"image": sample.read_bytes()}
         if spec.task == "classification":
@@ -43,7 +43,7 @@ async def test_the_service_answers_what_training_scored(folder: Path, serving: C
 def test_the_figures_are_those_of_a_test_split_and_reach_the_recipe(folder: Path) -> None:
     spec = package.read(folder).spec
     assert {figure.split for figure in spec.evaluation} == {"test"}
-    assert missed(read_recipe(Path(f"training/recipes/{spec.name}.toml")), list(spec.evaluation)) == []
+    assert below_minimum(read_recipe(Path(f"training/recipes/{spec.name}.toml")), list(spec.evaluation)) == []
 
 
 def test_together_they_are_under_20_megabytes() -> None:

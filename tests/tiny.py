@@ -220,8 +220,10 @@ def blobs(root: Path, *, name: str = "blobs", version: str = "1.0", **fields: An
 
 
 def tissue(root: Path, *, name: str = "tissue", version: str = "1.0", **fields: Any) -> Package:
-    """A segmenter of colour images: a pixel is red or green where that channel is above 100 and the larger, else
-    background. softmax(100, red, green), no separation of objects."""
+    """A segmenter of colour images with softmax(100, red, green) and no separation of objects.
+
+    A pixel is red or green where that channel is above 100 and the larger, else background.
+    """
     weights = graph(
         [
             helper.make_node("Conv", ["x", "weight", "bias"], ["logits"]),

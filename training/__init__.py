@@ -1,6 +1,6 @@
-"""Offline: from a folder of images to a model package. PyTorch lives here and in models.architectures."""
+"""Offline training: from a folder of images to a model package, in PyTorch."""
 
 import os
 
-# ONNX Runtime 1.29 and later reports file and graph names to its maker unless told not to, before it is imported.
+# ONNX Runtime 1.29 and later sends file and graph names to its vendor unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

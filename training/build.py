@@ -1,6 +1,6 @@
-"""From a recipe to the network that is trained and exported."""
+"""Networks of a recipe, as they are trained and exported."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -8,22 +8,25 @@ from torch import Tensor, nn
 from models.architectures import ARCHITECTURES
 from models.outputs import Role, graph_name
 from training.config import InputConfig, Recipe
-from training.geometry import Geometry, of_classifier, of_segmenter
-from training.mistakes import RecipeError
-from training.taps import known, seen
-from training.task import activate, calibrated
+from training.network_geometry import NetworkGeometry, classifier_geometry, segmenter_geometry
+from training.taps import check_layers, record_outputs
 from training.tasks import TASKS
+from training.tasks.training_task import activate, calibrate
+from training.user_errors import RecipeError
 
 
 class SignedRoot(nn.Module):
-    """x any shape -> sign(x) sqrt(|x|)."""
+    """Signed square root: x of any shape -> sign(x) sqrt(|x|)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sign() * x.abs().sqrt()
 
 
 class Normalised(nn.Module):
-    """A network behind its fixed normalisation, as InputConfig says; both are part of the exported graph."""
+    """A network after its fixed normalisation (InputConfig); the exported graph contains both."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, body: nn.Module, config: InputConfig) -> None:
         super().__init__()
@@ -32,11 +35,11 @@ class Normalised(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
         self.precision = torch.float32  # of the body
-        # Its body takes (N, C, L) and gives maps (N, K, l); out here a signal is an image one pixel high.
+        # The body maps (N, C, L) to (N, K, l); outside, a signal is an image one pixel high.
         self.of_signals = getattr(body, "dimensions", 2) == 1
 
     def half(self) -> Self:
-        """The body in half precision; the normalisation stays in float32, which has room for 16-bit intensities."""
+        """Converts the body to half precision; normalisation stays in float32, which 16-bit intensities need."""
         self.body.half()
         self.precision = torch.float16
         return self
@@ -72,9 +75,9 @@ class Exported(nn.Module):
         super().__init__()
         self.network, self.activation, self.taps = network, activation, taps
         self.temperature, self.bias = temperature, bias
-        known(network.body, taps)
+        check_layers(network.body, taps)
         maps = hasattr(network.body, "forward_with_cam")
-        self.cam_methods: tuple[str, ...] = getattr(network.body, "cam_methods", ("cam",)) if maps else ()
+        self.cam_methods: tuple[Any, ...] = getattr(network.body, "cam_methods", ("cam",)) if maps else ()
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -86,18 +89,20 @@ class Exported(nn.Module):
         return (*map(graph_name, self.roles), *(graph_name("features", layer) for layer in self.taps))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x (N, C, H, W) -> each output float32: probabilities (N, K) and maps (N, K, h, w) of a classifier, or
-        probabilities (N, K, H, W); then the taps."""
+        """Computes all outputs in float32 for x (N, C, H, W).
+
+        Probabilities (N, K) and maps (N, K, h, w) of a classifier, or probabilities (N, K, H, W); then the taps.
+        """
         answer = self.network.forward_with_cam if self.cam_methods else lambda x: (self.network(x),)
-        with seen(self.network.body, self.taps) as found:
+        with record_outputs(self.network.body, self.taps) as tapped:
             logits, *maps = answer(x)
-        decided = calibrated(logits.float(), temperature=self.temperature, bias=self.bias)
+        decided = calibrate(logits.float(), temperature=self.temperature, bias=self.bias)
         probabilities = activate(decided, self.activation)
-        return (probabilities, *(tensor.float() for tensor in (*maps, *(found[layer] for layer in self.taps))))
+        return (probabilities, *(tensor.float() for tensor in (*maps, *(tapped[layer] for layer in self.taps))))
 
 
 def build(recipe: Recipe, *, classes: int) -> Normalised:
-    """The recipe's network with an output for each class and each auxiliary channel of its task, not yet trained."""
+    """Builds the recipe's network, with an output for each class and each auxiliary channel of its task."""
     if recipe.network.name not in ARCHITECTURES:
         raise RecipeError(f"There is no architecture {recipe.network.name!r}; there are {sorted(ARCHITECTURES)}.")
     outputs = classes + len(TASKS[recipe.task].auxiliary)
@@ -112,9 +117,9 @@ def build(recipe: Recipe, *, classes: int) -> Normalised:
     return Normalised(body, recipe.input)
 
 
-def geometry_of(recipe: Recipe, network: Normalised) -> Geometry:
-    """A classifier's is that of its `features`, the layers before the head."""
+def geometry_of(recipe: Recipe, network: Normalised) -> NetworkGeometry:
+    """Computes the geometry of the network; for a classifier, of its `features`."""
     channels, size = recipe.input.channels, recipe.input.size
     if size is None:
-        return of_segmenter(network.body, in_channels=channels)
-    return of_classifier(network.body, in_channels=channels, size=size[1])
+        return segmenter_geometry(network.body, in_channels=channels)
+    return classifier_geometry(network.body, in_channels=channels, size=size[1])

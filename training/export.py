@@ -1,6 +1,8 @@
-"""From a checkpoint to a model package: python -m training.export runs/nuclei/best.pt
+"""Export of a checkpoint as a model package.
 
-checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> package. Nothing is written that differs.
+python -m training.export runs/nuclei/best.pt
+
+checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> package. Nothing is written if they differ.
 """
 
 import argparse
@@ -28,17 +30,18 @@ from models.provenance import Figure
 from models.spec import Precision
 from training import checkpoint
 from training.build import Exported
+from training.class_fields import class_fields
 from training.config import Recipe
-from training.geometry import Geometry
-from training.labels import class_fields
-from training.maps import first_filters, map_outputs
-from training.mistakes import Mistake, told
+from training.evaluated_model import restore
+from training.exported_maps import first_filters, map_outputs
+from training.network_geometry import NetworkGeometry
 from training.report import table
-from training.subject import restore
-from training.tasks import TASKS, Decision
+from training.tasks import TASKS
+from training.tasks.training_task import Decision
+from training.user_errors import UserError, exit_on_user_error
 
-# How far ONNX Runtime's outputs may be from those of the network in PyTorch and float32, on any device; where an output
-# goes beyond 1, this is a share of its largest value. Half precision has 11 bits: fifty layers of it lose about 1e-3.
+# Largest difference allowed between ONNX Runtime and the float32 network in PyTorch, on any device, times the output's
+# largest value if that exceeds 1. Half precision has 11 bits: fifty layers lose about 1e-3.
 TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "half": 1e-2}
 PLOT_BYTES = 256 * 2**10
 PROBABILITIES = graph_name("probabilities")
@@ -46,20 +49,20 @@ PROBABILITIES = graph_name("probabilities")
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 
 
-class ExportError(Mistake):
-    """The graph does not do what the network does; no package was written."""
+class ExportError(UserError):
+    """The graph differs from the network; no package was written."""
 
 
 def main(
     best: Path, *, root: Path, precision: Precision | None = None, taps: tuple[str, ...] | None = None
 ) -> package.Package:
-    """Writes <root>/<name>/<version>/ from a run's best.pt and, where there is one, its report on the test split.
+    """Writes <root>/<name>/<version>/ from a run's best.pt and its report on the test split, if there is one.
 
-    precision, taps: the recipe's where they are None.
+    precision, taps: default to the recipe's.
     """
     state = checkpoint.load_best(best)
     recipe, decision = Recipe.model_validate(state["recipe"]), Decision(**state["decision"])
-    task, geometry = TASKS[recipe.task], Geometry(**state["geometry"])
+    task, geometry = TASKS[recipe.task], NetworkGeometry(**state["geometry"])
     restored = restore(state, recipe)
     taps = recipe.package.taps if taps is None else taps
     network = Exported(
@@ -92,10 +95,12 @@ def main(
 
 
 def sample_files(samples: list[Array], recipe: Recipe) -> dict[str, bytes]:
-    """Images (H, W, C) to try the package with, as files that the service takes: sample.png, sample_2.png, ..."""
+    """Encodes sample images (H, W, C) as files for the service: sample.png, sample_2.png, ..."""
     signal = recipe.input.kind == "signal"
     names = ["sample", *(f"sample_{n}" for n in range(2, len(samples) + 1))]
-    files = [_signal(sample) if signal else imagecodecs.png_encode(sample.squeeze(), level=9) for sample in samples]
+    files = [
+        _signal(sample) if signal else bytes(imagecodecs.png_encode(sample.squeeze(), level=9)) for sample in samples
+    ]
     return {f"{name}.{'npy' if signal else 'png'}": file for name, file in zip(names, reversed(files))}
 
 
@@ -104,8 +109,10 @@ def _signal(sample: Array) -> bytes:
     return file.getvalue()
 
 
-def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: tuple[Any, ...] | None = None) -> Array:
-    """An image (H, W, C) -> (1, C, h, w) float32, prepared by the recipe's steps or by these, and padded."""
+def network_input(
+    sample: Array, recipe: Recipe, geometry: NetworkGeometry, *, steps: tuple[Any, ...] | None = None
+) -> Array:
+    """Prepares an image (H, W, C) with the recipe's steps, or with `steps`, and pads it: (1, C, h, w) float32."""
     config = recipe.input
     chosen = config.steps if steps is None else steps
     x = prepare(sample, channels=config.channels, size=config.size, steps=chosen)
@@ -116,22 +123,24 @@ def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: t
 
 
 def prepared(raw: Array, recipe: Recipe) -> Array:
-    """The test input (1, C, h, w) by the recipe's steps, as whoever loads the package prepares it: padding has its part
-    in what a step takes from the whole image, whereas the service pads what is prepared."""
+    """Prepares the test input (1, C, h, w), as any reader of the package does.
+
+    Here steps over the whole image see the padding, whereas the service pads the prepared image.
+    """
     pixels = np.moveaxis(raw[0], 0, 2)
     return prepare(pixels, channels=recipe.input.channels, size=None, steps=recipe.input.steps)[None]
 
 
 def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
-    """ONNX with a free batch size; with `step`, an image's or volume's sides are free too, in multiples of it."""
+    """Exports ONNX with a dynamic batch axis and, with `step`, dynamic sides in multiples of it."""
     shape: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1024)}
     if step:
         shape |= {axis: step * torch.export.Dim(f"side{axis}", min=1) for axis in range(2, x.ndim)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13's exporter warns of torch 2.13's own tree code
+        warnings.simplefilter("ignore", FutureWarning)  # from torch 2.13's own code
         program = torch.onnx.export(
             network,
-            (torch.from_numpy(np.concatenate([x, x])),),  # one image would fix the batch at one
+            (torch.from_numpy(np.concatenate([x, x])),),  # a single image would fix the batch size
             input_names=["image"],
             output_names=list(network.output_names),
             dynamic_shapes=(shape,),
@@ -139,17 +148,18 @@ def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto.SerializeToString()
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph
 
 
 def run(weights: bytes, x: Array) -> dict[str, Array]:
-    """What ONNX Runtime on the CPU answers, by output name."""
+    """Runs the graph with ONNX Runtime on the CPU; returns outputs by name."""
     session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
     return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"image": x})))
 
 
 def in_precision(network: Exported, precision: Precision) -> Exported:
-    """The network itself, or a copy whose body computes in half precision."""
+    """Returns the network, or a copy with its body in half precision."""
     if precision == "float32":
         return network
     half = copy.deepcopy(network)
@@ -161,9 +171,9 @@ def in_precision(network: Exported, precision: Precision) -> Exported:
 def prove(
     network: Exported, weights: bytes, tensors: list[Array], *, tolerance: float = TOLERANCE["float32"]
 ) -> dict[str, float]:
-    """How far each output may be from the network's: `tolerance`, times its largest value where that is beyond 1.
+    """Returns the tolerance of each output: `tolerance`, times its largest value if that exceeds 1.
 
-    Raises ExportError where one is further on any of the real inputs, or has another class on top.
+    Raises ExportError if an output differs by more on a real input, or another class is the most probable.
     """
     wanted = [_outputs(network, x) for x in tensors]
     largest = {name: max(float(np.abs(outputs[name]).max()) for outputs in wanted) for name in wanted[0]}
@@ -182,7 +192,7 @@ def prove(
 
 
 def _outputs(network: Exported, x: Array) -> dict[str, Array]:
-    """What PyTorch answers, by the graph's output names."""
+    """Runs the network in PyTorch; returns outputs by the graph's names."""
     return {name: tensor.numpy() for name, tensor in zip(network.output_names, network(torch.from_numpy(x)))}
 
 
@@ -190,7 +200,7 @@ def spec_fields(
     state: dict[str, Any],
     recipe: Recipe,
     decision: Decision,
-    geometry: Geometry,
+    geometry: NetworkGeometry,
     figures: list[Figure],
     tolerance: float,
 ) -> dict[str, Any]:
@@ -222,7 +232,7 @@ def spec_fields(
         "activation": task.activation,
         "temperature": decision.temperature,
         "flips": about.flips,
-        "objects": objects if recipe.task == "objects" else None,
+        "objects": objects if recipe.task == "instance" else None,
         **{name: getattr(geometry, name) for name in ("receptive_field", "stride", "halo", "reach", "border")},
         "intensity": state["intensity"],
         "evaluation": figures,
@@ -248,19 +258,19 @@ def spec_fields(
 
 
 def read_figures(run_folder: Path) -> list[Figure]:
-    """The figures of the run's report on the test split; none where it has not been evaluated."""
+    """Reads the figures of the run's report on the test split, if it has been evaluated."""
     path = run_folder / "report-test.json"
     return [Figure(**figure) for figure in json.loads(path.read_text())["figures"]] if path.exists() else []
 
 
 def plots(run_folder: Path) -> dict[str, bytes]:
-    """The pictures of the run's report on the test split, such as roc.png; a large one stays there."""
+    """Reads the plots of the run's report, such as roc.png, without large ones."""
     found = {path.name: path.read_bytes() for path in sorted(run_folder.glob("*.png"))}
     return {name: picture for name, picture in found.items() if len(picture) <= PLOT_BYTES}
 
 
 def readme(recipe: Recipe, figures: list[Figure]) -> str:
-    """The package's documentation: what it is, how good it is, what it is not for."""
+    """Formats the package's documentation: purpose, figures and limits."""
     about = recipe.package
     parts = [f"# {about.name}", about.description, f"Trained on: {about.data}."]
     parts += ["## Validation", table(figures) if figures else "It has not been evaluated on a test split."]
@@ -269,7 +279,7 @@ def readme(recipe: Recipe, figures: list[Figure]) -> str:
 
 
 def commit() -> str:
-    """The repository's commit, or "" outside one."""
+    """Returns the repository's commit, or "" outside a repository."""
     found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
     return found.stdout.strip()
 
@@ -277,14 +287,14 @@ def commit() -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="a run's best.pt")
-    parser.add_argument("--to", type=Path, default=Path("models/starter"), help="the model repository's folder")
-    parser.add_argument("--taps", nargs="*", help="layers whose feature maps the package shows, such as layer1")
-    parser.add_argument("--precision", choices=sorted(TOLERANCE), help="in which the network computes")
+    parser.add_argument("--to", type=Path, default=Path("models/starter"), help="folder of the model repository")
+    parser.add_argument("--taps", nargs="*", help="layers whose feature maps the package exposes, such as layer1")
+    parser.add_argument("--precision", choices=sorted(TOLERANCE), help="precision of the network in the package")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     args = arguments()
     taps = None if args.taps is None else tuple(args.taps)
-    with told():
+    with exit_on_user_error():
         print(main(args.checkpoint, root=args.to, precision=args.precision, taps=taps).folder)

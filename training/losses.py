@@ -1,4 +1,4 @@
-"""What is minimised; each takes logits and a target and gives a scalar."""
+"""Losses of each task: logits and a target -> a scalar."""
 
 import torch
 from monai.losses import DiceLoss
@@ -12,6 +12,8 @@ class CrossEntropy(nn.Module):
     logits (N, C), target (N,) int64.
     """
 
+    weights: Tensor | None
+
     def __init__(self, *, weights: tuple[float, ...] | None = None, smoothing: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights) if weights else None)
@@ -22,10 +24,12 @@ class CrossEntropy(nn.Module):
 
 
 class BinaryCrossEntropy(nn.Module):
-    """Sigmoid cross-entropy for labels that may occur together; `weights` multiply the positive term of each.
+    """Sigmoid cross-entropy for labels that may occur together; `weights` multiply each label's positive term.
 
     logits and target (N, C) float.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
@@ -39,15 +43,17 @@ class BalancedBinaryCrossEntropy(nn.Module):
     """CheXNet's weighted loss (Rajpurkar 2017), summed over the labels: -w+ y log p - w- (1 - y) log(1 - p).
 
     w+ = |N| / (|P| + |N|) and w- = |P| / (|P| + |N|), with |P| and |N| the training images with and without the label;
-    share: |P| / (|P| + |N|) of each. logits and target (N, C) float.
+    prevalence: |P| / (|P| + |N|) of each. logits and target (N, C) float.
     """
 
-    def __init__(self, *, share: tuple[float, ...]) -> None:
+    prevalence: Tensor
+
+    def __init__(self, *, prevalence: tuple[float, ...]) -> None:
         super().__init__()
-        self.register_buffer("share", torch.tensor(share))
+        self.register_buffer("prevalence", torch.tensor(prevalence))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        weight = target * (1 - self.share) + (1 - target) * self.share  # (N, C)
+        weight = target * (1 - self.prevalence) + (1 - target) * self.prevalence  # (N, C)
         entropy = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
         return entropy.sum(dim=1).mean()
 
@@ -55,8 +61,11 @@ class BalancedBinaryCrossEntropy(nn.Module):
 class Focal(nn.Module):
     """Focal loss for one class of several: -w (1 - p)^gamma log p of the true class (Lin 2017).
 
-    weights: alpha of the paper, for each class; as there the mean is over the images. logits (N, C), target (N,) int64.
+    weights: the paper's alpha, for each class. As in the paper, the mean is over the images.
+    logits (N, C), target (N,) int64.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, gamma: float, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
@@ -71,10 +80,12 @@ class Focal(nn.Module):
 
 
 class BinaryFocal(nn.Module):
-    """Focal loss for labels that may occur together (Lin 2017): each label by itself, the mean over images and labels.
+    """Focal loss for labels that may occur together (Lin 2017): the mean over images and labels.
 
-    weights multiply the positive term of each label. logits and target (N, C) float.
+    weights: multiply each label's positive term. logits and target (N, C) float.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, gamma: float, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
@@ -83,15 +94,17 @@ class BinaryFocal(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=self.weights)
-        wrong = (target - logits.sigmoid()).abs()  # (N, C): 1 - the probability of what is true
+        wrong = (target - logits.sigmoid()).abs()  # (N, C): 1 - the probability of the true answer
         return (wrong**self.gamma * entropy).mean()
 
 
 class DiceCrossEntropy(nn.Module):
-    """Soft Dice (Milletari 2016) plus softmax cross-entropy, for regions that exclude one another.
+    """Soft Dice (Milletari 2016) plus softmax cross-entropy, for classes that exclude one another.
 
-    logits (N, C, H, W), target (N, C, H, W) float: each pixel's share of each class.
+    logits (N, C, H, W), target (N, C, H, W) float: each pixel's fraction of each class.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
@@ -103,10 +116,12 @@ class DiceCrossEntropy(nn.Module):
 
 
 class DiceBinaryCrossEntropy(nn.Module):
-    """Soft Dice (Milletari 2016) plus sigmoid cross-entropy, for regions that overlap; each class weighs alike.
+    """Soft Dice (Milletari 2016) plus sigmoid cross-entropy, for classes that may overlap.
 
     weights multiply the positive term of each class. logits and target (N, C, H, W) float.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
@@ -118,28 +133,30 @@ class DiceBinaryCrossEntropy(nn.Module):
 
 
 class BorderCrossEntropy(nn.Module):
-    """U-Net's: softmax cross-entropy times w_c of the pixel's class plus the weight of the border (Ronneberger 2015).
+    """U-Net's loss: softmax cross-entropy times the sum of class weight w_c and border weight (Ronneberger 2015).
 
-    weights: w_c, 1 if not given. logits (N, C, H, W); target (N, C + 1, H, W) float: each pixel's share of each class,
-    and the border's weight. The mean over pixels, where the paper has the sum.
+    weights: w_c, 1 by default. logits (N, C, H, W); target (N, C + 1, H, W) float: each pixel's fraction of each class,
+    then the border weight. The mean over pixels; the paper sums.
     """
+
+    weights: Tensor | None
 
     def __init__(self, *, weights: tuple[float, ...] | None = None) -> None:
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights)[:, None, None] if weights else None)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        share, border = target[:, :-1], target[:, -1]
-        by_class = share if self.weights is None else share * self.weights
-        weight = by_class.sum(dim=1) + border  # (N, H, W)
-        return (weight * F.cross_entropy(logits, share, reduction="none")).mean()
+        classes, border = target[:, :-1], target[:, -1]
+        weighted = classes if self.weights is None else classes * self.weights
+        weight = weighted.sum(dim=1) + border  # (N, H, W)
+        return (weight * F.cross_entropy(logits, classes, reduction="none")).mean()
 
 
-class ObjectMaps(nn.Module):
-    """For separate objects: Dice plus sigmoid cross-entropy on the foreground, cross-entropy on the core map.
+class InstanceLoss(nn.Module):
+    """Loss of separate objects: Dice plus cross-entropy on the foreground, cross-entropy on the core map.
 
-    logits (N, 2, H, W); target (N, 3, H, W) float: foreground and each object's normalised distance to its outline, in
-    [0, 1], and the weight of the pixel's cross-entropies (Ronneberger 2015 weights what separates objects likewise).
+    logits (N, 2, H, W); target (N, 3, H, W) float: foreground; normalised distance to the object's outline, in [0, 1];
+    weight of the pixel's cross-entropies, larger between objects (as in Ronneberger 2015).
     """
 
     def __init__(self, *, core_weight: float = 2.0) -> None:
@@ -154,18 +171,18 @@ class ObjectMaps(nn.Module):
         return self.dice(logits[:, :1], maps[:, :1]) + foreground + self.core_weight * core
 
 
-class EveryHead(nn.Module):
-    """The loss of a network's logits, plus `weight` times that of each auxiliary head's (Szegedy 2015, section 5).
+class AuxiliaryHeadsLoss(nn.Module):
+    """Loss of a network with auxiliary heads, each counted `weight` times (Szegedy 2015, section 5).
 
-    answer: logits, or the logits and those of the auxiliary heads, as a network gives while it trains.
+    outputs: logits, or in training a tuple of the logits and those of the auxiliary heads.
     """
 
     def __init__(self, loss: nn.Module, *, weight: float) -> None:
         super().__init__()
         self.loss, self.weight = loss, weight
 
-    def forward(self, answer: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
-        logits, *auxiliary = answer if isinstance(answer, tuple) else (answer,)
+    def forward(self, outputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         total = self.loss(logits.float(), target)
         for inner in auxiliary:
             total = total + self.weight * self.loss(inner.float(), target)

@@ -1,4 +1,4 @@
-"""What an average hides: the figures of each site, scanner, sex or whatever else is known of the examples."""
+"""Subgroup analysis: the figures of each site, scanner, sex or any other column of the examples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ import numpy as np
 from models.image import Array
 from models.provenance import Figure
 from training.data.examples import DataError, Example
-from training.metrics import Undefined, bootstrap
-from training.task import Score
+from training.evaluation_metrics import Undefined, bootstrap
+from training.tasks.training_task import Score
 
-SMALL = 30  # groups, such as patients; the interval of fewer tells little
-MANY = 50  # values of one column; an age or a date is to be put into classes first
+SMALL = 30  # groups, such as patients; with fewer, the interval says little
+MANY = 50  # values of one column; bin an age or a date first
 
 
 @dataclass(frozen=True, slots=True)
 class Subgroup:
-    """The examples that have one value in a column. figures: those that they define. worst: has the lowest headline."""
+    """The examples with one value of a column. figures: those that are defined. worst: has the lowest headline."""
 
     column: str
     value: str
@@ -37,32 +37,32 @@ class Subgroup:
         return facts | {"figures": figures}
 
 
-def values_of(column: str, examples: Sequence[Example]) -> Array:
-    """(n,) of str. Raises DataError for a column that no example has or that has too many values."""
-    known = sorted({name for example in examples for name in example.columns})
-    if column not in known:
-        raise DataError(f"No example has a column {column!r}; known are {known}.")
+def column_values(column: str, examples: Sequence[Example]) -> Array:
+    """Returns the column's value of each example. Raises DataError for an unknown column or too many values."""
+    names = sorted({name for example in examples for name in example.columns})
+    if column not in names:
+        raise DataError(f"No example has a column {column!r}; the columns are {names}.")
     values = np.array([example.columns.get(column) or "(none)" for example in examples])
     if len(set(values)) > MANY:
-        raise DataError(f"Column {column!r} has {len(set(values))} values; at most {MANY} make subgroups.")
+        raise DataError(f"Column {column!r} has {len(set(values))} values; at most {MANY} are allowed as subgroups.")
     return values
 
 
 def by_column(
     column: str, examples: Sequence[Example], scores: Mapping[str, Score], *, headline: str, split: str
 ) -> list[Subgroup]:
-    """A subgroup for each value of the column, examples without one together; the worst is marked.
+    """Returns a subgroup for each value of the column (one for examples without a value) and marks the worst.
 
-    That is the one with the lowest headline among those that are not small, or among all where all are. Raises
-    DataError as values_of does.
+    The worst has the lowest headline of those that are not small, or of all if all are small. Raises DataError as
+    column_values does.
     """
-    values = values_of(column, examples)
+    values = column_values(column, examples)
     groups = np.array([example.group for example in examples])
-    found = [_subgroup(column, value, values == value, scores, groups, split) for value in sorted(set(values))]
-    defined = [subgroup for subgroup in found if headline in subgroup.figures]
-    told = [subgroup for subgroup in defined if not subgroup.small] or defined
-    worst = min(told, key=lambda subgroup: subgroup.figures[headline].value, default=None)
-    return [replace(subgroup, worst=subgroup is worst and len(told) > 1) for subgroup in found]
+    subgroups = [_subgroup(column, value, values == value, scores, groups, split) for value in sorted(set(values))]
+    defined = [subgroup for subgroup in subgroups if headline in subgroup.figures]
+    exit_on_user_error = [subgroup for subgroup in defined if not subgroup.small] or defined
+    worst = min(exit_on_user_error, key=lambda subgroup: subgroup.figures[headline].value, default=None)
+    return [replace(subgroup, worst=subgroup is worst and len(exit_on_user_error) > 1) for subgroup in subgroups]
 
 
 def _subgroup(
@@ -74,5 +74,5 @@ def _subgroup(
         try:
             figures[name] = bootstrap(name, lambda i: of(chosen[i]), groups=groups[chosen], split=split)  # noqa: B023
         except Undefined:
-            continue  # of one class alone there is no ROC curve; the report says so
+            continue  # a single class has no ROC curve; the report says "not defined"
     return Subgroup(column, str(value), len(chosen), len(set(groups[chosen])), figures)

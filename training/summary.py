@@ -1,7 +1,9 @@
-"""The table that students draw by hand: python -m training.summary resnet50 --input 224
+"""Layer table of a network.
 
-Each layer's output, parameters, multiply-adds, receptive field, stride and memory. No number is computed and no weight
-made: it takes the time of importing torch, whatever the network's size.
+python -m training.summary resnet50 --input 224
+
+Each layer's output, parameters, multiply-adds, receptive field, stride and memory. Nothing is computed or allocated, so
+it takes only the time of importing torch, whatever the size of the network.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from torch import nn
 from models.architectures import ARCHITECTURES
 from training.build import build
 from training.config import read_recipe
-from training.layers import Layer, trace
+from training.layer_trace import Layer, trace
 
 HEADINGS = ("layer", "operation", "output", "parameters", "multiply-adds", "receptive field", "stride", "memory")
 MIB = 2**20
@@ -23,35 +25,41 @@ MIB = 2**20
 def main(
     network: str, *, size: tuple[int, ...] | None = None, channels: int | None = None, classes: int, batch: int
 ) -> str:
-    """The table of an architecture's name or a recipe's path; `size` is as in --input."""
-    built, channels, usual = named(network, channels, classes) if network in ARCHITECTURES else recipe(network, classes)
-    size = size or usual
+    """Returns the table of an architecture (by name) or a recipe (by path); `size` is --input."""
+    body, channels, default_size = (
+        architecture_network(network, channels, classes)
+        if network in ARCHITECTURES
+        else recipe_network(network, classes)
+    )
+    size = size or default_size
     if size is None:
-        raise ValueError(f"{network} takes images of any size: give one by --input, such as --input 224.")
-    return table(trace(built, shape=shape(built, channels, size)), built, batch=batch)
+        raise ValueError(f"{network} takes images of any size: choose one with --input, such as --input 224.")
+    return table(trace(body, shape=input_shape(body, channels, size)), body, batch=batch)
 
 
-def named(name: str, channels: int | None, classes: int) -> tuple[nn.Module, int, tuple[int, ...] | None]:
-    """An architecture with its usual options; it asks for the input's channels in its first parameter."""
+def architecture_network(
+    name: str, channels: int | None, classes: int
+) -> tuple[nn.Module, int, tuple[int, ...] | None]:
+    """Builds an architecture with its default options."""
     channels = channels or 3
     with torch.device("meta"):
         network = ARCHITECTURES[name](channels, classes)
     return network, channels, getattr(network, "input_size", None)
 
 
-def recipe(path: str, classes: int) -> tuple[nn.Module, int, tuple[int, ...] | None]:
-    """A recipe's network, with its options, channels and size."""
+def recipe_network(path: str, classes: int) -> tuple[nn.Module, int, tuple[int, ...] | None]:
+    """Builds a recipe's network; returns its channels and size too."""
     if not Path(path).is_file():
-        raise ValueError(f"{path!r} is neither a recipe's file nor one of {sorted(ARCHITECTURES)}.")
-    found = read_recipe(Path(path))
+        raise ValueError(f"{path!r} is neither a recipe file nor one of {sorted(ARCHITECTURES)}.")
+    loaded = read_recipe(Path(path))
     with torch.device("meta"):
-        network = build(found, classes=classes).body
-    size = found.input.size
-    return network, found.input.channels, size[1:] if size and found.input.kind == "signal" else size
+        network = build(loaded, classes=classes).body
+    size = loaded.input.size
+    return network, loaded.input.channels, size[1:] if size and loaded.input.kind == "signal" else size
 
 
-def shape(network: nn.Module, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
-    """(channels, px, ...): one number stands for all axes of the image; one more than the axes gives the channels."""
+def input_shape(network: nn.Module, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns (channels, px, ...); a single number is every axis, one number more than axes includes the channels."""
     axes = next(p.ndim - 2 for p in network.parameters() if p.ndim > 2)  # of the first convolution
     if len(size) == 1:
         return channels, *size * axes
@@ -63,14 +71,15 @@ def shape(network: nn.Module, channels: int, size: tuple[int, ...]) -> tuple[int
 
 
 def table(layers: Sequence[Layer], network: nn.Module, *, batch: int) -> str:
-    """Aligned columns, a line a layer, and the totals."""
+    """Formats one line per layer and the totals."""
     rows = [_row(layer, batch) for layer in layers]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in (HEADINGS, *rows)]
     parameters, used = sum(p.numel() for p in network.parameters()), sum(layer.parameters for layer in layers)
     totals = [
-        f"parameters     {parameters:,}" + (f", {parameters - used:,} of them in training only" * (used < parameters)),
-        f"multiply-adds  {sum(layer.multiply_adds for layer in layers):,} an image",
+        f"parameters     {parameters:,}"
+        + (f", {parameters - used:,} of them used only in training" * (used < parameters)),
+        f"multiply-adds  {sum(layer.multiply_adds for layer in layers):,} per image",
         f"activations    {batch * sum(layer.memory for layer in layers) / MIB:,.1f} MiB for a batch of {batch}",
     ]
     return "\n".join([*lines, "", *totals])
@@ -94,22 +103,24 @@ def _sides(values: Sequence[float]) -> str:
 
 
 def _axes(values: Sequence[float]) -> str:
-    """Once, where all axes are alike."""
+    """Formats the value of each axis, or a single value if all are equal."""
     return _sides(values[:1] if len(set(values)) == 1 else values)
 
 
 def _size(text: str) -> tuple[int, ...]:
-    """224 or 224x224 or 1x140."""
+    """Parses 224, 224x224 or 1x140."""
     return tuple(int(side) for side in text.split("x"))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("network", help="an architecture's name, or a recipe's file")
-    parser.add_argument("--input", type=_size, help="px: 224, 224x160; with the channels in front: 1x224x224, 4x57")
-    parser.add_argument("--channels", type=int, help="of the input, for an architecture; 3 if not given")
-    parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=1, help="images that are held in memory together")
+    parser.add_argument("network", help="name of an architecture, or a recipe file")
+    parser.add_argument(
+        "--input", type=_size, help="size in px: 224 or 224x160; with channels first: 1x224x224 or 4x57"
+    )
+    parser.add_argument("--channels", type=int, help="input channels of an architecture (default 3)")
+    parser.add_argument("--classes", type=int, default=1000, help="number of classes (default 1000)")
+    parser.add_argument("--batch", type=int, default=1, help="images per batch, for the memory total")
     return parser.parse_args()
 
 

@@ -1,7 +1,9 @@
-"""Trains a network from a recipe: python -m training.train training/recipes/digits.toml
+"""Training of a network from a recipe.
 
-recipe -> data -> network -> loop -> checkpoint. `--resume` goes on where a run was stopped, bit for bit. In several
-processes, a GPU each: torchrun --nproc-per-node 4 -m -- training.train ...; only the first validates and writes.
+python -m training.train training/recipes/digits.toml
+
+recipe -> data -> network -> loop -> checkpoint. --resume continues a stopped run, bit for bit. One process per GPU:
+torchrun --nproc-per-node 4 -m -- training.train ...; only the first process validates and writes.
 """
 
 import argparse
@@ -14,75 +16,77 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from training import checkpoint, parallel
-from training.audit.check import Passed, divided, passed, too_large
-from training.audit.finding import ALLOWABLE
-from training.augment import augmentation
+from training import checkpoint, distributed
+from training.audit.data_audit import AuditedData, audit_data, object_size_warning, recipe_split
+from training.augmentation import augmentation
 from training.build import build, geometry_of
 from training.config import Recipe, TrainingConfig, read_recipe
 from training.data.examples import DataError
-from training.data.prepared import Prepared
 from training.data.split import digest, split_digest
-from training.geometry import sees_whole_map
+from training.data_statistics import intensity_statistics, sample_images
+from training.findings import ALLOWABLE
+from training.image_inference import ImageInference
 from training.loop import Loop
-from training.mistakes import RecipeError, told
-from training.predict import Predictor
-from training.provenance import intensity_statistics, sample_images
-from training.resuming import still_the_same
-from training.task import Decision, activate
+from training.network_geometry import head_sees_whole_map
+from training.prepared_dataset import PreparedDataset
+from training.pretrained_weights import load_pretrained
+from training.resume import check_unchanged
 from training.tasks import TASKS
-from training.weights import start_from
+from training.tasks.training_task import Decision, activate
+from training.user_errors import RecipeError, exit_on_user_error
 
 
 def main(
     recipe: Recipe, *, run: Path, resume: bool = False, weights: Path | None = None, device: str = "auto"
 ) -> dict[str, Any]:
-    """Trains, and leaves run/last.pt to resume from and run/best.pt to export; returns what is in the latter.
+    """Trains; writes run/last.pt to resume from and run/best.pt to export, and returns the latter.
 
-    weights: a file of weights to start from, as training.weights reads it.
+    weights: file of pretrained weights, as training.pretrained_weights reads it.
     """
     run.mkdir(parents=True, exist_ok=True)
-    team = parallel.join(device)
+    team = distributed.join(device)
     config, task = recipe.training, TASKS[recipe.task]
 
     state = checkpoint.load(run / checkpoint.LAST) if resume else {}
-    train, validation, about = read_data(recipe, team=team, before=state.get("about"))
+    train, validation, description = read_data(recipe, team=team, before=state.get("about"))
     torch.manual_seed(config.seed)
-    network = build(recipe, classes=len(about["classes"])).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if weights and team.leads:  # the others have them from the first exchange
-        about["started_from"] = start_from(weights, network.body, run=run)
+    network = build(recipe, classes=len(description["classes"])).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if weights and team.is_main:  # other processes receive them at the first exchange
+        description["started_from"] = load_pretrained(weights, network.body, run=run)
     geometry = geometry_of(recipe, network)
-    about["geometry"] = asdict(geometry)
-    network.body = team.synchronised(network.body)
-    if team.leads:
-        whole = None if sees_whole_map(network.body) else recipe.input.size
-        print(too_large(about["object_side_px"], geometry.receptive_field, size=whole), end="")
+    description["geometry"] = asdict(geometry)
+    network.body = team.with_synchronised_norm(network.body)
+    if team.is_main:
+        object_size = None if head_sees_whole_map(network.body) else recipe.input.size
+        print(object_size_warning(description["object_side_px"], geometry.receptive_field, size=object_size), end="")
     loop = Loop(network, recipe, team=team, truths=train.truths)
-    predictor = Predictor(loop.average, team.device, None if recipe.input.size else geometry)
+    predictor = ImageInference(loop.average, team.device, None if recipe.input.size else geometry)
     progress: dict[str, Any] = {"epoch": 0, "best": -np.inf, "best_epoch": 0}
     if resume:
         progress = state["progress"]
         loop.load_state_dict(state["loop"])
 
-    with closing(SummaryWriter(str(run))) if team.leads else nullcontext() as board:
-        while progress["epoch"] < config.epochs and not stopped(progress, config):
+    with closing(SummaryWriter(str(run))) if team.is_main else nullcontext() as board:
+        while progress["epoch"] < config.epochs and not patience_exhausted(progress, config):
             loss = loop.epoch(train, number=progress["epoch"])
             progress["epoch"] += 1
             if board:
                 with loop.autocast:
                     scores = validate(recipe, predictor, validation)
-                report(board, progress, {"loss": loss, **scores})
+                log_epoch(board, progress, {"loss": loss, **scores})
                 if scores[task.headline] > progress["best"]:
                     progress |= {"best": scores[task.headline], "best_epoch": progress["epoch"]}
-                    checkpoint.save(run, checkpoint.BEST, about | {"weights": loop.kept.state_dict()})
-                checkpoint.save(run, checkpoint.LAST, {"loop": loop.state_dict(), "progress": progress, "about": about})
-            progress = team.told(progress)
-    if not team.leads:
+                    checkpoint.save(run, checkpoint.BEST, description | {"weights": loop.averaged_body.state_dict()})
+                checkpoint.save(
+                    run, checkpoint.LAST, {"loop": loop.state_dict(), "progress": progress, "about": description}
+                )
+            progress = team.broadcast(progress)
+    if not team.is_main:
         return {"progress": progress}
 
-    # What the validation split decides is chosen once more, in float32, on the weights that are kept.
+    # The decision rule is chosen in float32, on the best weights.
     best = checkpoint.load(run / checkpoint.BEST)
-    loop.kept.load_state_dict(best["weights"])
+    loop.averaged_body.load_state_dict(best["weights"])
     decision = task.decide(predictor.all(validation.inputs), validation.truths)
     print(f"best epoch {progress['best_epoch']}: {task.headline} {progress['best']:.4f}; {decision}")
     best |= {"progress": progress, "decision": asdict(decision)}
@@ -91,33 +95,32 @@ def main(
 
 
 def read_data(
-    recipe: Recipe, *, team: parallel.Team, before: dict[str, Any] | None
-) -> tuple[Prepared, Prepared, dict[str, Any]]:
-    """Training and validation examples, all read, and what the package will say of them.
+    recipe: Recipe, *, team: distributed.ProcessGroup, before: dict[str, Any] | None
+) -> tuple[PreparedDataset, PreparedDataset, dict[str, Any]]:
+    """Reads the training and validation examples, and describes them for the package.
 
-    before: what this returned when a run that is resumed began; its audit then stands. Raises DataError where the data
-    are no longer the same.
+    before: the description when a resumed run began, whose audit still holds. Raises DataError if the data changed.
     """
     data, task = recipe.dataset(), TASKS[recipe.task]
-    if before is None and team.leads:
-        audit = passed(recipe, data)
-    else:  # was looked at when the run began, or is by the first process
-        audit = Passed(divided(recipe, data), {}, None)
+    if before is None and team.is_main:
+        audit = audit_data(recipe, data)
+    else:  # the audit ran when the run began, or runs in the first process
+        audit = AuditedData(recipe_split(recipe, data), {}, None)
     parts = audit.parts
     if not parts.get("train") or not parts.get("validation"):
-        raise DataError("The split leaves no example to train or none to validate on.")
+        raise DataError("The split leaves no examples for training or for validation.")
     weights = recipe.training.class_weights
     if isinstance(weights, tuple) and len(weights) != len(data.classes):
-        raise RecipeError(f"training.class_weights: {len(weights)} of them for the {len(data.classes)} classes.")
+        raise RecipeError(f"training.class_weights: {len(weights)} weights for {len(data.classes)} classes.")
     train, validation = (
-        Prepared(parts[split], config=recipe.input, task=task, classes=len(data.classes))
+        PreparedDataset(parts[split], config=recipe.input, task=task, classes=len(data.classes))
         for split in ("train", "validation")
     )
-    maps = recipe.input.size is None
+    has_masks = recipe.input.size is None
     train.augment = augmentation(
-        recipe.augment, keys=("image", "target") if maps else ("image",), size=recipe.input.size
+        recipe.augment, keys=("image", "target") if has_masks else ("image",), size=recipe.input.size
     )
-    about = {
+    description = {
         "recipe": recipe.model_dump(mode="json"),
         "classes": list(data.classes),
         "split_sha256": split_digest(parts),
@@ -129,12 +132,12 @@ def read_data(
         "object_side_px": audit.object_side_px,
     }
     if before is not None:
-        still_the_same(before, about)
-    return train, validation, before or about
+        check_unchanged(before, description)
+    return train, validation, before or description
 
 
-def validate(recipe: Recipe, predictor: Predictor, validation: Prepared) -> dict[str, float]:
-    """The task's scores on the validation split, every threshold at one half."""
+def validate(recipe: Recipe, predictor: ImageInference, validation: PreparedDataset) -> dict[str, float]:
+    """Computes the task's scores on the validation split, with all thresholds at 0.5."""
     task = TASKS[recipe.task]
     logits = [torch.from_numpy(z)[None] for z in predictor.all(validation.inputs)]
     probabilities = [activate(z, task.activation)[0].numpy() for z in logits]
@@ -143,7 +146,7 @@ def validate(recipe: Recipe, predictor: Predictor, validation: Prepared) -> dict
     return {name: score(np.arange(len(validation))) for name, score in scores.items()}
 
 
-def report(board: SummaryWriter, progress: dict[str, Any], scalars: dict[str, float]) -> None:
+def log_epoch(board: SummaryWriter, progress: dict[str, Any], scalars: dict[str, float]) -> None:
     for name, value in scalars.items():
         board.add_scalar(name, value, progress["epoch"])
     print(
@@ -151,34 +154,34 @@ def report(board: SummaryWriter, progress: dict[str, Any], scalars: dict[str, fl
     )
 
 
-def stopped(progress: dict[str, Any], config: TrainingConfig) -> bool:
-    """Whether `patience` epochs have passed without a better validation score."""
+def patience_exhausted(progress: dict[str, Any], config: TrainingConfig) -> bool:
+    """Tells whether `patience` epochs have passed without a better validation score."""
     return bool(config.patience) and progress["epoch"] - progress["best_epoch"] >= config.patience
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, help="where the data is, in place of the recipe's path")
-    parser.add_argument("--run", type=Path, help="folder of checkpoints and curves; default runs/<recipe>")
+    parser.add_argument("recipe", type=Path, help="recipe file")
+    parser.add_argument("--data", type=Path, help="path of the data, instead of the recipe's")
+    parser.add_argument("--run", type=Path, help="folder for checkpoints and curves (default: runs/<recipe>)")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    start.add_argument("--weights", type=Path, help="to start from: torchvision's, CheXNet's, a run's best.pt")
-    parser.add_argument("--seed", type=int, help="in place of the recipe's seed")
-    parser.add_argument("--fold", type=int, help="of a cross-validation, which is the test; the run is <recipe>-<fold>")
+    start.add_argument("--resume", action="store_true", help="continue from the last checkpoint of the run")
+    start.add_argument("--weights", type=Path, help="pretrained weights: from torchvision, CheXNet, or a best.pt")
+    parser.add_argument("--seed", type=int, help="seed, instead of the recipe's")
+    parser.add_argument("--fold", type=int, help="test fold of a cross-validation; the run is <recipe>-<fold>")
     parser.add_argument(
-        "--allow", nargs="+", default=[], choices=ALLOWABLE, metavar="NAME", help="findings of the audit"
+        "--allow", nargs="+", default=[], choices=ALLOWABLE, metavar="NAME", help="audit findings to allow"
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     args = arguments()
     try:
-        with told():
+        with exit_on_user_error():
             chosen = read_recipe(args.recipe, data=args.data, seed=args.seed, fold=args.fold).allowing(args.allow)
             folder = args.run or Path("runs") / (chosen.name if args.fold is None else f"{chosen.name}-{args.fold}")
             main(chosen, run=folder, resume=args.resume, weights=args.weights, device=args.device)
     finally:
-        parallel.leave()
+        distributed.leave()

@@ -1,4 +1,4 @@
-"""The networks, by name. Torch lives here; only training imports this package."""
+"""Networks by name, as torch modules; only training imports this package."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from models.architectures.googlenet import GoogLeNet
 from models.architectures.inception import InceptionV3
 from models.architectures.lenet import LeNet5
 from models.architectures.resnet import ResNet18, ResNet34, ResNet50, ResNeXt50
-from models.architectures.signal import CNN1d, ResNet1d
+from models.architectures.signal_networks import CNN1d, ResNet1d
 from models.architectures.unet import UNet
 from models.architectures.unet3d import UNet3D
 from models.architectures.vgg import VGG16, VGG16BN

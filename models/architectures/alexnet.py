@@ -2,16 +2,16 @@
 
 from torch import Tensor, nn
 
-from models.architectures.cam import GradientMaps
+from models.architectures.cam_head import DenseHeadCam
 
 
 def normalisation() -> nn.LocalResponseNorm:
-    """The paper's section 3.3: b_i = a_i / (2 + 1e-4 * sum of the five nearest channels' a_j^2) ^ 0.75."""
+    """Builds section 3.3's normalisation: b_i = a_i / (2 + 1e-4 * sum of the five nearest channels' a_j^2) ^ 0.75."""
     return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)  # torch divides alpha by the number of channels
 
 
 def dense_layers(inputs: int, hidden: int, num_classes: int, *, dropout: float) -> nn.Sequential:
-    """(N, inputs) -> (N, num_classes)."""
+    """Builds the dense layers: (N, inputs) -> (N, num_classes)."""
     return nn.Sequential(
         nn.Dropout(dropout),
         nn.Linear(inputs, hidden),
@@ -23,7 +23,7 @@ def dense_layers(inputs: int, hidden: int, num_classes: int, *, dropout: float) 
     )
 
 
-class AlexNet(GradientMaps, nn.Module):
+class AlexNet(DenseHeadCam, nn.Module):
     """AlexNet as published: local response normalisation, and second, fourth and fifth convolutions in two halves.
 
     x (N, in_channels, H, W) float, 224 px in the paper -> logits (N, num_classes). 60,965,224 parameters for three
@@ -54,23 +54,25 @@ class AlexNet(GradientMaps, nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """The paper's section 5. Biases of 1 let the layers' ReLUs begin with positive inputs."""
+        """Initialises as in section 5; biases of 1 give the ReLUs positive inputs at the start."""
         first, second, third, fourth, fifth = (layer for layer in self.features if isinstance(layer, nn.Conv2d))
         *hidden, last = (layer for layer in self.classifier if isinstance(layer, nn.Linear))
-        for bias, layers in ((0.0, (first, third, last)), (1.0, (second, fourth, fifth, *hidden))):
+        zeros: list[nn.Conv2d | nn.Linear] = [first, third, last]
+        ones: list[nn.Conv2d | nn.Linear] = [second, fourth, fifth, *hidden]
+        for bias, layers in ((0.0, zeros), (1.0, ones)):
             for layer in layers:
                 nn.init.normal_(layer.weight, std=0.01)
-                nn.init.constant_(layer.bias, bias)
+                nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 256, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 256, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))
 
 
-class AlexNetTorchvision(GradientMaps, nn.Module):
+class AlexNetTorchvision(DenseHeadCam, nn.Module):
     """AlexNet without halves and normalisation (Krizhevsky 2014, arXiv:1404.5997), under torchvision's parameter names.
 
     x (N, in_channels, H, W) float, 224 px -> logits (N, num_classes). 61,100,840 parameters for three channels and
@@ -101,5 +103,5 @@ class AlexNetTorchvision(GradientMaps, nn.Module):
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 256, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 256, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 class DenseLayer(nn.Module):
-    """x (N, inputs, H, W) -> (N, inputs + growth, H, W): x itself, and what a bottleneck makes of it."""
+    """Dense layer: x (N, inputs, H, W) -> (N, inputs + growth, H, W), x itself and the output of a bottleneck."""
 
     def __init__(self, inputs: int, *, growth: int) -> None:
         super().__init__()
@@ -26,13 +26,13 @@ class DenseLayer(nn.Module):
 
 
 def dense_block(inputs: int, *, count: int, growth: int) -> nn.Sequential:
-    """(N, inputs, H, W) -> (N, inputs + count * growth, H, W)."""
+    """Builds a dense block: (N, inputs, H, W) -> (N, inputs + count * growth, H, W)."""
     layers = (DenseLayer(inputs + i * growth, growth=growth) for i in range(count))
     return nn.Sequential(OrderedDict((f"denselayer{i}", layer) for i, layer in enumerate(layers, start=1)))
 
 
 def transition(inputs: int) -> nn.Sequential:
-    """(N, inputs, H, W) -> (N, inputs / 2, H/2, W/2)."""
+    """Builds a transition: (N, inputs, H, W) -> (N, inputs / 2, H/2, W/2)."""
     return nn.Sequential(
         OrderedDict(
             norm=nn.BatchNorm2d(inputs),
@@ -87,5 +87,5 @@ class DenseNet121(nn.Module):
         return self.forward_with_cam(x)[0]  # (N, num_classes)
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, H, W) -> logits (N, C), cam (N, C, h, w): each logit is its map's mean plus a bias."""
+        """Computes logits (N, C) and cam (N, C, h, w); each logit is the mean of its map plus a bias."""
         return classify_with_map(self.dropout(self.features(x)), self.classifier)

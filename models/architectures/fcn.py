@@ -1,5 +1,8 @@
-"""Fully convolutional networks with max-unpooling: Noh, Hong, Han, "Learning deconvolution network for semantic
-segmentation", 2015 (arXiv:1505.04366); the switches are Zeiler and Fergus's, 2014 (arXiv:1311.2901)."""
+"""Fully convolutional networks with max-unpooling.
+
+Noh, Hong, Han, "Learning deconvolution network for semantic segmentation", 2015 (arXiv:1505.04366); the switches are
+from Zeiler and Fergus, 2014 (arXiv:1311.2901).
+"""
 
 from itertools import pairwise
 
@@ -9,12 +12,12 @@ from torch.nn import functional as F
 
 
 def windows(x: Tensor) -> Tensor:
-    """(N, C, 2h, 2w) -> (N, C, 4, h, w): the pixels of each 2 x 2 window, row by row."""
+    """Splits (N, C, 2h, 2w) into 2 x 2 windows, row by row: (N, C, 4, h, w)."""
     return F.pixel_unshuffle(x, 2).unflatten(1, (-1, 4))
 
 
 class Switches(nn.Module):
-    """x (N, C, 2h, 2w) -> (N, C, 4, h, w): 1 for the largest pixel of each window, the first of equals, else 0."""
+    """Positions of maxima: x (N, C, 2h, 2w) -> (N, C, 4, h, w), 1 for the (first) largest pixel of each window."""
 
     def forward(self, x: Tensor) -> Tensor:
         places = torch.arange(4, device=x.device)[:, None, None]  # row by row
@@ -22,10 +25,10 @@ class Switches(nn.Module):
 
 
 class Unpool(nn.Module):
-    """x (N, C, h, w), switches (N, C, 4, h, w) -> (N, C, 2h, 2w): x where the largest pixels were, zero elsewhere.
+    """Max-unpooling: x (N, C, h, w), switches (N, C, 4, h, w) -> (N, C, 2h, 2w), x at the maxima, zero elsewhere.
 
-    The same as torch's max_unpool2d, written without indices into the map: that exports to ONNX with free height and
-    width, and runs wherever convolutions do.
+    Equal to torch's max_unpool2d, but without indices: it exports to ONNX with dynamic height and width and runs
+    wherever convolutions do.
     """
 
     def forward(self, x: Tensor, switches: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class Unpool(nn.Module):
 
 
 def stage(*channels: int) -> nn.Sequential:
-    """3 x 3 convolutions, each with batch normalisation and ReLU. (N, channels[0], H, W) -> (N, channels[-1], H, W)."""
+    """Builds convolutions with batch normalisation and ReLU. (N, channels[0], H, W) -> (N, channels[-1], H, W)."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(channels):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
@@ -41,13 +44,13 @@ def stage(*channels: int) -> nn.Sequential:
 
 
 class FCNUnpool(nn.Module):
-    """An encoder of convolutions and 2 x 2 maximum pooling, and its mirror image, which unpools where the maxima were.
+    """Encoder of convolutions and 2 x 2 maximum pooling, and a mirrored decoder that unpools at the maxima.
 
-    x (N, in_channels, H, W) float -> logits (N, num_classes, H, W), H and W multiples of 2 ** levels. Nothing but the
-    switches crosses from the encoder to the decoder. Where two pixels of a window are equal but for rounding, a value
-    may move by a pixel from one device to another.
+    x (N, in_channels, H, W) float -> logits (N, num_classes, H, W), H and W multiples of 2 ** levels. Only the
+    switches pass from encoder to decoder. If two pixels of a window are equal up to rounding, a value may move by one
+    pixel between devices.
 
-    convolutions: how many each level has, from full resolution down. By default VGG-16's thirteen, without the fully
+    convolutions: number at each level, from full resolution down. By default VGG-16's thirteen, without the fully
     connected layers between encoder and decoder, as SegNet has it too (Badrinarayanan 2017, arXiv:1511.00561).
     base_width: channels at full resolution, doubled at each level up to max_width.
     """

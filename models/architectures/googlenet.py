@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 class ConvNorm(nn.Module):
@@ -27,8 +27,8 @@ class ConvNorm(nn.Module):
 class Inception(nn.Module):
     """Figure 2b: four branches side by side. x (N, inputs, H, W) -> (N, one + three[1] + five[1] + pooled, H, W).
 
-    three, five: channels of the reducing 1 x 1 convolution and of the one after it. The latter is 3 x 3 in both, as in
-    torchvision; in the paper the third branch's is 5 x 5.
+    three, five: channels of the 1 x 1 reduction and of the convolution after it, which is 3 x 3 in both, as in
+    torchvision; the paper has 5 x 5 in the third branch.
     """
 
     def __init__(self, inputs: int, *, one: int, three: tuple[int, int], five: tuple[int, int], pooled: int) -> None:
@@ -42,8 +42,8 @@ class Inception(nn.Module):
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1)
 
 
-class Auxiliary(nn.Module):
-    """A classifier on an inner layer, which gives the layers below it a gradient. (N, inputs, h, w) -> (N, classes)."""
+class GoogLeNetAuxiliary(nn.Module):
+    """Auxiliary classifier for gradients in the lower layers. (N, inputs, h, w) -> (N, classes)."""
 
     def __init__(self, inputs: int, num_classes: int) -> None:
         super().__init__()
@@ -63,8 +63,8 @@ class GoogLeNet(nn.Module):
     x (N, in_channels, H, W) float, 224 px in the paper -> logits (N, num_classes); the class activation map is
     (N, num_classes, H/32, W/32). In training, the logits and those of the two auxiliary heads, each (N, num_classes).
 
-    auxiliary_weight: of an auxiliary head's loss; 0 builds none. 13,004,888 parameters for three channels and 1,000
-    classes, 6,624,904 without auxiliary heads.
+    auxiliary_weight: of each auxiliary head's loss; 0 omits the heads. 13,004,888 parameters for three channels and
+    1,000 classes, 6,624,904 without auxiliary heads.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class GoogLeNet(nn.Module):
         self.last_pool = nn.MaxPool2d(2, stride=2, ceil_mode=True)  # torchvision's; 3 x 3 in the paper
         self.inception5a = Inception(832, one=256, three=(160, 320), five=(32, 128), pooled=128)
         self.inception5b = Inception(832, one=384, three=(192, 384), five=(48, 128), pooled=128)
-        self.dropout = nn.Dropout2d(dropout)  # of whole channels: the same before their mean is taken as after it
+        self.dropout = nn.Dropout2d(dropout)  # of whole channels, which commutes with their mean
         self.fc = nn.Linear(1024, num_classes)
         self.auxiliary_weight = auxiliary_weight
         if auxiliary_weight:
-            self.aux1 = Auxiliary(512, num_classes)
-            self.aux2 = Auxiliary(528, num_classes)
+            self.aux1 = GoogLeNetAuxiliary(512, num_classes)
+            self.aux2 = GoogLeNetAuxiliary(528, num_classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         features, at_4a, at_4d = self.stages(x)
@@ -100,15 +100,15 @@ class GoogLeNet(nn.Module):
         return logits, self.aux1(at_4a), self.aux2(at_4d)
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, H, W) -> logits (N, C), cam (N, C, h, w): each logit is its map's mean plus a bias."""
+        """Computes logits (N, C) and cam (N, C, h, w); each logit is the mean of its map plus a bias."""
         return classify_with_map(self.dropout(self.features(x)), self.fc)
 
     def features(self, x: Tensor) -> Tensor:
-        """x (N, in_channels, H, W) -> (N, 1024, H/32, W/32)."""
+        """Computes the features (N, 1024, H/32, W/32) of x (N, in_channels, H, W)."""
         return self.stages(x)[0]
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x -> features (N, 1024, H/32, W/32), and what the auxiliary heads see: (N, 512 and 528, H/16, W/16)."""
+        """Computes features (N, 1024, H/32, W/32) and auxiliary heads' inputs (N, 512 and 528, H/16, W/16)."""
         x = self.pool(self.conv1(x))  # (N, 64, H/4, W/4)
         x = self.pool(self.conv3(self.conv2(x)))  # (N, 192, H/8, W/8)
         x = self.pool(self.inception3b(self.inception3a(x)))  # (N, 480, H/16, W/16)

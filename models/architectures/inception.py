@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 from models.architectures.googlenet import ConvNorm
 
 
-def smoothed(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> each pixel's mean over its 3 x 3 neighbours, with zeros beyond the border."""
+def smooth(x: Tensor) -> Tensor:
+    """Averages each pixel of (N, C, H, W) over its 3 x 3 neighbours, with zeros beyond the border."""
     return F.avg_pool2d(x, 3, stride=1, padding=1)
 
 
 class MixedA(nn.Module):
-    """Figure 5, its first branch left at 5 x 5. x (N, inputs, H, W) -> (N, 224 + pooled, H, W)."""
+    """Figure 5, with a 5 x 5 convolution in the first branch. x (N, inputs, H, W) -> (N, 224 + pooled, H, W)."""
 
     def __init__(self, inputs: int, *, pooled: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class MixedA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         five = self.branch5x5_2(self.branch5x5_1(x))  # (N, 64, H, W)
         three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))  # (N, 96, H, W)
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(smoothed(x))], dim=1)
+        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(smooth(x))], dim=1)
 
 
 class MixedB(nn.Module):
@@ -52,7 +52,7 @@ class MixedB(nn.Module):
 
 
 class MixedC(nn.Module):
-    """Figure 6: 7 x 7 convolutions as 1 x 7 and 7 x 1. x (N, 768, H, W) -> (N, 768, H, W). width: of those between."""
+    """Figure 6: 7 x 7 convolutions as 1 x 7 and 7 x 1. x (N, 768, H, W) -> (N, 768, H, W). width: of the inner ones."""
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class MixedC(nn.Module):
         seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))  # (N, 192, H, W)
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))  # (N, width, H, W)
         double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))  # (N, 192, H, W)
-        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(smoothed(x))], dim=1)
+        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(smooth(x))], dim=1)
 
 
 class MixedD(nn.Module):
@@ -113,11 +113,11 @@ class MixedE(nn.Module):
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))  # (N, 384, H, W)
         split = [self.branch3x3_2a(three), self.branch3x3_2b(three)]  # (N, 768, H, W) together, as the next
         split += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
-        return torch.cat([self.branch1x1(x), *split, self.branch_pool(smoothed(x))], dim=1)
+        return torch.cat([self.branch1x1(x), *split, self.branch_pool(smooth(x))], dim=1)
 
 
-class Auxiliary(nn.Module):
-    """Figure 8, a classifier on an inner layer. x (N, 768, h, w), at least 17 x 17 -> (N, num_classes)."""
+class InceptionAuxiliary(nn.Module):
+    """Auxiliary classifier on an inner layer (figure 8). x (N, 768, h, w), at least 17 x 17 -> (N, num_classes)."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -134,10 +134,10 @@ class InceptionV3(nn.Module):
     """Inception-v3 under torchvision's parameter names, so that its checkpoints load.
 
     x (N, in_channels, H, W) float, 299 px in the paper, at least 75 -> logits (N, num_classes); the class activation
-    map is (N, num_classes, 8, 8) at 299 px. In training, the logits and those of the auxiliary head, each
-    (N, num_classes); that head needs 299 px.
+    map is (N, num_classes, 8, 8) at 299 px. In training, a tuple of the logits and those of the auxiliary
+    head, each (N, num_classes); that head needs 299 px.
 
-    auxiliary_weight: of the auxiliary head's loss; 0 builds none. 27,161,264 parameters for three channels and 1,000
+    auxiliary_weight: of the auxiliary head's loss; 0 omits the head. 27,161,264 parameters for three channels and 1,000
     classes, 23,834,568 without the auxiliary head.
     """
 
@@ -162,11 +162,11 @@ class InceptionV3(nn.Module):
         self.Mixed_7a = MixedD()
         self.Mixed_7b = MixedE(1280)
         self.Mixed_7c = MixedE(2048)
-        self.dropout = nn.Dropout2d(dropout)  # of whole channels: the same before their mean is taken as after it
+        self.dropout = nn.Dropout2d(dropout)  # of whole channels, which commutes with their mean
         self.fc = nn.Linear(2048, num_classes)
         self.auxiliary_weight = auxiliary_weight
         if auxiliary_weight:
-            self.AuxLogits = Auxiliary(num_classes)
+            self.AuxLogits = InceptionAuxiliary(num_classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         features, at_6e = self.stages(x)
@@ -174,15 +174,15 @@ class InceptionV3(nn.Module):
         return (logits, self.AuxLogits(at_6e)) if self.training and self.auxiliary_weight else logits
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, H, W) -> logits (N, C), cam (N, C, h, w): each logit is its map's mean plus a bias."""
+        """Computes logits (N, C) and cam (N, C, h, w); each logit is the mean of its map plus a bias."""
         return classify_with_map(self.dropout(self.features(x)), self.fc)
 
     def features(self, x: Tensor) -> Tensor:
-        """x (N, in_channels, H, W) -> (N, 2048, h, w)."""
+        """Computes the features (N, 2048, h, w) of x (N, in_channels, H, W)."""
         return self.stages(x)[0]
 
     def stages(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x -> features (N, 2048, h, w) and what the auxiliary head sees, (N, 768, 2 h + 1, 2 w + 1)."""
+        """Computes features (N, 2048, h, w) and the auxiliary head's input (N, 768, 2 h + 1, 2 w + 1)."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # (N, 64, 147, 147) of 299 px
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(self.pool(x)))  # (N, 192, 71, 71)
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(self.pool(x))))  # (N, 288, 35, 35)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.architectures.cam import classify_with_gradient_maps
+from models.architectures.cam_head import classify_with_gradient_maps
 
 
 class LeNet5(nn.Module):
@@ -33,5 +33,5 @@ class LeNet5(nn.Module):
         return self.fc3(self.fc2(h).relu())  # (N, num_classes)
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (N, in_channels, 32, 32) -> logits (N, C), Grad-CAM and HiResCAM (N, C, 5, 5)."""
+        """Computes logits (N, C), Grad-CAM and HiResCAM (N, C, 5, 5) of x (N, in_channels, 32, 32)."""
         return classify_with_gradient_maps(self.features(x), (self.fc1, self.fc2, self.fc3))

@@ -1,10 +1,10 @@
 """Residual networks: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016 (arXiv:1512.03385)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from models.architectures.cam import classify_with_map
+from models.architectures.cam_head import classify_with_map
 
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -12,7 +12,7 @@ def conv3x3(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, gr
 
 
 def shortcut(inputs: int, outputs: int, *, stride: int) -> nn.Module | None:
-    """What brings a block's input to the shape of its output; None where it has that shape."""
+    """Builds the projection to the shape of a block's output; None if the input has that shape."""
     if stride == 1 and inputs == outputs:
         return None
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
@@ -147,11 +147,11 @@ class ResNet(nn.Module):
         return self.forward_with_cam(x)[0]  # (N, num_classes)
 
     def forward_with_cam(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, in_channels, H, W) -> logits (N, C), cam (N, C, h, w): each logit is its map's mean plus a bias."""
+        """Computes logits (N, C) and cam (N, C, h, w); each logit is the mean of its map plus a bias."""
         return classify_with_map(self.dropout(self.features(x)), self.fc)
 
     def features(self, x: Tensor) -> Tensor:
-        """x (N, in_channels, H, W) -> (N, 8 expansion width, H/32, W/32)."""
+        """Computes the features (N, 8 expansion width, H/32, W/32) of x (N, in_channels, H, W)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (N, width, H/4, W/4)
         x = self.layer2(self.layer1(x))  # (N, 2 expansion width, H/8, W/8)
         return self.layer4(self.layer3(x))  # (N, 8 expansion width, H/32, W/32)
@@ -160,26 +160,26 @@ class ResNet(nn.Module):
 class ResNet18(ResNet):
     """ResNet-18. 11,689,512 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(2, 2, 2, 2), **options)
 
 
 class ResNet34(ResNet):
     """ResNet-34. 21,797,672 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), **options)
 
 
 class ResNet50(ResNet):
     """ResNet-50, of bottlenecks. 25,557,032 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), block=Bottleneck, **options)
 
 
 class ResNeXt50(ResNet):
     """ResNeXt-50 32x4d: ResNet-50 with grouped bottlenecks. 25,028,904 parameters for three channels, 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, blocks=(3, 4, 6, 3), block=GroupedBottleneck, **options)

@@ -10,14 +10,17 @@ Norm = Literal["batch", "group", "none"]
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """group: at most 32 groups (Wu and He 2018, arXiv:1803.08494); its statistics are the whole image's."""
+    """Builds a normalisation layer; "group" has up to 32 groups over the whole image (Wu and He 2018)."""
     if norm == "group":
         return nn.GroupNorm(math.gcd(32, channels), channels)
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
 def double_conv(inputs: int, outputs: int, *, padding: int, norm: Norm) -> nn.Sequential:
-    """Twice 3 x 3 convolution, normalisation, ReLU. (N, inputs, H, W) -> (N, outputs, H, W), 4 px less if unpadded."""
+    """Builds (3 x 3 convolution, normalisation, ReLU) twice.
+
+    (N, inputs, H, W) -> (N, outputs, H, W), 4 px less if unpadded.
+    """
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [
@@ -29,26 +32,26 @@ def double_conv(inputs: int, outputs: int, *, padding: int, norm: Norm) -> nn.Se
 
 
 def up_conv(below: int, width: int, *, up: Literal["transposed", "bilinear"]) -> nn.Module:
-    """(N, below, H, W) -> (N, width, 2H, 2W): the paper's 2 x 2 up-convolution, or one that leaves no checkerboard."""
+    """Builds an up-convolution (N, below, H, W) -> (N, width, 2H, 2W): the paper's 2 x 2, or without checkerboard."""
     if up == "transposed":
         return nn.ConvTranspose2d(below, width, 2, stride=2)
     return nn.Sequential(nn.Conv2d(below, width, 1), nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, H - 2 margin, W - 2 margin), its middle."""
+    """Crops (N, C, H, W) to its middle, (N, C, H - 2 margin, W - 2 margin)."""
     return x[:, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin]
 
 
 class UNet(nn.Module):
-    """A contracting and an expanding path joined by skips (arXiv:1505.04597).
+    """A contracting and an expanding path with skip connections (arXiv:1505.04597).
 
     x (N, in_channels, H, W) float -> logits (N, num_classes, H, W), H and W multiples of 2 ** depth. With valid
     convolutions the borders are lost, as in the paper: 572 x 572 -> 388 x 388 at depth 4.
 
-    depth: how often the resolution is halved. base_width: channels at full resolution, doubled at each level up to
-    max_width (the cap is nnU-Net's, Isensee 2021). up: bilinear interpolates what a 1 x 1 convolution gives. norm: with
-    "group" every pixel depends on the whole image, so that it cannot be had in tiles. dropout: at the end of the
+    depth: number of times the resolution is halved. base_width: channels at full resolution, doubled per level up to
+    max_width (the cap is nnU-Net's, Isensee 2021). up: "bilinear" interpolates the output of a 1 x 1 convolution. norm:
+    with "group" every pixel depends on the whole image, so the network cannot run in tiles. dropout: at the end of the
     contracting path. 31,030,658 parameters as in the paper (one channel, two classes, no normalisation), 31,036,546
     with batch normalisation.
     """
@@ -79,13 +82,13 @@ class UNet(nn.Module):
         upward = list(zip(widths[:-1], widths[1:]))[::-1]  # (width of a level, width of the level below it)
         self.ups = nn.ModuleList(up_conv(below, width, up=up) for width, below in upward)
         self.decoder = nn.ModuleList(double_conv(2 * width, width, padding=padding, norm=norm) for width, _ in upward)
-        # What valid convolutions lose below a level, 2 px each, has doubled when it comes up: 4, 16, 40, 88 px a side.
+        # Valid convolutions lose 2 px each; the loss below a level doubles on the way up: 4, 16, 40, 88 px a side.
         lost = 0 if convolutions == "same" else 2
-        # At the edge of a map interpolation makes up a pixel, which a valid network may not.
-        self.made_up = 1 if (convolutions, up) == ("valid", "bilinear") else 0
-        self.margins = [2 * lost + self.made_up]
+        # Interpolation invents a pixel at the edge of a map, which a valid network must crop.
+        self.invented = 1 if (convolutions, up) == ("valid", "bilinear") else 0
+        self.margins = [2 * lost + self.invented]
         for _ in range(depth - 1):
-            self.margins.append(2 * (2 * lost + self.margins[-1]) + self.made_up)
+            self.margins.append(2 * (2 * lost + self.margins[-1]) + self.invented)
         self.head = nn.Conv2d(base_width, num_classes, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -99,6 +102,6 @@ class UNet(nn.Module):
             x = self.down(x)  # (N, c, H/2, W/2)
         x = self.dropout(self.bottom(x))
         for up, decode, skip, margin in zip(self.ups, self.decoder, reversed(skips), self.margins):
-            x = trim(up(x), self.made_up)  # (N, c, H, W)
+            x = trim(up(x), self.invented)  # (N, c, H, W)
             x = decode(torch.cat([trim(skip, margin), x], dim=1))  # (N, 2c, H, W) -> (N, c, H, W)
         return self.head(x)  # (N, num_classes, H, W)

@@ -1,5 +1,7 @@
-"""3-D U-Net: Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger, "3D U-Net: learning dense volumetric segmentation from
-sparse annotation", 2016 (arXiv:1606.06650)."""
+"""3-D U-Net: Çiçek and others, "3D U-Net: learning dense volumetric segmentation from sparse annotation", 2016.
+
+arXiv:1606.06650.
+"""
 
 from typing import Literal
 
@@ -8,7 +10,10 @@ from torch import Tensor, nn
 
 
 def double_conv(*channels: int, padding: int) -> nn.Sequential:
-    """3 x 3 x 3 convolutions, batch normalised, with ReLU. (N, channels[0], D, H, W) -> (N, channels[-1], D, H, W)."""
+    """Builds 3 x 3 x 3 convolutions with batch normalisation and ReLU.
+
+    (N, channels[0], D, H, W) -> (N, channels[-1], D, H, W).
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in zip(channels, channels[1:]):
         convolution = nn.Conv3d(inputs, outputs, 3, padding=padding, bias=False)
@@ -17,19 +22,19 @@ def double_conv(*channels: int, padding: int) -> nn.Sequential:
 
 
 def trim(x: Tensor, margin: int) -> Tensor:
-    """(N, C, D, H, W) -> the same without `margin` voxels on each side."""
+    """Crops `margin` voxels on each side of (N, C, D, H, W)."""
     depth, height, width = (slice(margin, side - margin) for side in x.shape[2:])
     return x[:, :, depth, height, width]
 
 
 class UNet3D(nn.Module):
-    """A U-Net of volumes, whose channels double before each pooling, so that no layer is a bottleneck.
+    """U-Net for volumes; channels double before each pooling, which avoids bottlenecks.
 
     x (N, in_channels, D, H, W) float -> logits (N, num_classes, D, H, W), sides multiples of 2 ** depth. With valid
     convolutions, the paper's, the borders are lost: 132 x 132 x 116 -> 44 x 44 x 28.
 
-    depth: how often the resolution is halved. base_width: channels of the first convolution. 19,072,291 parameters for
-    three channels and three classes: the paper's 19,069,955 and the scales of its batch normalisation.
+    depth: number of times the resolution is halved. base_width: channels of the first convolution. 19,072,291
+    parameters for three channels and three classes: the paper's 19,069,955 and the scales of its batch normalisation.
     """
 
     dimensions = 3

@@ -1,16 +1,16 @@
 """VGG: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from models.architectures.cam import GradientMaps
+from models.architectures.cam_head import DenseHeadCam
 
 Norm = Literal["batch", "none"]
 
 
 def stage(inputs: int, outputs: int, *, count: int, norm: Norm) -> list[nn.Module]:
-    """`count` 3 x 3 convolutions and a pooling. (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
+    """Builds `count` 3 x 3 convolutions and a pooling. (N, inputs, H, W) -> (N, outputs, H/2, W/2)."""
     layers: list[nn.Module] = []
     for channels in (inputs, *[outputs] * (count - 1)):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1)]
@@ -19,7 +19,7 @@ def stage(inputs: int, outputs: int, *, count: int, norm: Norm) -> list[nn.Modul
     return [*layers, nn.MaxPool2d(2)]
 
 
-class VGG16(GradientMaps, nn.Module):
+class VGG16(DenseHeadCam, nn.Module):
     """VGG-16, configuration D of table 1 (arXiv:1409.1556), under torchvision's parameter names.
 
     x (N, in_channels, H, W) float, 224 px in the paper -> logits (N, num_classes). 138,357,544 parameters for three
@@ -56,22 +56,21 @@ class VGG16(GradientMaps, nn.Module):
             nn.Linear(hidden, num_classes),
         )
         for module in self.modules():
-            if isinstance(
-                module, nn.Conv2d
-            ):  # so that sixteen layers train from the start (He 2015); the paper grew them
+            if isinstance(module, nn.Conv2d):
+                # He 2015 trains sixteen layers from random weights; the paper started from shallower networks.
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))  # (N, num_classes)
 
     def head(self, features: Tensor) -> Tensor:
-        """features (N, 8 width, h, w) -> logits (N, num_classes)."""
+        """Computes logits (N, num_classes) of features (N, 8 width, h, w)."""
         return self.classifier(self.avgpool(features).flatten(1))
 
 
 class VGG16BN(VGG16):
-    """VGG-16 with batch normalisation, which makes 138,365,992 parameters for three channels and 1,000 classes."""
+    """VGG-16 with batch normalisation. 138,365,992 parameters for three channels and 1,000 classes."""
 
-    def __init__(self, in_channels: int, num_classes: int, **options: object) -> None:
+    def __init__(self, in_channels: int, num_classes: int, **options: Any) -> None:
         super().__init__(in_channels, num_classes, norm="batch", **options)

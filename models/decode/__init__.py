@@ -1,47 +1,39 @@
-"""Bytes -> Image, a file a format. Training reads its images here too, so that both sides see the same pixels."""
-
-from dataclasses import dataclass
-from typing import Protocol
+"""Decoders: bytes -> Source, a file a format. Training reads its images here too, so that both see the same pixels."""
 
 from models.decode import jpeg, png, tiff
+from models.decode.decoder import Decoder, Format, Probe, listed
 from models.errors import NotAnImage, TooManyPixels
 from models.image import Image
+from models.source import Source, image_of
 
+__all__ = ["DECODERS", "FORMATS", "Decoder", "Format", "Probe", "decode", "listed", "open_source", "probe"]
 
-class Decoder(Protocol):
-    """A module that knows one file format."""
-
-    def sniff(self, data: bytes) -> bool: ...
-
-    def read(self, data: bytes, *, max_pixels: int) -> Image: ...
-
-
-DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes reads the file
-
-
-def decode(data: bytes, *, max_pixels: int) -> Image:
-    """Any image file -> Image. Its size is checked against max_pixels before a pixel is decoded.
-
-    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
-    """
-    for decoder in DECODERS:
-        if decoder.sniff(data):
-            return decoder.read(data, max_pixels=max_pixels)
-    raise NotAnImage(leading_bytes=data[:8])
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a file's header says of its image."""
-
-    width: int
-    height: int
+DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
+FORMATS: tuple[Format, ...] = tuple(decoder.FORMAT for decoder in DECODERS)
+_BY_NAME = {decoder.FORMAT.name: decoder for decoder in DECODERS}
 
 
 def probe(data: bytes) -> Probe:
-    """Reads the size of any image file from its header."""
-    try:
-        decode(data, max_pixels=0)
-    except TooManyPixels as error:
-        return Probe(error.width, error.height)
-    raise AssertionError("no image has 0 pixels")
+    """Reads what an image file's header says of its size. Raises NotAnImage, DamagedImage, UnsupportedImage."""
+    for decoder in DECODERS:
+        if decoder.sniff(data):
+            return decoder.probe(data)
+    raise NotAnImage(data[:8], formats=listed(FORMATS))
+
+
+def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) -> Source:
+    """Opens any image file, whose size is checked before a pixel is decoded. probed: of these bytes, where it is known.
+
+    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
+    """
+    found = probe(data) if probed is None else probed
+    if found.width * found.height > max_pixels:
+        raise TooManyPixels(width=found.width, height=found.height, limit=max_pixels)
+    if found.block and found.block[0] * found.block[1] > max_pixels:
+        raise TooManyPixels(width=found.block[0], height=found.block[1], limit=max_pixels)
+    return _BY_NAME[found.format.name].open(data, found)
+
+
+def decode(data: bytes, *, max_pixels: int) -> Image:
+    """Any image file -> Image. Raises what open_source raises."""
+    return image_of(open_source(data, max_pixels=max_pixels))

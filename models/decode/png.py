@@ -2,63 +2,80 @@
 
 import logging
 import struct
-from collections.abc import Iterator
 
 import imagecodecs
 from PIL.Image import Exif
 
-from models.decode.exif import orientation
-from models.errors import DamagedImage, TooManyPixels
-from models.image import Image, upright, without_alpha
+from models.decode.decoder import Format, Probe, plane, turned
+from models.decode.exif import orientation_of
+from models.errors import DamagedImage
+from models.source import Source
 
 # imagecodecs logs libpng's warnings, which may quote the file.
 logging.getLogger("imagecodecs").disabled = True
 
+FORMAT = Format("PNG", media_types=("image/png",), extensions=(".png",))
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_FIRST = len(SIGNATURE)
+_COLOUR = {2, 3, 6}  # RGB, palette, RGB with alpha
+_CHUNK = struct.Struct(">I4s")  # length, type
+_HEADER = struct.Struct(">I4sIIBB")  # length, type, width, height, bits, colour type
+_COARSEST = 20_000  # pixels a metre: a screen's resolution (above 50 um a pixel) says nothing of the specimen
 
 
 def sniff(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def read(data: bytes, *, max_pixels: int) -> Image:
-    """PNG bytes -> Image of uint8 or uint16; fewer than 8 bits are stretched to 8, as the standard says."""
+def probe(data: bytes) -> Probe:
+    """Fewer than 8 bits are stretched to 8, as the standard says."""
     try:
-        chunks = dict(_chunks(data))
-        width, height = struct.unpack_from(">II", chunks[b"IHDR"])
-        turn, pixel_size_um = _turn(chunks), _pixel_size(chunks)
-    except (struct.error, KeyError, SyntaxError) as error:
+        length, kind, width, height, bits, colour = _HEADER.unpack_from(data, _FIRST)
+        chunks = _chunks(data, _FIRST + length + 12)
+        orientation, spacing_um = (_orientation(chunks), _spacing_um(chunks)) if chunks else (1, None)
+    except (struct.error, SyntaxError) as error:
         raise DamagedImage("png", "its header is incomplete") from error
-    if width * height > max_pixels:
-        raise TooManyPixels(width=width, height=height, limit=max_pixels)
+    if kind != b"IHDR":
+        raise DamagedImage("png", "it does not begin with its header")
+    if orientation != 1:
+        width, height = turned(width, height, orientation)
+    channels, dtype = 3 if colour in _COLOUR else 1, "uint16" if bits == 16 else "uint8"
+    return Probe(FORMAT, width, height, channels, dtype, 1, None, (orientation, spacing_um))
+
+
+def open(data: bytes, probed: Probe) -> Source:
+    orientation, spacing_um = probed.header
     try:
         # Pillow would cut 16-bit colour to 8 bits.
         pixels = imagecodecs.png_decode(data)
     except (imagecodecs.PngError, ValueError) as error:
         raise DamagedImage("png", str(error)) from error
-    return Image(upright(without_alpha(pixels), turn), format="png", pixel_size_um=pixel_size_um)
+    return plane(pixels, "png", orientation, spacing_um)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """PNG bytes -> (type, content) of each chunk before the pixels."""
-    offset = len(SIGNATURE)
+def _chunks(data: bytes, offset: int) -> dict[bytes, bytes]:
+    """PNG bytes -> the content of each chunk from this offset on and before the pixels, by type."""
+    chunks = {}
     while offset < len(data):
-        length, kind = struct.unpack_from(">I4s", data, offset)
+        length, kind = _CHUNK.unpack_from(data, offset)
         if kind == b"IDAT":
-            return
-        yield kind, data[offset + 8 : offset + 8 + length]
+            break
+        chunks[kind] = data[offset + 8 : offset + 8 + length]
         offset += length + 12
+    return chunks
 
 
-def _turn(chunks: dict[bytes, bytes]) -> int:
+def _orientation(chunks: dict[bytes, bytes]) -> int:
     if b"eXIf" not in chunks:
         return 1
     exif = Exif()
     exif.load(chunks[b"eXIf"])
-    return orientation(exif)
+    return orientation_of(exif)
 
 
-def _pixel_size(chunks: dict[bytes, bytes]) -> float | None:
-    """pHYs counts pixels per metre; screen resolutions (coarser than 50 um a pixel) say nothing of the specimen."""
-    x, y, unit = struct.unpack(">IIB", chunks.get(b"pHYs", bytes(9)))
-    return 1e6 / x if unit == 1 and x == y and x > 20_000 else None
+def _spacing_um(chunks: dict[bytes, bytes]) -> tuple[float, float] | None:
+    """pHYs counts pixels per metre along X and Y, or gives their ratio alone."""
+    if b"pHYs" not in chunks:
+        return None
+    x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
+    return (1e6 / y, 1e6 / x) if unit == 1 and min(x, y) > _COARSEST else None

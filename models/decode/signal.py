@@ -1,16 +1,21 @@
-"""Arrays and sequences -> Image: a signal is an image one pixel high, whose channels are the signal's.
+"""Signals and sequences as .npy or JSON arrays -> Source with the axes CX.
 
-A picture is resized to what a network takes; a signal is not, since nothing in it says how long a sample lasts.
+A picture is resized to what a network takes; a signal is not, since nothing in it says how long a sample lasts. So its
+decoders need the model's channels and length, and stand in a tuple of their own.
 """
 
 import math
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import orjson
 
+from models.decode.decoder import Format, listed
 from models.errors import BadSignal, NotASignal
 from models.image import Array, Image
+from models.source import ArraySource, Source, image_of
 
 _MAGIC = b"\x93NUMPY"
 _NPY = re.compile(
@@ -22,24 +27,27 @@ _MAX_HEADER = 1000  # bytes; NumPy writes 128
 _MAX_BYTES_A_VALUE = 64  # a float64 in JSON takes 25, and may be indented
 
 
-def decode_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Image:
-    """A .npy or JSON array (channels, length), or (length,) of one channel -> Image of (1, length, channels).
+def open_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Source:
+    """Opens an array (channels, length), or (length,) of one channel, as a source of CX.
 
     letters: those of a sequence, one a channel; it may be sent as a JSON string, in either case. Raises NotASignal,
     BadSignal.
     """
     if len(data) > _MAX_BYTES_A_VALUE * channels * length + _MAX_HEADER:
         raise BadSignal(f"{len(data):,} bytes are more than {channels} x {length} values can take")
-    if data.startswith(_MAGIC):
-        values, kind = _npy(data), "npy"
-    elif data.lstrip()[:1] in (b"[", b'"'):
-        values, kind = _json(data, letters), "json"
-    else:
-        raise NotASignal(leading_bytes=data[:8])
+    decoder = next((decoder for decoder in SIGNAL_DECODERS if decoder.sniff(data)), None)
+    if decoder is None:
+        raise NotASignal(data[:8], formats=listed(SIGNAL_FORMATS, last="or"))
+    values = decoder.read(data, letters)
     if values.shape not in {(channels, length), (length,) if channels == 1 else ()}:
         takes = f"({channels}, {length})" + (f" or ({length},)" if channels == 1 else "")
         raise BadSignal(f"its shape is {values.shape}; this model takes {takes}")
-    return Image(values.reshape(channels, 1, length).transpose(1, 2, 0), format=kind)
+    return ArraySource(values.reshape(channels, length), "CX", format=decoder.format.name.lower())
+
+
+def decode_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Image:
+    """Reads a signal as an image one pixel high, (1, length, channels). Raises what open_signal raises."""
+    return image_of(open_signal(data, channels=channels, length=length, letters=letters))
 
 
 def one_hot(sequence: str, letters: str) -> Array:
@@ -53,7 +61,7 @@ def one_hot(sequence: str, letters: str) -> Array:
     return hot.astype(np.uint8)
 
 
-def _npy(data: bytes) -> Array:
+def _npy(data: bytes, _: str) -> Array:
     """The array of one or two axes. The header is Python source, of which only what NumPy writes is taken: no eval."""
     found = _NPY.match(data)
     if not found:
@@ -82,3 +90,26 @@ def _json(data: bytes, letters: str) -> Array:
 
 def _numbers(row: object) -> bool:
     return isinstance(row, list) and all(type(number) in (int, float) for number in row)
+
+
+class SignalDecoder(NamedTuple):
+    """A format of signals. read: takes the bytes and the letters of a sequence."""
+
+    format: Format
+    sniff: Callable[[bytes], bool]
+    read: Callable[[bytes, str], Array]
+
+
+SIGNAL_DECODERS = (  # the first whose sniff() recognises the leading bytes reads the signal
+    SignalDecoder(
+        Format("NPY", ("application/x-npy", "application/octet-stream"), (".npy",)),
+        sniff=lambda data: data.startswith(_MAGIC),
+        read=_npy,
+    ),
+    SignalDecoder(
+        Format("JSON", ("application/json",), (".json",)),
+        sniff=lambda data: data.lstrip()[:1] in (b"[", b'"'),
+        read=_json,
+    ),
+)
+SIGNAL_FORMATS = tuple(decoder.format for decoder in SIGNAL_DECODERS)

@@ -7,22 +7,24 @@ the sizes that metadata claim. Pages are read one by one, and only what was chec
 import io
 import logging
 import math
-import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from models.errors import DamagedImage, TooManyPixels, UnsupportedImage
-from models.image import Array, Image, upright, without_alpha
+from models.decode.decoder import Format, Probe, plane, turned
+from models.decode.tiff_metadata import spacing_um, stack_sizes
+from models.errors import DamagedImage, UnsupportedImage
+from models.image import Array, without_alpha
+from models.source import Source
 
+FORMAT = Format("TIFF", media_types=("image/tiff",), extensions=(".tif", ".tiff"))
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 274
-CENTIMETRE = 3
-MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "\\u00B5m": 1.0}
 GREY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE"}
 JPEG = tifffile.COMPRESSION.JPEG
 # Each of these decodes into a buffer of the size that the page states, whatever the compressed data hold.
@@ -53,17 +55,40 @@ def sniff(data: bytes) -> bool:
     return data[:4] in MAGIC
 
 
-def read(data: bytes, *, max_pixels: int) -> Image:
-    """TIFF bytes -> Image in the file's own dtype; raises UnsupportedImage for stacks and for more than 4 channels."""
+def probe(data: bytes) -> Probe:
+    """Refuses stacks, more than 4 channels, and compressions and colours that are not read."""
+    with _damage():
+        file = tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN)
+        planes = _planes(file)
+        for page in planes:
+            _check(page, data)
+        first = planes[0]
+        orientation = int(first.tags.valueof(ORIENTATION, 1))
+        width, height = turned(first.imagewidth, first.imagelength, orientation)
+        return Probe(
+            FORMAT,
+            width,
+            height,
+            3 if len(planes) > 1 or first.samplesperpixel > 2 or _has_palette(first) else 1,
+            _dtype(first),
+            pages=len(planes),
+            block=(first.tilewidth, first.tilelength) if first.is_tiled else None,
+            header=(planes, orientation, spacing_um(file, first)),
+        )
+
+
+def open(data: bytes, probed: Probe) -> Source:
+    planes, orientation, spacing = probed.header
+    with _damage():
+        pixels = np.concatenate([_pixels(page) for page in planes], axis=2)
+        return plane(pixels, "tiff", orientation, spacing)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turns what a damaged file makes tifffile and its codecs raise into DamagedImage; fuzzed files raised each."""
     try:
-        with tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN) as file:
-            planes = _planes(file)
-            for page in planes:
-                _check(page, data, max_pixels=max_pixels)
-            pixels = np.concatenate([_pixels(page) for page in planes], axis=2)
-            orientation = int(planes[0].tags.valueof(ORIENTATION, 1))
-            return Image(upright(pixels, orientation), format="tiff", pixel_size_um=_pixel_size(file, planes[0]))
-    # What a damaged file makes tifffile and its codecs raise; each of these was seen in a fuzzed file.
+        yield
     except (
         tifffile.TiffFileError,
         struct.error,
@@ -89,7 +114,7 @@ def _planes(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """
     pages = list(_first_pages(file))
     planes = [page for page in pages if (page.shape, page.dtype) == (pages[0].shape, pages[0].dtype)]
-    sizes = _stack_sizes(file)
+    sizes = stack_sizes(file, pages=len(pages))
     stated = math.prod(sizes.values())
     if len(planes) == 1 and (stated == 1 or stated == pages[0].samplesperpixel):
         return planes
@@ -118,27 +143,12 @@ def _link(file: tifffile.TiffFile) -> int:
     return link[0]
 
 
-def _stack_sizes(file: tifffile.TiffFile) -> dict[str, int]:
-    """How many channels, slices, time points the metadata state, where they state it."""
-    if file.is_ome and file.ome_metadata:
-        found = {axis: re.search(rf'\bSize{axis}="(\d+)"', file.ome_metadata) for axis in "CZT"}
-        return {axis: int(match.group(1)) for axis, match in found.items() if match}
-    if file.is_imagej:
-        stated = file.imagej_metadata or {}
-        sizes = {axis: int(stated.get(key, 1)) for axis, key in zip("CZT", ("channels", "slices", "frames"))}
-        return sizes if math.prod(sizes.values()) == int(stated.get("images", 1)) else {"I": int(stated["images"])}
-    shaped = re.search(r'"axes": "C(?:YX|XY)"', file.pages.first.description)  # tifffile's own, beside "shape"
-    return {"C": len(list(_first_pages(file)))} if shaped else {}
-
-
-def _check(page: tifffile.TiffPage, data: bytes, *, max_pixels: int) -> None:
-    """Refuses, before anything is decoded, what is too large or no grey or colour image."""
+def _check(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuses, before anything is decoded, what is no grey or colour image."""
     sizes = [(page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)][: 1 + page.is_tiled]
     for height, width in sizes:
         if not (isinstance(height, int) and isinstance(width, int) and height * width > 0):
             raise DamagedImage("tiff", "a size that it states is no positive number")
-        if height * width > max_pixels:
-            raise TooManyPixels(width=width, height=height, limit=max_pixels)
     if page.is_tiled and page.tilelength * page.tilewidth < 64:  # a file of such tiles would take hours
         raise DamagedImage("tiff", f"its tiles are {page.tilewidth} x {page.tilelength} pixels")
     if page.imagedepth != 1 or not 1 <= page.samplesperpixel <= MAX_CHANNELS:
@@ -186,7 +196,7 @@ def _pixels(page: tifffile.TiffPage) -> Array:
         pixels = np.moveaxis(pixels, 0, 2)
     elif page.axes not in ("YX", "YXS"):
         raise UnsupportedImage(f"The TIFF's axes are {page.axes}; this service takes one plane of 1 to 4 channels.")
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
+    if _has_palette(page):
         return np.ascontiguousarray(np.moveaxis(page.colormap[:, pixels], 0, 2))
     if pixels.dtype.kind not in "biuf":
         raise UnsupportedImage(f"The TIFF holds {pixels.dtype} values; this service takes integers and real numbers.")
@@ -197,25 +207,12 @@ def _pixels(page: tifffile.TiffPage) -> Array:
     return without_alpha(pixels)
 
 
-def _pixel_size(file: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
-    """The pixel's side in micrometres, from OME-XML, ImageJ or a resolution per centimetre; None if it is not told.
-
-    Resolutions per inch are left alone: they are nearly always a printer's 72 or 300, not the specimen's.
-    """
-    if file.is_ome and file.ome_metadata:
-        names = ["PhysicalSizeX", "PhysicalSizeY" if "PhysicalSizeY=" in file.ome_metadata else "PhysicalSizeX"]
-        sides = [_ome_length(file.ome_metadata, name) for name in names]
-    else:
-        unit = (file.imagej_metadata or {}).get("unit", "") if file.is_imagej else ""
-        centimetres = not file.is_imagej and page.tags.valueof("ResolutionUnit", 0) == CENTIMETRE
-        scale = 1e4 if centimetres else MICROMETRES.get(unit, math.nan)
-        counts = [page.tags.valueof(f"{axis}Resolution", (0, 1)) for axis in "XY"]
-        sides = [scale * units / pixels if pixels else math.nan for pixels, units in counts]
-    square = math.isclose(*sides, rel_tol=1e-3) and 0 < sides[0] < math.inf
-    return float(sides[0]) if square else None
+def _has_palette(page: tifffile.TiffPage) -> bool:
+    return bool(page.photometric == tifffile.PHOTOMETRIC.PALETTE)
 
 
-def _ome_length(xml: str, name: str) -> float:
-    size = re.search(rf'\b{name}="([0-9.eE+-]+)"', xml)
-    unit = re.search(rf'\b{name}Unit="([^"]+)"', xml)
-    return float(size.group(1)) * MICROMETRES.get(unit.group(1) if unit else "µm", math.nan) if size else math.nan
+def _dtype(page: tifffile.TiffPage) -> str:
+    """The dtype of _pixels."""
+    if _has_palette(page):
+        return str(page.colormap.dtype)
+    return "uint8" if page.dtype == bool else str(page.dtype)

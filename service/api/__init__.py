@@ -1,0 +1,1 @@
+"""The wire contract: pydantic models of options, answers and rollouts, and nothing else."""

@@ -138,8 +138,9 @@ class MeasuredClass(WireModel):
 
 
 class MeasuredObject(TypedDict):
-    """One object. id: its value in format=labels if the model separates objects. (0, 0) is the centre of the top left
-    pixel.
+    """One object.
+
+    id: its value in format=labels if the model separates objects. (0, 0) is the centre of the top left pixel.
 
     A dict, like Point and Box: one image may have tens of thousands, and validated instances would hold up other
     requests.

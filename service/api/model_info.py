@@ -91,8 +91,10 @@ class VersionInfo(WireModel):
 
 
 class ModelInfo(WireModel):
-    """One model, described by the version that serves. "unloaded" and "invalid" models serve nothing; "invalid" ones
-    have a reason."""
+    """One model, described by the version that serves.
+
+    "unloaded" and "invalid" models serve nothing; "invalid" ones have a reason.
+    """
 
     name: str
     version: str

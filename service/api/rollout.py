@@ -16,8 +16,11 @@ class CanaryRollout(Closed):
 
 
 class Rollout(Closed):
-    """One model. pinned: the version that serves; None takes the newest that proves itself. former: what a rollback
-    goes back to. shadow: a version that runs, is compared, and never answers. unloaded: nothing of it serves."""
+    """The rollout of one model.
+
+    pinned: the version that serves; None takes the newest valid one. former: the version that a rollback returns to.
+    shadow: a version that runs and is compared, but never answers. unloaded: no version serves.
+    """
 
     pinned: Version | None = None
     former: Version | None = None

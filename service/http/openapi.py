@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from models.decode import FORMATS
 from models.errors import ImageError, StriateError
-from service.api.answers import Health, Measurements, Prediction, Predictions, WireError
+from service.api.answers import Health, WireError
 from service.api.model_info import (
     Index,
     IndexRequest,
@@ -17,9 +18,8 @@ from service.api.model_info import (
     RolloutRequest,
     UnloadRequest,
 )
-from service.api.options import ActivationOptions, CamOptions, FilterOptions, PredictOptions, SegmentOptions
+from service.api.options import FilterOptions
 from service.errors import (
-    CamError,
     DeadlinePassed,
     InputError,
     InvalidOption,
@@ -28,7 +28,6 @@ from service.errors import (
     TooLarge,
     TooLargeForOnePass,
     TooManyBytes,
-    TooManyObjects,
     UnknownLayer,
 )
 from service.http.errors import (
@@ -54,6 +53,8 @@ from service.http.openinference.schemas import (
 )
 from service.repository.errors import RolloutError, UnknownModel, UnknownVersion, WrongTask
 from service.security.errors import AccessDenied, AuditUnavailable, RateLimited
+from service.tasks import TASKS
+from service.tasks.task import Task
 
 Json = dict[str, Any]
 Errors = tuple[type[StriateError], ...]
@@ -64,6 +65,7 @@ _TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, TensorError)
 _INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, CrossOrigin, AuditUnavailable)
 _CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError, DeadlinePassed)
 _REF = "#/components/schemas/"
+_BODIES = ("application/x-npy", "application/octet-stream")
 _FILE: Json = {"type": "string", "format": "binary"}
 _SIGNAL: Json = {"type": ["array", "string"], "description": "A signal's values, or a sequence's letters."}
 _PNG: Json = {"image/png": {"schema": _FILE}}
@@ -74,7 +76,7 @@ _PACKAGED: Json = _PNG | _BYTES | {"text/markdown": _TEXT}
 _FRONT: Json = {"application/json": {"schema": {"type": "object"}}, "text/html": _TEXT}
 _STATIC: Json = {f"text/{kind}": _TEXT for kind in ("html", "css", "javascript")} | {"image/svg+xml": _TEXT}
 _ANSWERS: tuple[type[BaseModel], ...] = (
-    Prediction, Predictions, Measurements, Models, ModelInfo, Health, WireError,
+    *(schema for task in TASKS.values() for schema in task.schemas), Models, ModelInfo, Health, WireError,
     AllStats, InferResponse, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady, Index,
 )  # fmt: skip
 _ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexRequest, LoadRequest, UnloadRequest, Nothing, RolloutRequest)
@@ -101,25 +103,8 @@ def document(*, version: str) -> Json:
 
 def _paths() -> Json:
     text: Json = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        "/predict": {
-            "post": _question("Which classes each image shows.", PredictOptions, _json(Prediction, Predictions))
-        },
-        "/cam": {
-            "post": _question("Where the network saw a class.", CamOptions, _PNG | _NPY, CamError),
-        },
-        "/segment": {
-            "post": _question(
-                "Which pixels are what.",
-                SegmentOptions,
-                _PNG | _NPY | _json(Measurements),
-                TooManyObjects,
-                TooLargeForOnePass,
-            ),
-        },
-        "/activations": {
-            "post": _question("What a layer sees in the image.", ActivationOptions, _PNG | _NPY, UnknownLayer),
-        },
+    tasks: Json = {f"/{name}": {"post": _question(task)} for name, task in TASKS.items()}
+    return tasks | {
         "/models": {"get": _operation("What serves, and what was refused and why.", _json(Models), NotReady)},
         "/models/{name}": {"get": _operation("One model.", _json(ModelInfo), UnknownModel, NotReady)} | _path("name"),
         "/models/{name}/filters": {"get": _filters()},
@@ -190,12 +175,14 @@ def _path(*names: str) -> Json:
     return {"parameters": found}
 
 
-def _question(summary: str, options: type[BaseModel], content: Json, *errors: type[StriateError]) -> Json:
+def _question(task: Task[Any, Any]) -> Json:
     """An operation that takes an image: as a form with the options, or as the body with the options in the query."""
     model = {"type": "string", "description": "May be left out where one model alone does the task."}
     fields = {"model": model} | {
-        name: _as_text(field) for name, field in options.model_json_schema()["properties"].items()
+        name: _as_text(field) for name, field in task.options.model_json_schema()["properties"].items()
     }
+    content: Json = {kind: {"schema": _FILE} for kind in task.media_types}
+    content |= _json(*task.schemas) if task.schemas else {}
     image = {"type": "array", "items": _FILE, "minItems": 1}
     form = {
         "type": "object",
@@ -204,10 +191,9 @@ def _question(summary: str, options: type[BaseModel], content: Json, *errors: ty
         "additionalProperties": False,
     }
     alone = {
-        kind: {"schema": _FILE}
-        for kind in ("image/png", "image/jpeg", "image/tiff", "application/x-npy", "application/octet-stream")
+        kind: {"schema": _FILE} for kind in (*(kind for format in FORMATS for kind in format.media_types), *_BODIES)
     } | {"application/json": {"schema": _SIGNAL}}
-    return _operation(summary, content, *_QUESTION, *errors) | {
+    return _operation(task.summary, content, *_QUESTION, *task.errors) | {
         "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in fields.items()],
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}, **alone}},
     }

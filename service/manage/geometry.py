@@ -30,7 +30,7 @@ _ALONG_CHANNELS = frozenset({"Concat", "LogSoftmax", "Softmax"})
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """All in px, as training.geometry has them. The sizes that the network takes are min_size + k * step."""
+    """All in px, as training.network_geometry has them. The sizes that the network takes are min_size + k * step."""
 
     stride: int
     receptive_field: int

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.flips import mirrored, orientations
 from models.image import Array, Image
+from models.source import Source
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning, Timings, WireModel
 from service.inference import InferenceFailed
@@ -19,7 +20,7 @@ from service.pipeline.prepare import (
     check_finite,
     pixel_passes,
     prepare_image,
-    prepare_pixels,
+    prepare_source,
     prepared_tensor,
 )
 from service.pipeline.tiles import probability_maps
@@ -32,7 +33,7 @@ from service.tasks.classification import top_class
 from service.tasks.task import Document, Encoded, Outputs, Task
 from service.telemetry.metrics import Metrics, ModelMetrics
 
-Sent = bytes | Image | Array  # a file, an image in memory, or a prepared tensor (C, H, W) float32
+Sent = bytes | Source | Array  # a file, an open image, or a prepared tensor (C, H, W) float32
 OnPrediction = Callable[[Sent, ServedModel, Array], None]
 Options = TypeVar("Options", bound=WireModel)
 F = TypeVar("F")
@@ -126,10 +127,10 @@ class Inference:
         spec, work = self._model.spec, self._work
         if isinstance(source, bytes):
             step, pixels = partial(prepare_image, source, spec, work), pixel_passes(source, spec)
-        elif isinstance(source, Image):
-            step, pixels = partial(prepare_pixels, source, spec, work), math.inf
-        else:
+        elif isinstance(source, np.ndarray):
             step, pixels = partial(prepared_tensor, source, spec, work), 0
+        else:
+            step, pixels = partial(prepare_source, source, spec, work), math.inf
         if spec.input.size is None:
             self._prepared = await self._scheduler.prepare(step, work, pixels=pixels)
             tensor = self._prepared.tensor

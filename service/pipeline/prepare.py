@@ -8,11 +8,12 @@ from functools import cache
 
 import numpy as np
 
-from models.decode import Probe, decode, probe
-from models.decode.signal import decode_signal
+from models.decode import open_source, probe
+from models.decode.signal import open_signal
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array, Image
 from models.preprocess import prepare
+from models.source import Source, image_of
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge
@@ -44,18 +45,21 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
     """A file's bytes -> PreparedImage. Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull."""
     with work.stage("decode"):
         if spec.input.kind == "signal":
-            image = _decode_signal(data, spec)
+            image = image_of(_open_signal(data, spec))
         else:
-            _reserve(probe(data), spec, work, body_bytes=len(data))
-            image = decode(data, max_pixels=work.max_pixels)
+            header = probe(data)
+            _reserve(header.width, header.height, spec, work, body_bytes=len(data))
+            image = image_of(open_source(data, max_pixels=work.max_pixels, probed=header))
         digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256=digest)
 
 
-def prepare_pixels(image: Image, spec: ModelSpec, work: Work) -> PreparedImage:
-    """An image in memory -> PreparedImage. Raises as prepare_image does."""
-    _reserve(Probe(image.width, image.height), spec, work, body_bytes=image.pixels.nbytes)
+def prepare_source(source: Source, spec: ModelSpec, work: Work) -> PreparedImage:
+    """An open image -> PreparedImage. Raises as prepare_image does."""
+    with work.stage("decode"):
+        image = image_of(source)
+        _reserve(image.width, image.height, spec, work, body_bytes=image.pixels.nbytes)
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256="")
 
@@ -83,17 +87,17 @@ def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     return _PASSES * pixels
 
 
-def _reserve(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
-    """Reserves the image's memory by its header, before a pixel is decoded."""
-    pixels = header.width * header.height
+def _reserve(width: int, height: int, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
+    """Reserves an image's memory, before a pixel is decoded."""
+    pixels = width * height
     if pixels > work.max_pixels:
-        raise TooManyPixels(width=header.width, height=header.height, limit=work.max_pixels)
+        raise TooManyPixels(width=width, height=height, limit=work.max_pixels)
     work.reservation.reserve_image(pixels, spec, body_bytes=body_bytes)
 
 
-def _decode_signal(data: bytes, spec: ModelSpec) -> Image:
+def _open_signal(data: bytes, spec: ModelSpec) -> Source:
     length = spec.input.size[1] if spec.input.size else 0
-    return decode_signal(data, channels=spec.input.channels, length=length, letters=spec.input.letters)
+    return open_signal(data, channels=spec.input.channels, length=length, letters=spec.input.letters)
 
 
 def preprocess(image: Image, spec: ModelSpec, *, sha256: str) -> PreparedImage:

@@ -23,8 +23,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Sizes in pixels. A tile is min_size + k * step pixels a side; its outputs lack `border` pixels on each side, and
-    those within `halo` of a cut edge are wrong."""
+    """Sizes of tiles in pixels.
+
+    A tile is min_size + k * step pixels a side; its outputs lack `border` pixels on each side, and those within `halo`
+    of a cut edge are wrong.
+    """
 
     tile: int
     min_size: int

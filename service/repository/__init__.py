@@ -1,0 +1,1 @@
+"""The model repository: finds, verifies, loads, rolls out and unloads packages."""

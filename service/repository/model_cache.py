@@ -50,8 +50,9 @@ class ModelCache:
             )
         async with self._lock:
             while self.used_bytes + network.nbytes > self.limit_bytes:
-                # Idle networks first, then the least recently used.
-                await self._evict(min(self._loaded, key=lambda network: (network.depth > 0, network.last_used)))
+                await self._evict(
+                    min(self._loaded, key=lambda loaded: (loaded.depth > 0, loaded.last_used))
+                )  # idle first
             await network.load()
             self._loaded.add(network)
         self.on_change()

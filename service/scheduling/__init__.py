@@ -1,0 +1,1 @@
+"""Batching, priorities, deadlines and the cost model: when and with what an image runs."""

@@ -12,7 +12,7 @@ from service.api.options import CamOptions
 from service.encode.colour import blend, colormap, displayable, levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
-from service.errors import NoMap, NoPicture, UnknownLabel, UnknownMethod
+from service.errors import CamError, NoMap, NoPicture, UnknownLabel, UnknownMethod
 from service.tasks.classification import most_probable
 from service.tasks.occlusion import occlusion_map
 from service.tasks.task import Kind, Outputs, Passes, Picture, Task
@@ -66,7 +66,7 @@ class ClassActivation(Task[CamOptions, Evidence]):
     kind: ClassVar[Kind] = "classification"
     options = CamOptions
     media_types = ("image/png", "application/x-npy")
-    errors = (NoMap, NoPicture, UnknownLabel, UnknownMethod)
+    errors = (CamError,)
     extra_passes = staticmethod(_occluded)
 
     def outputs(self, options: CamOptions, spec: ModelSpec) -> tuple[str, ...]:

@@ -103,8 +103,10 @@ def edges(objects: Array) -> Array:
 
 
 def class_values(spec: ModelSpec) -> Array:
-    """(C + 1,) uint8: the value in format=labels of no class, which is 0, and of each class: 1, 2 ... in the package's
-    order, but 0 for the background."""
+    """Returns (C + 1,) uint8: the value in format=labels of no class, which is 0, and of each class.
+
+    These are 1, 2 ... in the package's order, but 0 for the background.
+    """
     foreground = [False, *(known.label != BACKGROUND for known in spec.classes)]
     return (np.cumsum(foreground) * foreground).astype(np.uint8)
 

@@ -9,7 +9,7 @@ from tests.contributing.changed_copy import ChangedCopy
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ASKED = """
 import asyncio, httpx
-from service.http.routes import create_app
+from service.http.application import create_app
 from service.settings import Settings
 
 async def get(app, path):

@@ -27,3 +27,9 @@ def test_make_alone_lists_every_target() -> None:
     (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.findall(r"^  make (\S+) +\S", listed, re.MULTILINE) == phony.split()
+
+
+def test_the_table_names_files_that_exist() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:service|models|training|docs|monitoring|benchmarks|tests)/[\w./]*)`", table))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -11,7 +11,7 @@ from models.architectures.fcn import Switches, windows
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def of_classifier(network: nn.Module, *, in_channels: int, size: int, far: int = 2560) -> tuple[int, int, float]:
+def classifier_geometry(network: nn.Module, *, in_channels: int, size: int, far: int = 2560) -> tuple[int, int, float]:
     """Receptive field, stride and origin of its `features`, in px. far: px, more than the receptive field."""
     features = _all_positive(network).features
     tall = torch.zeros(1, in_channels, far, *[size] * (getattr(network, "dimensions", 2) - 1))
@@ -21,7 +21,7 @@ def of_classifier(network: nn.Module, *, in_channels: int, size: int, far: int =
     return last - first + 1, stride, (first + last) / 2 - centre * stride
 
 
-def of_segmenter(network: nn.Module, *, in_channels: int, size: int, step: int) -> tuple[int, int]:
+def segmenter_geometry(network: nn.Module, *, in_channels: int, size: int, step: int) -> tuple[int, int]:
     """Receptive field and how far it reaches beyond a block of step x step pixels, each the largest. size: px."""
     probe = _all_positive(network)
     block = size // 2 // step * step

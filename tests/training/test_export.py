@@ -32,7 +32,7 @@ from training.export import (
     sample_files,
     to_onnx,
 )
-from training.geometry import Geometry
+from training.network_geometry import NetworkGeometry
 
 SIZED = InputConfig(channels=1, size=(32, 32), steps=({"id": "ensure_dtype"},), mean=(20_000.0,), std=(9_000.0,))
 FREE = SIZED.model_copy(update={"size": None})
@@ -154,7 +154,7 @@ def test_a_package_brings_its_samples_and_the_smaller_plots_of_its_report(tmp_pa
 
 def test_a_padded_test_input_is_prepared_as_the_service_proves_it() -> None:
     recipe = read_recipe(Path("training/recipes/covid_cxr.toml"))  # each image's mean and deviation
-    geometry = Geometry(stride=16, receptive_field=93, halo=48, border=0, min_size=16, step=16)
+    geometry = NetworkGeometry(stride=16, receptive_field=93, halo=48, border=0, min_size=16, step=16)
     image = np.arange(250 * 251, dtype=np.float32).reshape(250, 251, 1)
     raw = network_input(image, recipe, geometry, steps=())
     assert raw.shape == (1, 1, 256, 256)

@@ -14,8 +14,8 @@ from training import checkpoint, export, train
 from training.build import Exported, Normalised, build
 from training.config import InputConfig, Recipe, read_recipe
 from training.evaluate import main as evaluate
+from training.evaluated_model import model_from_checkpoint, model_from_package
 from training.export import prove, to_onnx
-from training.subject import of_checkpoint, of_package
 
 pytestmark = pytest.mark.slow
 UNET = {"depth": 2, "base_width": 4}
@@ -93,7 +93,7 @@ def test_from_sequences_to_a_package_that_answers_as_the_checkpoint(tmp_path: Pa
     recipe = Recipe.model_validate(
         {
             "name": "letters",
-            "task": "classes",
+            "task": "multiclass",
             "data": {"loader": "promoters", "path": sequences(tmp_path / "s.data")},
             "split": {"folds": 5},
             "input": {
@@ -105,7 +105,7 @@ def test_from_sequences_to_a_package_that_answers_as_the_checkpoint(tmp_path: Pa
         }
     )  # fmt: skip
     train.main(recipe, run=tmp_path / "run", device="cpu")
-    subject, _ = of_checkpoint(tmp_path / "run" / checkpoint.BEST, device=torch.device("cpu"))
+    subject, _ = model_from_checkpoint(tmp_path / "run" / checkpoint.BEST, device=torch.device("cpu"))
     figures = {f.metric: f.value for f in evaluate(subject, recipe, split="test", out=tmp_path / "run")}
     assert figures["auroc"] > 0.8
     made = export.main(tmp_path / "run" / checkpoint.BEST, root=tmp_path / "models")
@@ -113,4 +113,4 @@ def test_from_sequences_to_a_package_that_answers_as_the_checkpoint(tmp_path: Pa
     assert made.spec.cam is not None
     assert (made.spec.cam.size, made.spec.cam.stride, made.spec.receptive_field) == ((1, 32), 1, 3)
     x = np.random.default_rng(1).uniform(size=(4, 1, 32)).astype(np.float32)
-    np.testing.assert_allclose(of_package(made.folder).probabilities(x), subject.probabilities(x), atol=1e-5)
+    np.testing.assert_allclose(model_from_package(made.folder).probabilities(x), subject.probabilities(x), atol=1e-5)

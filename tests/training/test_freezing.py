@@ -9,7 +9,7 @@ from tests.training.test_train import DIGITS
 from training import checkpoint, train
 from training.config import Recipe, read_recipe
 from training.data.examples import DataSet
-from training.freezing import freeze, frozen
+from training.freezing import freeze, frozen_parts
 
 RESNET = {"name": "resnet18", "options": {"width": 4, "stem": "small"}}
 FROZEN = ("conv1.", "bn1.", "layer1.")
@@ -44,7 +44,7 @@ def test_frozen_parts_move_when_they_are_thawed_with_and_without_a_stop(
     made = recipe(monkeypatch, thaw_at=1)
     start = start_of(made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(made, run=tmp_path / "halves", device="cpu")
     moved = changed(tmp_path / "halves", start)
     assert moved == {name for name in start if not name.startswith(FROZEN)}  # batch counters and statistics too
@@ -58,6 +58,6 @@ def test_frozen_parts_move_when_they_are_thawed_with_and_without_a_stop(
 
 def test_a_part_there_is_not_is_named() -> None:
     config = read_recipe(DIGITS).training.model_copy(update={"freeze": ("layer9",), "thaw_at": 3})
-    assert [frozen(config, epoch) for epoch in (0, 2, 3)] == [("layer9",), ("layer9",), ()]
+    assert [frozen_parts(config, epoch) for epoch in (0, 2, 3)] == [("layer9",), ("layer9",), ()]
     with pytest.raises(ValueError, match=r"no part 'layer9' to freeze; it has \['0'\]"):
         freeze(torch.nn.Sequential(torch.nn.Linear(1, 1)), ("layer9",))

@@ -42,7 +42,7 @@ def test_binary_focal_loss_is_each_labels_own() -> None:
 def test_the_published_weights_of_chexnet() -> None:
     """One in four has the first label, half the second: w+ = |N| / (|P| + |N|) = 3/4 and 1/2, w- = 1/4 and 1/2."""
     truths = [np.array(t, np.float32) for t in ([1, 1], [0, 1], [0, 0], [0, 0])]
-    loss = TASKS["labels"].loss(TrainingConfig(**CONFIG, class_weights="balanced"), truths)
+    loss = TASKS["multilabel"].loss(TrainingConfig(**CONFIG, class_weights="balanced"), truths)
     logits, target = (
         torch.tensor([[logit(0.6), logit(0.3)], [logit(0.6), logit(0.3)]]),
         torch.tensor([[1.0, 0], [0, 1]]),
@@ -55,9 +55,11 @@ def test_the_published_weights_of_chexnet() -> None:
 def test_balanced_classes_weigh_alike() -> None:
     """Three of the first class and one of the second: 4 / (2 * 3) and 4 / (2 * 1)."""
     config = TrainingConfig(**CONFIG, class_weights="balanced")
-    loss = TASKS["classes"].loss(config, [np.int64(c) for c in (0, 0, 1, 0)])
+    loss = TASKS["multiclass"].loss(config, [np.int64(c) for c in (0, 0, 1, 0)])
     assert loss.weights.tolist() == pytest.approx([2 / 3, 2])
-    focal = TASKS["classes"].loss(config.model_copy(update={"focal_gamma": 2.0}), [np.int64(c) for c in (0, 0, 1, 0)])
+    focal = TASKS["multiclass"].loss(
+        config.model_copy(update={"focal_gamma": 2.0}), [np.int64(c) for c in (0, 0, 1, 0)]
+    )
     assert isinstance(focal, losses.Focal)
     assert focal.weights.tolist() == pytest.approx([2 / 3, 2])
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import report
+from training import report, report_plots
 from training.config import read_recipe
 from training.data.examples import DataError, Example, columns_of, constant, group_of
 from training.subgroups import by_column
-from training.tasks import TASKS, Decision
+from training.tasks import TASKS
+from training.tasks.training_task import Decision
 
 SITES = ["a"] * 100 + ["b"] * 60 + ["c"] * 10 + [""] * 40
 
@@ -31,7 +32,7 @@ def scores() -> dict:
     truth = np.where(np.array(SITES) == "c", 1, truth)
     said = np.where(np.array(SITES) == "c", 0, said)
     p = np.eye(2, dtype=np.float32)[said] * 0.8 + 0.1
-    every = TASKS["classes"].scores(list(p), list(truth), Decision(thresholds=(0.5, 0.5)))
+    every = TASKS["multiclass"].scores(list(p), list(truth), Decision(thresholds=(0.5, 0.5)))
     return {name: every[name] for name in ("accuracy", "auroc")}
 
 
@@ -57,7 +58,7 @@ def test_of_small_ones_alone_the_worst_is_marked_too() -> None:
 
 
 def test_a_column_that_makes_no_subgroups_is_refused() -> None:
-    with pytest.raises(DataError, match=r"No example has a column 'scanner'; known are \['number', 'site'"):
+    with pytest.raises(DataError, match=r"No example has a column 'scanner'; the columns are \['number', 'site'"):
         by_column("scanner", EXAMPLES, {}, headline="accuracy", split="test")
     with pytest.raises(DataError, match="'number' has 171 values; at most 50"):
         by_column("number", EXAMPLES, {}, headline="accuracy", split="test")
@@ -67,8 +68,8 @@ def test_the_report_says_which_is_worst_and_which_is_small(tmp_path: Path) -> No
     recipe = read_recipe(Path("training/recipes/digits.toml"))
     groups = by_column("site", EXAMPLES, scores(), headline="accuracy", split="test")
     whole = groups[1].figures["accuracy"]
-    found = report.Found([whole], groups)
-    plots = report.more_plots(found, {}, headline="accuracy")
+    found = report.EvaluationResult([whole], groups)
+    plots = report_plots.subgroup_and_decision_plots(found, {}, headline="accuracy")
     assert list(plots) == ["by-site.png"]
     report.write(tmp_path, recipe, found, split="test", plots=tuple(plots))
     lines = (tmp_path / "report-test.md").read_text().splitlines()

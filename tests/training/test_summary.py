@@ -9,10 +9,10 @@ from torch import nn
 
 from models.architectures import ARCHITECTURES
 from tests.training import gradients
-from training.geometry import of_classifier, of_segmenter
-from training.layers import Layer, trace
-from training.reach import PIXEL, joined, transposed, windowed
-from training.summary import main, shape
+from training.layer_trace import Layer, trace
+from training.network_geometry import classifier_geometry, segmenter_geometry
+from training.receptive_field import PIXEL, after_transposed_convolution, after_window, union
+from training.summary import input_shape, main
 
 SIDES = {"lenet5": 32, "inception_v3": 299, "unet3d": 32, "cnn1d": 128, "resnet1d": 128, "unet": 64, "fcn_unpool": 64}
 AUXILIARY = {"googlenet": 6_379_984, "inception_v3": 3_326_696}  # parameters of heads that only training has
@@ -22,7 +22,7 @@ def traced(name: str, *, classes: int = 1000) -> tuple[nn.Module, list[Layer]]:
     channels = 1 if name == "lenet5" else 3
     with torch.device("meta"):
         network = ARCHITECTURES[name](channels, classes)
-    return network, trace(network, shape=shape(network, channels, (SIDES.get(name, 224),)))
+    return network, trace(network, shape=input_shape(network, channels, (SIDES.get(name, 224),)))
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -98,9 +98,9 @@ def test_lenet_by_hand() -> None:
 def test_segmenters_fields_are_those_of_gradients(name: str, options: dict) -> None:
     """Where paths of several resolutions meet, the field depends on the place: the largest is compared."""
     network = ARCHITECTURES[name](1, 2, **options)
-    found = of_segmenter(network, in_channels=1)
+    found = segmenter_geometry(network, in_channels=1)
     size = found.min_size + 128 // found.step * found.step
-    field, reach = gradients.of_segmenter(network, in_channels=1, size=size, step=found.step)
+    field, reach = gradients.segmenter_geometry(network, in_channels=1, size=size, step=found.step)
     assert found.receptive_field == field
     assert found.border or found.halo - found.step < reach <= found.halo
 
@@ -116,8 +116,8 @@ def test_segmenters_fields_are_those_of_gradients(name: str, options: dict) -> N
 )
 def test_classifiers_fields_are_those_of_gradients(name: str, options: dict, size: int) -> None:
     network = ARCHITECTURES[name](1, 2, **options)
-    found = of_classifier(network, in_channels=1, size=size)
-    assert (found.receptive_field, found.stride, found.origin) == gradients.of_classifier(
+    found = classifier_geometry(network, in_channels=1, size=size)
+    assert (found.receptive_field, found.stride, found.origin) == gradients.classifier_geometry(
         network, in_channels=1, size=size, far=1024
     )
 
@@ -138,20 +138,20 @@ def test_each_place_sees_what_its_gradient_reaches(chain: list[nn.Module]) -> No
             nn.init.ones_(parameter)
         sizes = {k: v[0] if isinstance(v := getattr(layer, f"{k}"), tuple) else v for k in ("stride", "padding")}
         kernel, dilation = torch.as_tensor(layer.kernel_size).view(-1)[0], getattr(layer, "dilation", (1,))[0]
-        rule = transposed if isinstance(layer, nn.ConvTranspose1d) else windowed
+        rule = after_transposed_convolution if isinstance(layer, nn.ConvTranspose1d) else after_window
         reach = rule(reach, kernel=int(kernel), dilation=dilation, **sizes)
     x = torch.ones(1, 1, 90, requires_grad=True)
     *_, y = accumulate(chain, lambda value, layer: layer(value), initial=x)
     for place in range(y.shape[2] // 3, 2 * y.shape[2] // 3):
         (gradient,) = torch.autograd.grad(y[0, 0, place], x, retain_graph=True)
-        seen = torch.nonzero(gradient[0, 0])[:, 0]
-        assert reach.at(place) == (int(seen[0]), int(seen[-1]))
+        pixels = torch.nonzero(gradient[0, 0])[:, 0]
+        assert reach.at(place) == (int(pixels[0]), int(pixels[-1]))
 
 
 def test_paths_of_different_strides_have_no_common_field() -> None:
-    fine, coarse = windowed(PIXEL, kernel=3, stride=1), windowed(PIXEL, kernel=3, stride=2)
-    assert joined([fine, PIXEL]) == windowed(PIXEL, kernel=3, stride=1, padding=0)
-    assert joined([fine, coarse]) is None
+    fine, coarse = after_window(PIXEL, kernel=3, stride=1), after_window(PIXEL, kernel=3, stride=2)
+    assert union([fine, PIXEL]) == after_window(PIXEL, kernel=3, stride=1, padding=0)
+    assert union([fine, coarse]) is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_paths_of_different_strides_have_no_common_field() -> None:
     [((32,), (3, 32, 32)), ((32, 48), (3, 32, 48)), ((1, 32, 48), (1, 32, 48))],
 )
 def test_input(size: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    assert shape(nn.Conv2d(1, 1, 3), 3, size) == wanted
+    assert input_shape(nn.Conv2d(1, 1, 3), 3, size) == wanted
 
 
 def test_the_table_of_a_recipe() -> None:
@@ -174,7 +174,7 @@ def test_the_table_of_a_recipe() -> None:
 def test_what_it_is_not_given_it_asks_for() -> None:
     with pytest.raises(ValueError, match="--input"):
         main("resnet18", classes=2, batch=1)
-    with pytest.raises(ValueError, match="neither a recipe's file nor one of"):
+    with pytest.raises(ValueError, match="neither a recipe file nor one of"):
         main("resnet19", size=(32,), classes=2, batch=1)
     with pytest.raises(ValueError, match="2 axes"):
         main("resnet18", size=(1, 2, 3, 4), classes=2, batch=1)

@@ -7,19 +7,17 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from pydantic import ValidationError
 
 from models import package
 from models.preprocess import prepare
 from training import checkpoint, export, train
 from training.config import Recipe, read_recipe
 from training.data.examples import DataError
-from training.data.prepared import draws
+from training.evaluate import below_minimum
 from training.evaluate import main as evaluate
-from training.evaluate import missed
-from training.subject import of_checkpoint, of_package
+from training.evaluated_model import model_from_checkpoint, model_from_package
+from training.prepared_dataset import draws
 
-RECIPES = sorted(Path("training/recipes").glob("*.toml"))
 DIGITS = Path("training/recipes/digits.toml")
 EXAMPLES = read_recipe(DIGITS).data.load().examples
 
@@ -34,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of four epochs, with its report on the test split."""
     folder = tmp_path_factory.mktemp("digits")
     train.main(few_epochs(4), run=folder, device="cpu")
-    subject, recipe = of_checkpoint(folder / checkpoint.BEST, device=torch.device("cpu"))
+    subject, recipe = model_from_checkpoint(folder / checkpoint.BEST, device=torch.device("cpu"))
     evaluate(subject, recipe, split="test", out=folder)
     return folder
 
@@ -44,25 +42,11 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> package.Pac
     return export.main(run / checkpoint.BEST, root=tmp_path_factory.mktemp("repository"))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipe_opens_with_its_command_and_says_what_it_reaches(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert path.read_text().startswith(f"# python -m training.train {path}")
-    assert recipe.reach
-
-
-def test_a_mistyped_field_is_named() -> None:
-    values = read_recipe(DIGITS).model_dump()
-    values["training"]["epoch"] = 3
-    with pytest.raises(ValidationError, match=r"training\.epoch"):
-        Recipe.model_validate(values)
-
-
 def test_resume_continues_bit_for_bit(tmp_path: Path) -> None:
     """Stopped after one epoch of two and resumed: the same weights as without a stop."""
     through = train.main(few_epochs(2), run=tmp_path / "through", device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stopped", lambda progress, config: progress["epoch"] == 1)
+        patch.setattr(train, "patience_exhausted", lambda progress, config: progress["epoch"] == 1)
         train.main(few_epochs(2), run=tmp_path / "halves", device="cpu")
     resumed = train.main(few_epochs(2), run=tmp_path / "halves", resume=True, device="cpu")
     last = [checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("through", "halves")]
@@ -103,14 +87,14 @@ def test_report_has_every_figure_and_its_interval(run: Path) -> None:
 
 def test_a_figure_below_the_recipe_is_a_failure(run: Path) -> None:
     recipe, figures = few_epochs(4), export.read_figures(run)
-    assert missed(recipe.model_copy(update={"reach": {"accuracy": 0.1}}), figures) == []
-    (sentence,) = missed(recipe.model_copy(update={"reach": {"accuracy": 1.01}}), figures)
+    assert below_minimum(recipe.model_copy(update={"reach": {"accuracy": 0.1}}), figures) == []
+    (sentence,) = below_minimum(recipe.model_copy(update={"reach": {"accuracy": 1.01}}), figures)
     assert "accuracy" in sentence
 
 
 def test_package_answers_as_the_checkpoint(run: Path, exported: package.Package) -> None:
-    subject, recipe = of_checkpoint(run / checkpoint.BEST, device=torch.device("cpu"))
-    served = of_package(exported.folder)
+    subject, recipe = model_from_checkpoint(run / checkpoint.BEST, device=torch.device("cpu"))
+    served = model_from_package(exported.folder)
     for example in recipe.data.load().examples[:20]:
         x = prepare(example.image(), channels=1, size=(32, 32), steps=recipe.input.steps)
         assert np.abs(served.probabilities(x) - subject.probabilities(x)).max() < 1e-5

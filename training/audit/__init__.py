@@ -1,1 +1,1 @@
-"""What breaks papers, looked for before training: python -m training.audit training/recipes/digits.toml"""
+"""Audit of the data before training, for faults that make test figures worthless."""

@@ -1,25 +1,32 @@
-"""python -m training.audit training/recipes/digits.toml: what is wrong with the data. Status 1: it stops training."""
+"""Audit of a data set: python -m training.audit training/recipes/digits.toml; status 1 if training would refuse."""
 
 import argparse
 from pathlib import Path
 
-from training.audit.check import passed
-from training.audit.finding import ALLOWABLE
+from training.audit.data_audit import audit_data
 from training.config import read_recipe
-from training.mistakes import told
+from training.findings import ALLOWABLE
+from training.user_errors import exit_on_user_error
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.audit", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, help="where the data is, in place of the recipe's path")
-    parser.add_argument("--allow", nargs="+", default=[], choices=ALLOWABLE, metavar="NAME", help=", ".join(ALLOWABLE))
+    parser.add_argument("recipe", type=Path, help="recipe file")
+    parser.add_argument("--data", type=Path, help="path of the data, instead of the recipe's")
+    parser.add_argument(
+        "--allow",
+        nargs="+",
+        default=[],
+        choices=ALLOWABLE,
+        metavar="NAME",
+        help="findings to allow: " + ", ".join(ALLOWABLE),
+    )
     return parser.parse_args()
 
 
 args = arguments()
-with told():
+with exit_on_user_error():
     recipe = read_recipe(args.recipe, data=args.data).allowing(args.allow)
-    audit = passed(recipe, recipe.dataset())
-counts = ", ".join(f"{len(examples):,} to {split}" for split, examples in audit.parts.items())
-print(f"{counts}: nothing stands against training" + f", but for {', '.join(audit.allowed)}" * bool(audit.allowed))
+    audit = audit_data(recipe, recipe.dataset())
+counts = ", ".join(f"{len(examples):,} {split}" for split, examples in audit.parts.items())
+print(f"{counts}: ready for training" + f", with allowed findings: {', '.join(audit.allowed)}" * bool(audit.allowed))

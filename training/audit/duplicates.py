@@ -1,69 +1,71 @@
-"""The same picture twice: pixel for pixel, or changed as little as compression, resizing and mirroring change it."""
+"""Duplicates: images that are equal, or equal up to compression, resizing, brightness and mirroring."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from training.audit.facts import Facts
-from training.audit.finding import Finding
-from training.audit.fingerprint import alike
+from training.audit.fingerprint import similar_pairs
+from training.audit.image_facts import ImageFacts
 from training.data.examples import Split
+from training.findings import Finding
 
-MOST = 10_000  # near-duplicates after which no more are looked for
-Pair = tuple[Facts, Facts, str]  # and how they are alike
+MAX_PAIRS = 10_000  # near-duplicates, after which the search stops
+Pair = tuple[ImageFacts, ImageFacts, str]  # and a note on the second
 
 
-def exact(facts: Sequence[Facts]) -> list[Finding]:
-    """Equal pixels, size and depth. Across splits it refuses; within one it is said."""
-    by_digest: dict[bytes, list[Facts]] = defaultdict(list)
+def exact_duplicates(facts: Sequence[ImageFacts]) -> list[Finding]:
+    """Finds equal pixels, size and depth: an error across splits, a warning within one."""
+    by_digest: dict[bytes, list[ImageFacts]] = defaultdict(list)
     for fact in facts:
         if fact.digest:
             by_digest[fact.digest].append(fact)
     pairs = [(copies[0], copy, "") for copies in by_digest.values() for copy in _others(copies)]
-    return _findings("duplicates", "pixel for pixel the same", pairs)
+    return _findings("duplicates", "identical", pairs)
 
 
-def near(facts: Sequence[Facts]) -> list[Finding]:
-    """Not equal, and yet the same picture."""
-    return _findings("near_duplicates", "nearly the same", _similar(facts))
+def near_duplicates(facts: Sequence[ImageFacts]) -> list[Finding]:
+    """Finds the same picture with other pixels."""
+    return _findings("near_duplicates", "nearly identical", _similar(facts))
 
 
-def elsewhere(facts: Sequence[Facts], split: Split) -> frozenset[str]:
-    """The names of a split's examples that another split holds too, or nearly."""
+def with_copies_in_other_splits(facts: Sequence[ImageFacts], split: Split) -> frozenset[str]:
+    """Returns the names of a split's examples with a (near-)copy in another split."""
     splits: dict[bytes, set[Split]] = defaultdict(set)
     for fact in facts:
         splits[fact.digest].add(fact.split)
-    held = {digest: set(among) for digest, among in splits.items()}
+    splits_of_copies = {digest: set(among) for digest, among in splits.items()}
     for one, other, _ in _similar(facts):
-        held[one.digest] |= splits[other.digest]
-        held[other.digest] |= splits[one.digest]
-    return frozenset(fact.example.name for fact in facts if fact.split == split and held[fact.digest] - {split})
+        splits_of_copies[one.digest] |= splits[other.digest]
+        splits_of_copies[other.digest] |= splits[one.digest]
+    return frozenset(
+        fact.example.name for fact in facts if fact.split == split and splits_of_copies[fact.digest] - {split}
+    )
 
 
-def _similar(facts: Sequence[Facts]) -> list[Pair]:
-    seen: dict[bytes, Facts] = {}
+def _similar(facts: Sequence[ImageFacts]) -> list[Pair]:
+    by_digest: dict[bytes, ImageFacts] = {}
     for fact in facts:
-        if fact.looks:
-            seen.setdefault(fact.digest, fact)
-    distinct = list(seen.values())
-    found = islice(alike([fact.looks for fact in distinct if fact.looks]), MOST)
-    return [(distinct[i], distinct[j], f" ({how}, correlation {likeness:.3f})") for i, j, likeness, how in found]
+        if fact.fingerprint:
+            by_digest.setdefault(fact.digest, fact)
+    distinct = list(by_digest.values())
+    found = islice(similar_pairs([fact.fingerprint for fact in distinct if fact.fingerprint]), MAX_PAIRS)
+    return [(distinct[i], distinct[j], f" ({how}, correlation {correlation:.3f})") for i, j, correlation, how in found]
 
 
-def _others(copies: Sequence[Facts]) -> list[Facts]:
-    """One of each other split before the rest, so that a leak is not hidden behind copies within a split."""
+def _others(copies: Sequence[ImageFacts]) -> list[ImageFacts]:
+    """Lists copies in other splits first, so that copies within a split do not hide a leak."""
     return sorted(copies[1:], key=lambda fact: fact.split == copies[0].split)
 
 
 def _findings(name: str, how: str, pairs: Iterable[Pair]) -> list[Finding]:
     cases: dict[bool, list[str]] = defaultdict(list)
     for one, other, note in pairs:
-        labels = "" if _label(one) == _label(other) else ", and their labels differ"
+        labels = "" if _label(one) == _label(other) else "; their labels differ"
         where = f"{one.split}: {one.example.name} = {other.split}: {other.example.name}{note}{labels}"
         cases[one.split != other.split].append(where)
     remedy = {
-        True: "What was trained on is no test. Leave out one of each pair, or give both one group.",
-        False: "Each counts more than once in its split; leave out one of each pair.",
+        True: "Training images must not be in the test. Remove one of each pair, or give both the same group.",
+        False: "Each counts more than once in its split; remove one of each pair.",
     }
     return [
         Finding(
@@ -71,12 +73,12 @@ def _findings(name: str, how: str, pairs: Iterable[Pair]) -> list[Finding]:
             f"{len(cases[across])} pairs of images are {how}, {'across splits' if across else 'within a split'}.",
             tuple(cases[across]),
             remedy[across],
-            weight="refused" if across else "advice",
+            severity="error" if across else "warning",
         )
         for across in (True, False)
         if cases[across]
     ]
 
 
-def _label(fact: Facts) -> object:
+def _label(fact: ImageFacts) -> object:
     return None if fact.truth is None else fact.truth.tolist()

@@ -1,4 +1,4 @@
-"""Data sets as people have them, a file a layout; the recipe's `loader` chooses."""
+"""Loaders of data sets, one file per layout; a recipe's `loader` names one."""
 
 from typing import Annotated
 

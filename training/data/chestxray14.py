@@ -1,4 +1,4 @@
-"""ChestX-ray14 as the NIH gives it: a label table and folders of PNGs (Wang 2017)."""
+"""Loader of ChestX-ray14 as the NIH publishes it: a label table and folders of PNGs (Wang 2017)."""
 
 import csv
 import gzip
@@ -21,11 +21,11 @@ COLUMNS = {"sex": "Patient Gender", "age": "Patient Age", "view": "View Position
 
 
 class ChestXray14(Loader):
-    """`path` is Data_Entry_2017_v2020.csv, also as .csv.gz; `images` the folder with its PNGs, in sub-folders or not.
+    """Loader settings. path: Data_Entry_2017_v2020.csv or .csv.gz. images: folder with the PNGs, at any depth.
 
-    The truth is (14,) of 0 and 1, in the order of FINDINGS. A group is a patient. test_list: the official
-    test_list.txt, whose images then are the test split; its patients have no other images. Without it the recipe's
-    [split] divides by patient, each part with its share of each image's rarest finding.
+    The truth is (14,) of 0 and 1, in the order of FINDINGS. A group is a patient. test_list: the official test_list.txt
+    becomes the test split; its patients have no other images. Without it, [split] divides by patient and balances each
+    image's rarest finding.
     """
 
     loader: Literal["chestxray14"]
@@ -39,13 +39,13 @@ class ChestXray14(Loader):
         return self.examples({file.name: file for file in self.images.rglob("*.png")})
 
     def examples(self, files: Mapping[str, Path]) -> DataSet:
-        """The table's rows with their images; files: each image's path by its name. Raises DataError if one lacks."""
+        """Builds the examples; files: path of each image by name. Raises DataError if an image is missing."""
         rows = self._rows()
         missing = [name for name in rows if name not in files]
         if missing:
             raise DataError(
-                f"{self.images / missing[0]}: no such file; {len(missing):,} of {len(rows):,} images that"
-                f" {self.path.name} lists are not below that folder."
+                f"{self.images / missing[0]}: no such file; {len(missing):,} of the {len(rows):,} images in"
+                f" {self.path.name} are not in that folder."
             )
         labels = {name: self._labels(name, row) for name, row in rows.items()}
         count = Counter(label for some in labels.values() for label in some)
@@ -65,25 +65,27 @@ class ChestXray14(Loader):
         return DataSet(tuple(examples), FINDINGS)
 
     def _rows(self) -> dict[str, dict[str, str]]:
-        """Each row's fields by column, by the image's name."""
+        """Reads the table: image name -> fields by column."""
         read = gzip.open if self.path.suffix == ".gz" else open
         try:
             with read(self.path, "rt", newline="", encoding="utf-8-sig") as file:
                 rows = {row[FILE]: row for row in csv.DictReader(file, restval="")}
         except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.path}: it cannot be read as a CSV file: {error}.") from error
+            raise DataError(f"{self.path}: cannot be read as a CSV file: {error}.") from error
         except KeyError as error:
-            raise DataError(f"{self.path}: it has no column {error}.") from error
+            raise DataError(f"{self.path}: no column {error}.") from error
         for column in (LABELS, PATIENT):
             if not rows or column not in next(iter(rows.values())):
-                raise DataError(f"{self.path}: it has no column {column!r}, or no row.")
+                raise DataError(f"{self.path}: no column {column!r}, or no rows.")
         return rows
 
     def _labels(self, name: str, row: Mapping[str, str]) -> list[str]:
         labels = [label for label in row[LABELS].split("|") if label != NOTHING]
         for label in labels:
             if label not in FINDINGS:
-                raise DataError(f"{self.path}: {name} has the label {label!r}; there are {', '.join(FINDINGS)}.")
+                raise DataError(
+                    f"{self.path}: {name} has the unknown label {label!r}; labels are {', '.join(FINDINGS)}."
+                )
         return labels
 
     def _tests(self, rows: Mapping[str, object]) -> set[str]:

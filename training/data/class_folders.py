@@ -1,4 +1,4 @@
-"""Class folders, the ImageFolder layout: <class>/<image>, or <split>/<class>/<image>."""
+"""Loader of class folders (ImageFolder layout): <class>/<image>, or <split>/<class>/<image>."""
 
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,12 @@ from training.data.examples import (
 
 
 class ClassFolders(Loader):
-    """`path` holds a folder a class, or train, val and test folders that do; the folders' names are the labels.
+    """Loader settings. path: folder of class folders, or of train, val and test folders with class folders.
 
-    negative: the label of images that have none of the others; these are then labels, of which an image may have any,
-    as task = "labels" wants them. group: a regular expression, searched in the file's name, whose first group is the
-    patient; without one, or where it does not match, every file is its own group; what its named groups match is kept
-    for evaluation by subgroup, as (?P<site>...) the site. finer: likewise finds a finer label than the folder's, where
-    it matches; a taxonomy may then have the folder's as its parent.
+    Folder names are the labels. negative: label of images without any other; the task is then "multilabel". group:
+    regular expression, searched in the file name, whose first group is the patient; a file without a match is its own
+    group. Named groups, such as (?P<site>...), become columns for evaluation by subgroup. finer: regular expression
+    for a finer label than the folder's; a taxonomy may have the folder's label as its parent.
     """
 
     loader: Literal["class_folders"]
@@ -43,16 +42,16 @@ class ClassFolders(Loader):
         if not self.path.is_dir():
             raise DataError(f"{self.path}: no such folder.")
         folders = sorted(folder for folder in self.path.iterdir() if _is_class(folder))
-        given = {folder: SPLITS[folder.name.lower()] for folder in folders if folder.name.lower() in SPLITS}
-        roots: dict[Path, Split | None] = dict(given) if given else {self.path: None}
+        split_folders = {folder: SPLITS[folder.name.lower()] for folder in folders if folder.name.lower() in SPLITS}
+        roots: dict[Path, Split | None] = dict(split_folders) if split_folders else {self.path: None}
         names = sorted({folder.name for root in roots for folder in root.iterdir() if _is_class(folder)})
         if len(names) < 2:
-            raise DataError(f"{self.path}: it holds the class folders {names}; at least two are needed.")
+            raise DataError(f"{self.path}: class folders {names}; at least two are needed.")
         files = [(f, split) for root, split in roots.items() for name in names for f in image_files(root / name)]
         labels = sorted({(file.parent.name, self._label(file)) for file, _ in files})
         classes = tuple(dict.fromkeys(label for _, label in labels if label != self.negative))
         if self.negative and len(classes) == len({label for _, label in labels}):
-            raise DataError(f"{self.path}: no image has the label {self.negative!r}; there are {', '.join(classes)}.")
+            raise DataError(f"{self.path}: no image has the label {self.negative!r}; labels are {', '.join(classes)}.")
         return DataSet(tuple(self._example(file, classes, split) for file, split in files), classes)
 
     def _label(self, file: Path) -> str:
@@ -71,7 +70,7 @@ class ClassFolders(Loader):
         )
 
     def _truth(self, label: str, classes: tuple[str, ...]) -> Array:
-        """-> a class index () int64, or with a negative (classes,) float32 of 0 and 1."""
+        """Returns a class index () int64, or with `negative` (classes,) float32 of 0 and 1."""
         if self.negative is None:
             return np.asarray(classes.index(label), dtype=np.int64)
         return np.isin(classes, label).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The 2018 Data Science Bowl layout: <id>/images/<id>.png and <id>/masks/*.png, one object a mask (Caicedo 2019)."""
+"""Loader of the 2018 Data Science Bowl: <id>/images/<id>.png, <id>/masks/*.png, one object each (Caicedo 2019)."""
 
 import zipfile
 import zlib
@@ -9,16 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-from models.decode import decode
+from models.decode import open_source
 from models.errors import ImageError
 from models.image import Array
+from models.source import image_of
 from training.data.examples import MAX_PIXELS, DataError, DataSet, Example, Loader, check_mask
 
 
 class DataScienceBowl(Loader):
-    """`path` is the folder of the <id> folders, or Kaggle's zip file of it.
+    """Loader settings. path: folder of <id> folders, or Kaggle's zip file of it.
 
-    A stratum is an image's kind (dark or bright background) and size, so that each split has its share of each.
+    The stratum is the background (dark or bright) and size of an image, which are balanced over the splits.
     """
 
     loader: Literal["data_science_bowl"]
@@ -33,7 +34,7 @@ class DataScienceBowl(Loader):
             if kind in ("images", "masks") and file.endswith(".png") and not file.startswith("."):
                 parts[sample][kind].append(name)
         if not parts:
-            raise DataError(f"{self.path}: it holds no <id>/images/*.png.")
+            raise DataError(f"{self.path}: no <id>/images/*.png.")
         examples = [self._example(sample, kinds) for sample, kinds in sorted(parts.items())]
         return DataSet(tuple(examples), (self.label,))
 
@@ -41,7 +42,7 @@ class DataScienceBowl(Loader):
         if len(kinds["images"]) != 1 or not kinds["masks"]:
             raise DataError(
                 f"{self.path}: {sample} has {len(kinds['images'])} images and {len(kinds['masks'])} masks;"
-                " it should have one image and a mask an object."
+                " it needs one image and one mask per object."
             )
         image = _read(self.path, kinds["images"][0])
         height, width = image.shape[:2]
@@ -56,7 +57,7 @@ class DataScienceBowl(Loader):
 
 
 def background(image: Array) -> Literal["dark", "bright"]:
-    """(H, W, C) 8 bits -> whether most of it is dark (fluorescence) or bright (stained tissue, brightfield)."""
+    """Classifies an image (H, W, C) uint8 as dark (fluorescence) or bright (stained tissue, brightfield)."""
     return "dark" if np.median(image) < 128 else "bright"
 
 
@@ -80,13 +81,13 @@ def _archive(path: Path) -> zipfile.ZipFile:
 def _read(path: Path, name: str) -> Array:
     try:
         data = _archive(path).read(name) if path.is_file() else (path / name).read_bytes()
-        return decode(data, max_pixels=MAX_PIXELS).pixels
+        return image_of(open_source(data, max_pixels=MAX_PIXELS)).pixels
     except (OSError, zipfile.BadZipFile, zlib.error, ImageError) as error:
         raise DataError(f"{path}: {name}: {error}") from error
 
 
 def _objects(path: Path, names: tuple[str, ...], size: tuple[int, int]) -> Array:
-    """One-object masks -> (H, W) int32, 0 for background and 1 ... n for the objects in the order of their names."""
+    """Combines one-object masks: (H, W) int32, 0 background, 1 ... n the objects in the order of file names."""
     labels = np.zeros(size, dtype=np.int32)
     for number, name in enumerate(names, start=1):
         mask = _read(path, name)[:, :, 0]

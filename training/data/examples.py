@@ -1,67 +1,69 @@
-"""What every loader returns: examples that are read when asked for, and errors that name the file."""
+"""Examples, which loaders return and which read their files on demand; errors that name the file."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from models.decode import decode
+from models.decode import FORMATS, listed, open_source
 from models.errors import ImageError
 from models.image import Array
-from training.mistakes import Mistake
+from models.source import image_of
+from training.user_errors import UserError
 
 Split = Literal["train", "validation", "test"]
-TaskName = Literal["classes", "labels", "regions", "overlapping", "boundaries", "objects"]
+TaskName = Literal["multiclass", "multilabel", "semantic", "multilabel_semantic", "boundaries", "instance"]
 SPLITS: dict[str, Split] = {
     "train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"
 }  # fmt: skip
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+SUFFIXES = {extension for format in FORMATS for extension in format.extensions}
 MAX_PIXELS = 400_000_000
 
 
 def _has_group(pattern: str) -> str:
     try:
         if re.compile(pattern).groups < 1:
-            raise ValueError(f"{pattern!r} has no group: put the part that names the patient in parentheses")
+            raise ValueError(f"{pattern!r} has no group: put the part that identifies the patient in parentheses")
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
     return pattern
 
 
-GroupPattern = Annotated[str, AfterValidator(_has_group)]  # its group named patient, or else its first, is the patient
+GroupPattern = Annotated[
+    str, AfterValidator(_has_group)
+]  # the group named patient, or else the first, identifies the patient
 
 
 def group_of(file: str, pattern: str | None, *, otherwise: str) -> str:
-    """The part of a file's name that the pattern's group "patient", or else its first, matches, or `otherwise`."""
+    """Returns what the pattern's group "patient", or else its first, matches in a file name; or `otherwise`."""
     match = re.search(pattern, file) if pattern else None
     return (match and match["patient" if "patient" in match.re.groupindex else 1]) or otherwise
 
 
 def columns_of(file: str, pattern: str | None) -> dict[str, str]:
-    """What the pattern's named groups match in a file's name, by their names: (?P<site>[A-Z]+) tells the site."""
+    """Returns what the pattern's named groups match in a file name, such as (?P<site>[A-Z]+) for the site."""
     match = re.search(pattern, file) if pattern else None
     return {name: text for name, text in match.groupdict().items() if text} if match else {}
 
 
-class DataError(Mistake):
-    """The data set cannot be used as it is; the message names the file."""
+class DataError(UserError):
+    """The data set cannot be used; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One image and its truth.
 
-    name: unique, shown in errors and reports. group: what must not stand on two sides of a split (a patient).
-    stratum: what every split should have its share of. split: where the data set itself puts it, None if it does not.
-    image() -> (H, W, C) in native dtype. truth() -> a class index () int64, or (classes,) float32 of 0 and 1 where
-    several may be present, or a mask (H, W) int32: of class indices, of bits where classes overlap (bit c for class c),
-    or of object numbers with 0 for background.
-    columns: what else is known of it, such as site, scanner or sex, by which training.evaluate --by divides.
+    name: unique, shown in errors and reports. group: stays together in a split (a patient). stratum: is balanced over
+    splits. split: of the data set itself, if it has one. image() -> (H, W, C) in native dtype. truth() -> a class index
+    () int64; or (classes,) float32 of 0 and 1 if several may be present; or a mask (H, W) int32 of class indices, of
+    bits if classes overlap (bit c for class c), or of object numbers with background 0. columns: metadata such as site,
+    scanner or sex, for training.evaluate --by.
     """
 
     name: str
@@ -74,43 +76,43 @@ class Example:
 
     @property
     def file(self) -> Path | None:
-        """Where the image is partial(read_image, path), that path: the audit looks at the file's header."""
+        """The image's path if `image` is partial(read_image, path), for the audit of its metadata."""
         read = self.image
         return read.args[0] if isinstance(read, partial) and read.func is read_image else None
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """All examples of a data set, and the labels of its classes in the order of their indices."""
+    """The examples of a data set, and its class labels in the order of their indices."""
 
     examples: tuple[Example, ...]
     classes: tuple[str, ...]
 
 
 class Loader(BaseModel):
-    """A recipe's [data] table; each kind of data has its own subclass with `load()`."""
+    """A recipe's [data] table; each layout is a subclass with `load()`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def load(self) -> DataSet:
-        """Raises DataError, naming the file, for what is missing or does not fit together."""
+        """Loads the data set. Raises DataError for missing or inconsistent files."""
         raise NotImplementedError
 
 
 def image_files(folder: Path) -> list[Path]:
-    """A folder's image files by name; hidden ones do not count. Raises DataError where there is none."""
+    """Lists a folder's image files by name, without hidden files. Raises DataError if there are none."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder.")
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     if not files:
-        raise DataError(f"{folder}: it holds no image; PNG, JPEG and TIFF files count.")
+        raise DataError(f"{folder}: no image; {listed(FORMATS)} files count.")
     return files
 
 
 def read_image(path: Path) -> Array:
-    """A file -> (H, W, C) in native dtype, by the same decoders as the service."""
+    """Reads an image (H, W, C) in native dtype, with the decoders of the service."""
     try:
-        return decode(path.read_bytes(), max_pixels=MAX_PIXELS).pixels
+        return image_of(open_source(path.read_bytes(), max_pixels=MAX_PIXELS)).pixels
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from error
     except ImageError as error:
@@ -118,14 +120,14 @@ def read_image(path: Path) -> Array:
 
 
 def check_mask(mask: Array, image: Array, *, name: str) -> Array:
-    """Returns the mask (H, W); raises DataError where it is not as high and wide as its image."""
+    """Returns the mask (H, W). Raises DataError if its size is not that of its image."""
     if mask.shape != image.shape[:2]:
         (mask_height, mask_width), (height, width) = mask.shape[:2], image.shape[:2]
         raise DataError(f"{name}: the mask is {mask_width} x {mask_height}, its image {width} x {height} pixels.")
     return mask
 
 
-def constant(value: int | Array) -> Callable[[], Array]:
-    """A truth that is known without reading a file."""
+def constant(value: int | np.integer[Any] | Array) -> Callable[[], Array]:
+    """Returns a function that returns this value, for images and truths that are in memory."""
     array = np.asarray(value)
     return lambda: array

@@ -1,4 +1,4 @@
-"""Image and mask folders: images/<stem>.* and masks/<stem>.*, one mask an image."""
+"""Loader of image and mask folders: images/<stem>.* and masks/<stem>.*, one mask per image."""
 
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from training.data.examples import (
 
 
 class MaskPairs(Loader):
-    """`images` and `masks` are folders in `path`; an image and its mask have the same name but for the ending.
+    """Loader settings. images, masks: folders in `path`; an image and its mask have the same stem.
 
-    Either classes: each label and its value in the masks, background too, as in {background = 0, membrane = 255}; or
-    objects: the one label of what the masks number, 0 for background. group: a regular expression, searched in the
-    image's file name, whose first group is the patient; otherwise every image is its own group. What its named groups
-    match is kept for evaluation by subgroup.
+    Either classes: label -> value in the masks, background included, as in {background = 0, membrane = 255}; or
+    objects: the label of numbered objects, 0 for background. group: regular expression, searched in the file name,
+    whose first group is the patient; otherwise every image is its own group. Named groups become columns for evaluation
+    by subgroup.
     """
 
     loader: Literal["mask_pairs"]
@@ -40,9 +40,9 @@ class MaskPairs(Loader):
     group: GroupPattern | None = None
 
     @model_validator(mode="after")
-    def _one_meaning(self) -> Self:
+    def _check_meaning(self) -> Self:
         if (self.classes is None) == (self.objects is None):
-            raise ValueError("a mask holds either classes or objects: give one of the two")
+            raise ValueError("set either classes or objects: masks contain one of the two")
         if self.classes and len(set(self.classes.values())) != len(self.classes):
             raise ValueError(f"two classes have the same mask value: {self.classes}")
         return self
@@ -52,7 +52,7 @@ class MaskPairs(Loader):
         examples = []
         for stem, image in _by_stem(self.path / self.images).items():
             if stem not in masks:
-                raise DataError(f"{image}: it has no mask {self.path / self.masks / stem}.*")
+                raise DataError(f"{image}: no mask {self.path / self.masks / stem}.*")
             examples.append(self._example(image, masks[stem]))
         return DataSet(tuple(examples), tuple(self.classes) if self.classes else (str(self.objects),))
 
@@ -72,20 +72,20 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for file in image_files(folder):
         if files.setdefault(file.stem, file) != file:
-            raise DataError(f"{file}: {files[file.stem].name} has the same name but for the ending.")
+            raise DataError(f"{file}: {files[file.stem].name} has the same stem.")
     return files
 
 
 def _truth(image: Path, mask: Path, values: tuple[int, ...] | None) -> Array:
-    """-> (H, W) int32: class indices where values are given, or object numbers as they are in the mask."""
+    """Reads a mask (H, W) int32: class indices if `values` is set, else object numbers as they are."""
     pixels = read_image(mask)
     if (pixels != pixels[:, :, :1]).any() or (pixels != np.floor(pixels)).any():
-        raise DataError(f"{mask}: it holds colours or fractions; a mask holds one whole number a pixel.")
+        raise DataError(f"{mask}: the mask has colours or fractions; it needs one integer per pixel.")
     labels = check_mask(pixels[:, :, 0], read_image(image), name=str(mask))
     if values is None:
         return labels.astype(np.int32)
     unknown = np.setdiff1d(labels, values)
     if unknown.size:
-        raise DataError(f"{mask}: it holds the values {unknown[:8].tolist()}; the recipe has classes for {values}.")
+        raise DataError(f"{mask}: unknown values {unknown[:8].tolist()}; the recipe has classes for {values}.")
     order = np.argsort(values)
     return order[np.searchsorted(values, labels, sorter=order)].astype(np.int32)

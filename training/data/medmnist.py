@@ -1,4 +1,4 @@
-"""MedMNIST's .npz files: {train,val,test}_{images,labels} (Yang 2023, Scientific Data 10:41)."""
+"""Loader of MedMNIST .npz files: {train,val,test}_{images,labels} (Yang 2023, Scientific Data 10:41)."""
 
 import zipfile
 import zlib
@@ -14,10 +14,10 @@ SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test
 
 
 class MedMNIST(Loader):
-    """`path` is the .npz file, `labels` the classes' names in the order of their indices ("0", "1" ... if not given).
+    """Loader settings. path: the .npz file. labels: class names in the order of their indices (default "0", "1", ...).
 
-    images (N, H, W) or (N, H, W, 3) uint8; labels (N, 1) class indices, or (N, classes) of 0 and 1 where several may
-    be present. The files do not say which images are of one patient, so every image is its own group.
+    images (N, H, W) or (N, H, W, 3) uint8; labels (N, 1) class indices, or (N, classes) of 0 and 1 if several may be
+    present. The files do not identify patients, so every image is its own group.
     """
 
     loader: Literal["medmnist"]
@@ -28,13 +28,13 @@ class MedMNIST(Loader):
         arrays = _arrays(self.path)
         parts = {name: self._part(arrays, name) for name in SPLITS}
         truths = np.concatenate([truth for _, truth in parts.values()])  # (N,) or (N, classes)
-        present = truths.any(axis=0) if truths.ndim == 2 else np.bincount(truths) > 0  # (classes,)
+        present: Array = truths.max(axis=0) > 0 if truths.ndim == 2 else np.bincount(truths) > 0  # (classes,)
         classes = self.labels or tuple(str(i) for i in range(len(present)))
         if len(classes) != len(present):
-            raise DataError(f"{self.path}: it has {len(present)} classes; the recipe names {len(classes)}: {classes}.")
+            raise DataError(f"{self.path}: {len(present)} classes, but the recipe has {len(classes)}: {classes}.")
         for label, shown in zip(classes, present):
             if not shown:
-                raise DataError(f"{self.path}: no image shows class {label!r}.")
+                raise DataError(f"{self.path}: no image of class {label!r}.")
         examples = [
             _example(f"{name}/{i}", SPLITS[name], image, truth)
             for name, (images, truths) in parts.items()
@@ -43,11 +43,11 @@ class MedMNIST(Loader):
         return DataSet(tuple(examples), classes)
 
     def _part(self, arrays: dict[str, Array], name: str) -> tuple[Array, Array]:
-        """-> images (N, H, W, C), and truths (N,) int64 or (N, classes) float32."""
+        """Returns images (N, H, W, C) and truths, (N,) int64 or (N, classes) float32."""
         try:
             images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
         except KeyError as error:
-            raise DataError(f"{self.path}: it has no array {error}; it has {sorted(arrays)}.") from error
+            raise DataError(f"{self.path}: no array {error}; arrays are {sorted(arrays)}.") from error
         if images.ndim == 3:
             images = images[..., None]
         if images.ndim != 4 or images.shape[3] not in (1, 3):
@@ -57,7 +57,7 @@ class MedMNIST(Loader):
             raise DataError(f"{self.path}: {name} has {len(images)} images and {len(labels)} labels.")
         if labels.dtype.kind not in "iu" or labels.min() < 0 or (labels.shape[1] > 1 and labels.max() > 1):
             raise DataError(
-                f"{self.path}: {name}_labels holds {labels.dtype} values that are neither indices nor 0 and 1."
+                f"{self.path}: {name}_labels has {labels.dtype} values that are neither indices nor 0 and 1."
             )
         return images, labels[:, 0].astype(np.int64) if labels.shape[1] == 1 else labels.astype(np.float32)
 
@@ -67,7 +67,7 @@ def _arrays(path: Path) -> dict[str, Array]:
         with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: it cannot be read as .npz: {error}.") from error
+        raise DataError(f"{path}: cannot be read as .npz: {error}.") from error
 
 
 def _example(name: str, split: Split, image: Array, truth: Array) -> Example:

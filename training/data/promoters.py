@@ -1,4 +1,4 @@
-"""UCI's promoter sequences: a line each of class, name, 57 bases (Towell, Shavlik, Noordewier 1990)."""
+"""Loader of UCI's promoter sequences: lines of class, name, 57 bases (Towell, Shavlik, Noordewier 1990)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from training.data.examples import DataError, DataSet, Example, Loader, constant
 
 LETTERS = "acgt"  # in the order of the channels
 CLASSES = {"-": "other", "+": "promoter"}
-_SHARED = 15  # bases in a row; by chance no two sequences of a hundred have as many in common
+_SHARED = 15  # consecutive bases; a hundred sequences share this many only if related
 
 
 class Promoters(Loader):
-    """`path` is promoters.data. Sequences that share 15 bases in a row are one group.
+    """Loader settings. path: promoters.data. Sequences that share 15 consecutive bases are one group.
 
-    The negatives are windows of one fragment of DNA, and most overlap (987 and 988 differ by a base); some promoters
-    are copies of one another (those of the rrn operons). Left ungrouped, a network would be tested on what it has seen.
+    The negatives are windows of one DNA fragment, and most overlap (987 and 988 differ by one base); some promoters are
+    copies (those of the rrn operons). Without groups, a network would be tested on sequences that it has seen.
     """
 
     loader: Literal["promoters"]
@@ -29,7 +29,7 @@ class Promoters(Loader):
 
     def load(self) -> DataSet:
         rows = self._rows()
-        groups = alike([sequence for _, _, sequence in rows])
+        groups = group_by_shared_bases([sequence for _, _, sequence in rows])
         examples = [
             Example(
                 name=name,
@@ -44,7 +44,7 @@ class Promoters(Loader):
         return DataSet(tuple(examples), tuple(CLASSES.values()))
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        """(class, name, sequence) of each line."""
+        """Reads (class, name, sequence) of each line."""
         try:
             lines = self.path.read_text().splitlines()
         except OSError as error:
@@ -55,15 +55,15 @@ class Promoters(Loader):
             if fields == [""]:
                 continue
             if len(fields) != 3 or fields[0] not in CLASSES:
-                raise DataError(f"{self.path}, line {number}: it should be +,name,sequence or -,name,sequence.")
+                raise DataError(f"{self.path}, line {number}: expected +,name,sequence or -,name,sequence.")
             rows.append((fields[0], fields[1], fields[2].lower()))
         if len({len(sequence) for _, _, sequence in rows}) != 1:
-            raise DataError(f"{self.path}: it should hold sequences of one length.")
+            raise DataError(f"{self.path}: all sequences must have the same length.")
         return rows
 
 
-def alike(sequences: Sequence[str]) -> list[int]:
-    """The number of each sequence's group: those that are joined by common runs of 15 bases are in one."""
+def group_by_shared_bases(sequences: Sequence[str]) -> list[int]:
+    """Returns each sequence's group number; sequences linked by common runs of 15 bases are one group."""
     runs: dict[str, int] = {}
     pairs = [
         (number, runs.setdefault(sequence[i : i + _SHARED], number))
@@ -71,11 +71,12 @@ def alike(sequences: Sequence[str]) -> list[int]:
         for i in range(max(1, len(sequence) - _SHARED + 1))
     ]
     links = coo_array((np.ones(len(pairs)), tuple(zip(*pairs))), shape=(len(sequences),) * 2)
-    return connected_components(links)[1].tolist()
+    groups: list[int] = connected_components(links)[1].tolist()
+    return groups
 
 
 def _image(sequence: str, *, where: str) -> np.ndarray:
-    """-> (1, L, 4) uint8, as the service makes it of the same letters."""
+    """Encodes a sequence as (1, L, 4) uint8, as the service does."""
     try:
         return one_hot(sequence, LETTERS).T[None]
     except BadSignal as error:

@@ -1,4 +1,4 @@
-"""scikit-learn's bundled handwritten digits (Alpaydin and Kaynak, UCI 1998): 1,797 images, nothing to fetch."""
+"""Loader of scikit-learn's bundled handwritten digits (Alpaydin and Kaynak, UCI 1998): 1,797 images."""
 
 from typing import Literal
 
@@ -9,13 +9,13 @@ from training.data.examples import DataSet, Example, Loader, constant
 
 
 class SklearnDigits(Loader):
-    """Ten classes of 8 x 8 grey images, intensities 0 ... 16 as they are; the writers are not told."""
+    """Loader without settings: ten classes of 8 x 8 grey images, intensities 0 ... 16; the writers are unknown."""
 
     loader: Literal["sklearn_digits"]
 
     def load(self) -> DataSet:
         digits = load_digits()
-        pixels = digits.images.astype(np.uint8)[..., None]  # (N, 8, 8, 1); float64 that holds whole numbers
+        pixels = digits.images.astype(np.uint8)[..., None]  # (N, 8, 8, 1); the floats are integers
         examples = [
             Example(
                 name=f"digit/{i}",

@@ -1,4 +1,4 @@
-"""Which example trains, which validates, which tests: given by the data or made by group, and provable by a digest."""
+"""Split into training, validation and test: from the data set or by group, verifiable by a digest."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -13,24 +13,23 @@ from training.data.examples import DataError, DataSet, Example, Split
 
 
 class SplitConfig(BaseModel):
-    """A recipe's [split] table: of `folds` equal parts, so many for testing and validation where the data gives none.
+    """A recipe's [split] table: how many of `folds` equal parts test and validate, if the data set has no split.
 
-    No group is in two parts, and each part has its share of each stratum. Where the data set's own split puts a group
-    on both sides, shared_groups says whether to refuse, to drop its examples from the training side, or to keep them,
-    which [audit] has to allow.
+    No group is in two parts, and strata are balanced. If the data set's own split divides a group, shared_groups says
+    whether to refuse, to drop its examples from training, or to keep them, which [audit] must allow.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folds: int = Field(default=10, ge=2, le=100)
-    turn: int = Field(default=0, ge=0)  # 0 ... folds - 1 make a cross-validation: each fold is the test once
+    turn: int = Field(default=0, ge=0)  # 0 ... folds - 1 for cross-validation: each fold is the test once
     test: int = Field(default=1, ge=0)
     validation: int = Field(default=1, ge=0)
     seed: int = 0
     shared_groups: Literal["refuse", "drop", "keep"] = "refuse"
 
     @model_validator(mode="after")
-    def _something_remains(self) -> Self:
+    def _check_folds(self) -> Self:
         if self.turn >= self.folds:
             raise ValueError(f"turn {self.turn}: the {self.folds} folds are counted from 0")
         if self.test + self.validation >= self.folds:
@@ -41,17 +40,17 @@ class SplitConfig(BaseModel):
 
 
 def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
-    """The examples of each split, in the data set's order. Raises DataError if a group would be in two of them."""
+    """Divides the examples, in the data set's order. Raises DataError if a group would be in two splits."""
     parts: dict[Split, list[Example]] = defaultdict(list)
     for example in data.examples:
         parts[example.split or "train"].append(example)
     if config.shared_groups == "drop":
         held_out = {example.group for split in ("validation", "test") for example in parts[split]}
         parts["train"] = [example for example in parts["train"] if example.group not in held_out]
-    wanted: list[tuple[Split, int]] = [("test", config.test), ("validation", config.validation)]
-    missing = [(split, count) for split, count in wanted if not parts[split] and count]
+    requested: list[tuple[Split, int]] = [("test", config.test), ("validation", config.validation)]
+    missing = [(split, count) for split, count in requested if not parts[split] and count]
     if config.turn and not missing:
-        raise DataError(f"split.turn is {config.turn}: the data set has a split of its own, and no folds to turn.")
+        raise DataError(f"split.turn is {config.turn}: the data set has its own split, so there are no folds to turn.")
     if missing:
         folds = _folds(parts["train"], config)
         folds = folds[config.turn :] + folds[: config.turn]
@@ -67,10 +66,10 @@ def divide(data: DataSet, config: SplitConfig) -> dict[Split, list[Example]]:
 def _folds(examples: Sequence[Example], config: SplitConfig) -> list[list[Example]]:
     strata = [example.stratum for example in examples]
     rare = {stratum for stratum, count in Counter(strata).items() if count < config.folds}
-    pooled = ["rare" if stratum in rare else stratum for stratum in strata]  # too few for a share in each fold
+    pooled = ["rare" if stratum in rare else stratum for stratum in strata]  # too few for every fold
     if 0 < pooled.count("rare") < config.folds:
-        common = next(stratum for stratum in pooled if stratum != "rare")
-        pooled = [common if stratum == "rare" else stratum for stratum in pooled]
+        largest = next(stratum for stratum in pooled if stratum != "rare")
+        pooled = [largest if stratum == "rare" else stratum for stratum in pooled]
     groups = [example.group for example in examples]
     if len(set(groups)) < config.folds:
         raise DataError(f"{len(set(groups))} groups cannot be divided into {config.folds} folds.")
@@ -79,20 +78,20 @@ def _folds(examples: Sequence[Example], config: SplitConfig) -> list[list[Exampl
 
 
 def _refuse_shared_groups(parts: dict[Split, list[Example]]) -> None:
-    where: dict[str, Split] = {}
+    split_of_group: dict[str, Split] = {}
     for split, examples in parts.items():
         for example in examples:
-            if where.setdefault(example.group, split) != split:
+            if split_of_group.setdefault(example.group, split) != split:
                 raise DataError(
-                    f"{example.name}: its group {example.group!r} is in both {where[example.group]} and {split}."
+                    f"{example.name}: group {example.group!r} is in both {split_of_group[example.group]} and {split}."
                 )
 
 
 def digest(lines: Iterable[str]) -> str:
-    """sha256 of the sorted lines."""
+    """Returns the sha256 of the sorted lines."""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def split_digest(parts: dict[Split, list[Example]]) -> str:
-    """sha256 of which example is in which split: equal if and only if the splits are."""
+    """Returns the sha256 of the assignment of examples to splits."""
     return digest(f"{split}\t{example.name}" for split, examples in parts.items() for example in examples)

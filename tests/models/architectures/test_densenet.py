@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.architectures.densenet import DenseNet121
-from training.geometry import of_classifier
+from training.network_geometry import classifier_geometry
 
 
 @pytest.mark.parametrize(("side", "map_side"), [(224, 7), (64, 2), (96, 3)])
@@ -27,5 +27,5 @@ def test_a_layer_keeps_what_it_is_given() -> None:
 
 def test_its_receptive_field_is_the_published_one() -> None:
     """Araujo, Norris, Sim, "Computing receptive fields of convolutional neural networks", Distill 2019."""
-    geometry = of_classifier(DenseNet121(in_channels=1, num_classes=2, growth=4), in_channels=1, size=64)
+    geometry = classifier_geometry(DenseNet121(in_channels=1, num_classes=2, growth=4), in_channels=1, size=64)
     assert (geometry.stride, geometry.receptive_field) == (32, 2071)

@@ -12,10 +12,10 @@ from models.architectures.googlenet import GoogLeNet, Inception
 from models.architectures.inception import InceptionV3
 from training.build import build
 from training.config import NetworkConfig, read_recipe
-from training.layers import trace
+from training.distributed import ProcessGroup
+from training.layer_trace import trace
 from training.loop import Loop
-from training.losses import EveryHead
-from training.parallel import Team
+from training.losses import AuxiliaryHeadsLoss
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_auxiliary_heads_answer_in_training_alone(
 def test_auxiliary_losses_count_as_in_the_papers(name: str, weight: float) -> None:
     with torch.device("meta"):
         assert ARCHITECTURES[name](3, 10).auxiliary_weight == weight
-    loss = EveryHead(nn.L1Loss(), weight=weight)
+    loss = AuxiliaryHeadsLoss(nn.L1Loss(), weight=weight)
     zero, heads = torch.zeros(()), (torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0))
     assert loss(heads, zero).item() == pytest.approx(1 + weight * 6)
     assert loss(heads[0], zero).item() == 1
@@ -58,8 +58,8 @@ def test_every_parameter_of_every_head_learns_in_the_loop() -> None:
     recipe = read_recipe(Path("training/recipes/digits.toml"))
     recipe = recipe.model_copy(update={"network": NetworkConfig(name="googlenet")})
     network, targets = build(recipe, classes=10), torch.arange(4)
-    loop = Loop(network, recipe, team=Team(torch.device("cpu")), truths=list(targets.numpy()))
-    loss = loop.loss_of(network, torch.randn(4, 1, 64, 64), targets)
+    loop = Loop(network, recipe, team=ProcessGroup(torch.device("cpu")), truths=list(targets.numpy()))
+    loss = loop.batch_loss(network, torch.randn(4, 1, 64, 64), targets)
     loss.backward()
     assert torch.isfinite(loss)
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []

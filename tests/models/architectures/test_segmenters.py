@@ -80,8 +80,7 @@ def test_gradients_of_unpooling_are_torchs() -> None:
 
 
 def test_the_encoder_is_vgg16s() -> None:
-    """Simonyan 2015, configuration D: 14,714,688 weights and biases, here with a scale and a shift a channel for each
-    bias."""
+    """Simonyan 2015, configuration D: 14,714,688 weights and biases, here with a scale and shift for each bias."""
     with torch.device("meta"):
         network = FCNUnpool(in_channels=3, num_classes=21)
     channels = sum(m.out_channels for m in network.encoder.modules() if isinstance(m, nn.Conv2d))

@@ -14,7 +14,7 @@ from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form
-from training.subject import of_package
+from training.evaluated_model import model_from_package
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
 LARGE = np.random.default_rng(1).integers(0, 256, (70, 45)).astype(np.uint8)
@@ -90,7 +90,7 @@ async def test_a_classifiers_answer_is_the_mean_over_its_flips(
     got = {found["label"]: found["probability"] for found in answer["classes"]}
     np.testing.assert_allclose([got[label] for label in "abc"], wanted, atol=1e-5)
     assert ran["execution_count"] == passes
-    np.testing.assert_allclose(of_package(package.folder).probabilities(x[None]), wanted, atol=1e-5)  # evaluated so too
+    np.testing.assert_allclose(model_from_package(package.folder).probabilities(x[None]), wanted, atol=1e-5)
 
 
 @pytest.mark.anyio

@@ -339,8 +339,10 @@ def check(answers: list[object], wishes: list[tuple[Priority, int, str]]) -> Non
 
 @given(wishes=st.lists(st.tuples(st.sampled_from(Priority), sizes), max_size=40))
 def test_order_and_fairness(wishes: list[tuple[Priority, int]]) -> None:
-    """Within a priority and a shape items begin in the order of arrival; the oldest of a priority is never passed over;
-    interactive ones wait for at most one batch of bulk in five."""
+    """Within a priority and a shape items begin in the order of arrival.
+
+    The oldest of a priority is never passed over; interactive ones wait for at most one batch of bulk in five.
+    """
 
     async def scenario() -> list[list[float]]:
         with batching() as (session, batcher):

@@ -10,11 +10,11 @@ import PIL.Image
 from scipy import ndimage
 
 from models.image import Array
-from training.audit.check import check
-from training.audit.facts import gather
-from training.audit.finding import Finding
+from training.audit.data_audit import check
+from training.audit.image_facts import gather_facts
 from training.config import Recipe, read_recipe
 from training.data.split import divide
+from training.findings import Finding
 
 COUNTS = {"train": 14, "val": 6, "test": 6}
 BLANK = {"channels": 1, "steps": [{"id": "ensure_dtype"}]}
@@ -71,10 +71,10 @@ def pairs(path: Path) -> Recipe:
     data = {"loader": "mask_pairs", "path": path}
     data["classes"] = {"ground": 0, "cell": 1}
     network = {"name": "unet", "options": {"base_width": 2, "depth": 2}}
-    return folders(path, task="regions", data=data, network=network, input=BLANK, augment={})
+    return folders(path, task="semantic", data=data, network=network, input=BLANK, augment={})
 
 
 def found(recipe: Recipe) -> list[Finding]:
     data = recipe.dataset()
     parts = divide(data, recipe.split.model_copy(update={"shared_groups": "keep"}))
-    return check(gather(parts, task=recipe.task), parts, task=recipe.task, classes=data.classes)
+    return check(gather_facts(parts, task=recipe.task), parts, task=recipe.task, classes=data.classes)

@@ -46,7 +46,7 @@ def test_image_and_mask_are_made_smaller_together(tmp_path: Path) -> None:
 
 
 def test_a_mask_beyond_its_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"masks/2\.png: 2 x 2 at \(6, 19\) goes beyond its image, 10 x 20"):
+    with pytest.raises(DataError, match=r"masks/2\.png: 2 x 2 at \(6, 19\) exceeds its image, 10 x 20"):
         load(**small(tmp_path, top=19)).examples[0].truth()
 
 

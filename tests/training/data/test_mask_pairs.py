@@ -44,8 +44,8 @@ def test_a_label_image_keeps_its_numbers(tmp_path: Path) -> None:
     ("mask", "says"),
     [
         (np.zeros((3, 3), np.uint8), r"masks/p1_a\.png: the mask is 3 x 3, its image 3 x 2"),
-        (MASK + np.uint8(1), r"masks/p1_a\.png: it holds the values \[1, 101\]"),
-        (np.dstack([MASK, MASK, MASK + 1]), r"masks/p1_a\.png: it holds colours"),
+        (MASK + np.uint8(1), r"masks/p1_a\.png: unknown values \[1, 101\]"),
+        (np.dstack([MASK, MASK, MASK + 1]), r"masks/p1_a\.png: the mask has colours"),
     ],
     ids=["another size", "values of no class", "colours"],
 )
@@ -57,7 +57,7 @@ def test_a_mask_that_does_not_fit_is_named(tmp_path: Path, mask: Array, says: st
 def test_a_mask_of_fractions_is_named(tmp_path: Path) -> None:
     recipe = pair(tmp_path)
     (tmp_path / "masks" / "p1_a.png").write_bytes(tiff(MASK / 255))
-    with pytest.raises(DataError, match=r"p1_a\.png: it holds colours or fractions"):
+    with pytest.raises(DataError, match=r"p1_a\.png: the mask has colours or fractions"):
         load(**recipe, objects="cell").examples[0].truth()
 
 
@@ -69,14 +69,14 @@ def test_grey_saved_as_colour_is_a_mask(tmp_path: Path) -> None:
 def test_an_image_without_a_mask_is_named(tmp_path: Path) -> None:
     recipe = pair(tmp_path)
     image(tmp_path / "images" / "p2.png")
-    with pytest.raises(DataError, match=r"images/p2\.png: it has no mask .*masks/p2\.\*"):
+    with pytest.raises(DataError, match=r"images/p2\.png: no mask .*masks/p2\.\*"):
         load(**recipe, classes=CLASSES)
 
 
 def test_two_files_of_one_stem_are_named(tmp_path: Path) -> None:
     recipe = pair(tmp_path)
     image(tmp_path / "images" / "p1_a.tif")
-    with pytest.raises(DataError, match=r"p1_a\.tif: p1_a\.png has the same name"):
+    with pytest.raises(DataError, match=r"p1_a\.tif: p1_a\.png has the same stem"):
         load(**recipe, classes=CLASSES)
 
 

@@ -47,15 +47,15 @@ def test_several_labels_are_a_vector(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "recipe", "says"),
     [
-        ({"val_labels": None}, {}, r"x\.npz: it has no array 'val_labels'"),
+        ({"val_labels": None}, {}, r"x\.npz: no array 'val_labels'"),
         ({"test_labels": SINGLE[:2]}, {}, r"x\.npz: test has 3 images and 2 labels"),
         ({"train_images": np.zeros((3, 4, 4, 4))}, {}, r"x\.npz: train_images is \(3, 4, 4, 4\)"),
-        ({"train_labels": SINGLE.astype(float)}, {}, r"x\.npz: train_labels holds float64"),
+        ({"train_labels": SINGLE.astype(float)}, {}, r"x\.npz: train_labels has float64"),
         ({"train_labels": -SINGLE.astype(int)}, {}, r"x\.npz: train_labels"),
         ({"labels": MULTI * 2}, {}, r"x\.npz: train_labels"),
-        ({}, {"labels": ["a", "b", "c"]}, "2 classes; the recipe names 3"),
-        ({"labels": SINGLE * 2}, {}, "no image shows class '1'"),
-        ({"labels": MULTI[:, :2] * [[0, 1]]}, {"labels": ["a", "b"]}, "no image shows class 'a'"),
+        ({}, {"labels": ["a", "b", "c"]}, "2 classes, but the recipe has 3"),
+        ({"labels": SINGLE * 2}, {}, "no image of class '1'"),
+        ({"labels": MULTI[:, :2] * [[0, 1]]}, {"labels": ["a", "b"]}, "no image of class 'a'"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], recipe: dict[str, Any], says: str) -> None:

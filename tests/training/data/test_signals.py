@@ -10,7 +10,7 @@ from tests.data import real_data
 from tests.training.data.files import load
 from training.config import read_recipe
 from training.data.examples import DataError
-from training.data.promoters import LETTERS, alike
+from training.data.promoters import LETTERS, group_by_shared_bases
 from training.data.split import SplitConfig, divide
 
 BEATS = "  1.0000e+00  1.5  -2.0  3.0\n  2.0  4.0  5.0  6.0\n  5.0  0.0  0.0  0.0\n"
@@ -42,15 +42,16 @@ SEQUENCES = ["acgtacgtacgtacgtacgt", "ttttttttttttttttgggg", "gacgtacgtacgtacgta
 
 
 def test_sequences_that_share_fifteen_bases_are_one_group() -> None:
-    first, second, third, fourth = alike(SEQUENCES)  # the third is the first moved by a base; the last shares fewer
+    # The third is the first moved by a base; the last shares fewer.
+    first, second, third, fourth = group_by_shared_bases(SEQUENCES)
     assert first == third
     assert len({first, second, fourth}) == 3
 
 
 def test_groups_are_joined_through_a_third() -> None:
     a, b = "acgtacgtacgtacgta" + "c" * 3, "gggcccgggcccgggcc" + "a" * 3
-    assert len(set(alike([a, b]))) == 2
-    assert len(set(alike([a, b, a[:16] + b[:16]]))) == 1
+    assert len(set(group_by_shared_bases([a, b]))) == 2
+    assert len(set(group_by_shared_bases([a, b, a[:16] + b[:16]]))) == 1
 
 
 def test_a_sequence_is_one_hot_as_the_service_makes_it(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_sequence_is_one_hot_as_the_service_makes_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("+,a,acgn\n", "place 4 holds 'n'"), ("*,a,acgt\n", "line 1: it should be"), ("+,a,acg\n-,b,ac\n", "one length")],
+    [("+,a,acgn\n", "place 4 holds 'n'"), ("*,a,acgt\n", "line 1: expected"), ("+,a,acg\n-,b,ac\n", "the same length")],
 )
 def test_what_are_no_sequences_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "p.data").write_text(text)

@@ -89,7 +89,7 @@ SHARED = data(
 
 
 def test_a_group_on_both_sides_is_refused() -> None:
-    with pytest.raises(DataError, match="its group 'p1' is in both"):
+    with pytest.raises(DataError, match="group 'p1' is in both"):
         divide(SHARED, SplitConfig())
 
 
@@ -148,5 +148,5 @@ def test_a_digest_does_not_depend_on_the_order(lines: list[str], random: object)
 
 def test_where_the_data_are_split_there_is_no_fold_to_turn() -> None:
     examples = tuple(example(f"{n}", split=split) for n, split in enumerate(("train", "validation", "test") * 5))
-    with pytest.raises(DataError, match=r"split\.turn is 2: the data set has a split of its own"):
+    with pytest.raises(DataError, match=r"split\.turn is 2: the data set has its own split"):
         divide(DataSet(examples, ("a", "b")), SplitConfig(turn=2))

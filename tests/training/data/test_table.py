@@ -74,11 +74,11 @@ def test_the_recipe_may_order_the_classes(images: Path) -> None:
         (["file,label", "a.png,x", "b.png,"], {}, r"labels\.csv, line 3: the label of 'b\.png' is empty"),
         (["file,label", "a.png,x", "b.png"], {}, "line 3: the label of 'b.png' is empty"),
         (["file,label", "a.png,x", "b.png,x||y"], {"separator": "|"}, "line 3: the label of 'b.png' is empty"),
-        (["file,label", "a.png,x", "b.png,y", "a.png,y"], {}, r"line 4: a\.png has been named before, in .*line 2"),
-        (["file,label", "a.png,x"], {}, r"labels\.csv: column 'label' holds the classes"),
+        (["file,label", "a.png,x", "b.png,y", "a.png,y"], {}, r"line 4: a\.png is listed twice; first in .*line 2"),
+        (["file,label", "a.png,x"], {}, r"labels\.csv: column 'label' has the classes"),
         (["file,label", "a.png,x"], {"classes": ["x", "y"]}, "class 'y' has no image"),
         (["file,label", "a.png,x", "b.png,z"], {"classes": ["x", "y"]}, r"line 3: 'b\.png' has the label 'z'"),
-        (["file,label", "a.png,x"], {"label": "finding"}, r"no column 'finding'; it has \['file', 'label'\]"),
+        (["file,label", "a.png,x"], {"label": "finding"}, r"no column 'finding'; columns are \['file', 'label'\]"),
         (["file,label", "a.png,x"], {"group": "patient"}, "no column 'patient'"),
         (["file,label,patient", "a.png,x,1", "b.png,y,"], {"group": "patient"}, r"line 3: the group of 'b\.png'"),
         (["file,label,part", "a.png,x,dev"], {"split": "part", "separator": "|"}, "line 2: .* split 'dev'; .*train"),
@@ -94,7 +94,7 @@ def test_what_does_not_fit_names_the_row(images: Path, lines: list[str], recipe:
 def test_a_table_in_another_encoding_is_named(images: Path) -> None:
     recipe = table(images)
     recipe["path"].write_bytes("file,label\na.png,größe".encode("latin-1"))
-    with pytest.raises(DataError, match=r"labels\.csv: it is not a CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"labels\.csv: not a CSV file in UTF-8"):
         load(**recipe)
 
 

@@ -42,7 +42,7 @@ function facts(model) {
     pair("Network", model.architecture),
     pair("Runs on", model.provider),
     pair("Trained on", model.trained_on),
-    pair("Data SHA-256", model.data_sha256 && el("code", { class: "digest" }, model.data_sha256)),
+    pair("Data hash", model.data_sha256 && el("code", { class: "digest" }, model.data_sha256)),
     pair("Licence", model.license),
     pair("SHA-256", el("code", { class: "digest" }, model.sha256)),
   );

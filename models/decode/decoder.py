@@ -1,0 +1,84 @@
+"""Decoder protocol: a file format is recognised, measured, and opened as a Source."""
+
+from typing import Any, NamedTuple, Protocol
+
+from models.image import Array, upright, without_alpha
+from models.source import NOTHING, ArraySource, Source, Spacing
+
+
+class Format(NamedTuple):
+    """What people, HTTP and file systems call a format."""
+
+    name: str  # "PNG"
+    media_types: tuple[str, ...]  # "image/png"
+    extensions: tuple[str, ...]  # ".png"
+
+
+def listed(formats: tuple[Format, ...], *, last: str = "and") -> str:
+    """Returns the formats' names as a sentence has them: "PNG, JPEG and TIFF"."""
+    *names, end = (format.name for format in formats)
+    return f"{', '.join(names)} {last} {end}" if names else end
+
+
+class Probe(NamedTuple):
+    """What a file's header says, without a pixel decoded; width and height as a person should see the image.
+
+    channels: 1 (grey) or 3 (colour). pages: how many pages of the file make up the image. block: pixels of the largest
+    piece that is decoded at once, where that is more than the image. header: the decoder's own, from which it opens the
+    file without reading the header again.
+    """
+
+    format: Format
+    width: int
+    height: int
+    channels: int
+    dtype: str
+    pages: int = 1
+    block: tuple[int, int] | None = None  # width, height
+    header: Any = None
+
+    @property
+    def axes(self) -> str:
+        return "YX" if self.channels == 1 else "YXS"
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+class Decoder(Protocol):
+    """A module that knows one file format."""
+
+    FORMAT: Format
+
+    def sniff(self, data: bytes) -> bool:
+        """Whether the leading bytes are those of the format."""
+        ...
+
+    def probe(self, data: bytes) -> Probe:
+        """Reads the header alone. Raises DamagedImage, UnsupportedImage."""
+        ...
+
+    def open(self, data: bytes, probed: Probe) -> Source:
+        """Opens what was probed. Raises DamagedImage, UnsupportedImage."""
+        ...
+
+
+def turned(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Returns width and height as a person should see them, of stored ones and their EXIF orientation."""
+    return (height, width) if 5 <= orientation <= 8 else (width, height)
+
+
+def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[float, float] | None = None) -> Source:
+    """Stored pixels (H, W) or (H, W, C) -> a source of YX or YXS, upright and without alpha.
+
+    spacing_um: of Y and X as they are stored.
+    """
+    if pixels.ndim == 3 or orientation != 1:  # most grey images are as they should be
+        pixels = upright(without_alpha(pixels), orientation)
+        pixels = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    spacing = NOTHING
+    if spacing_um:
+        height, width = spacing_um if orientation < 5 else spacing_um[::-1]
+        spacing = {"Y": Spacing(height), "X": Spacing(width)}
+    return ArraySource(pixels, "YX" if pixels.ndim == 2 else "YXS", format, spacing)

@@ -1,0 +1,176 @@
+"""CONTRIBUTING.md's rows of tasks and warnings: each change made in a copy, where the files of its row are enough."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.contributing.changed_copy import ChangedCopy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ANSWERED = """
+import asyncio, httpx, tempfile
+from pathlib import Path
+from service.http.application import create_app
+from service.settings import Settings
+from tests import tiny
+from tests.service.image_files import form, grey
+
+async def post(path, data=None):
+    root = Path(tempfile.mkdtemp())
+    tiny.brightness(root)
+    tiny.blobs(root)
+    loaded = asyncio.Event()
+    app = create_app(Settings(models=root, device="cpu"), on_ready=lambda _: loaded.set())
+    async with app.router.lifespan_context(app):
+        await loaded.wait()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
+            answer = await http.post(path, files=form(grey(204)), data=data)
+            document = (await http.get("/docs.json")).json()
+            return answer, document["paths"][path]["post"]
+"""  # one image is answered by two tiny models
+
+
+def test_a_task(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="a task")
+    change.add(
+        "service/tasks/entropy.py",
+        '''"""Entropy of a classifier's probabilities."""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from models.image import Array, Image
+from models.spec import ModelSpec
+from service.api.answers import Answer, WireModel
+from service.tasks.task import Document, Kind, Outputs, Task
+
+
+class EntropyOptions(WireModel):
+    """/entropy."""
+
+    base: float = Field(2, gt=1, description="Of the logarithm.")
+
+
+class EntropyAnswer(Answer):
+    """/entropy."""
+
+    entropy: float
+
+
+class Entropy(Task[EntropyOptions, float]):
+    """How undecided a classifier is."""
+
+    name = "entropy"
+    summary = "How undecided the classifier is."
+    kind: ClassVar[Kind] = "classification"
+    options = EntropyOptions
+    schemas = (EntropyAnswer,)
+
+    def outputs(self, options: EntropyOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+    def pixels(self, options: EntropyOptions, image: Image) -> float:
+        return 0
+
+    def interpret(self, outputs: Outputs, image: Image, options: EntropyOptions, spec: ModelSpec) -> float:
+        probabilities: Array = outputs[spec.name_of("probabilities")]
+        return float(-(probabilities * np.log(probabilities + 1e-9)).sum() / np.log(options.base))
+
+    def encode(self, findings: float, image: Image, options: EntropyOptions, spec: ModelSpec) -> Document:
+        return Document(EntropyAnswer, {"entropy": findings})
+''',
+    )
+    change.edit(
+        "service/tasks/__init__.py",
+        (
+            "from service.tasks.segmentation ",
+            "from service.tasks.entropy import Entropy\nfrom service.tasks.segmentation ",
+        ),
+        ("Activations())", "Activations(), Entropy())"),
+    )
+    change.edit("docs/api.md", ("## Warnings", "## `POST /entropy`\n\nHow undecided the classifier is.\n\n## Warnings"))
+    told = change.run(
+        ANSWERED
+        + """
+answer, operation = asyncio.run(post("/entropy", {"base": "3"}))
+print(answer.status_code, 0 < answer.json()["entropy"] < 1, answer.json()["model"]["name"])
+print(sorted(operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]))
+"""
+    )
+    assert told.splitlines() == ["200 True brightness", "['base', 'image', 'model']"]
+    change.passes("tests/service/http/test_openapi.py", "tests/service/http/test_api_docs.py")
+    assert change.code == 2
+
+
+def test_an_output_encoding(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="an output encoding")
+    change.add(
+        "service/encode/text.py",
+        '''"""Text encoder: a number a pixel, a line a row."""
+
+from models.image import Array
+
+
+def text(array: Array) -> bytes:
+    """Encodes (H, W) integers."""
+    return "\\n".join(" ".join(map(str, row)) for row in array.tolist()).encode()
+''',
+    )
+    change.edit(
+        "service/tasks/segmentation.py",
+        (
+            "from service.encode.npy import npy\n",
+            "from service.encode.npy import npy\nfrom service.encode.text import text\n",
+        ),
+        (
+            "FORMATS: dict",
+            """def as_text(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+    return Picture(text(label_image(mask)), "text/plain")
+
+
+FORMATS: dict""",
+        ),
+        ('    "labels": labels,\n', '    "labels": labels,\n    "text": as_text,\n'),
+        ('media_types = ("image/png", ', 'media_types = ("text/plain", "image/png", '),
+    )
+    change.edit("service/api/options.py", ('format: Literal["labels", ', 'format: Literal["text", "labels", '))
+    told = change.run(
+        ANSWERED
+        + """
+answer, operation = asyncio.run(post("/segment", {"format": "text"}))
+print(answer.status_code, set(answer.text.split()) <= set("0123456789"))
+print("text/plain" in operation["responses"]["200"]["content"])
+"""
+    )
+    assert told.splitlines() == ["200 True", "True"]
+    change.passes("tests/service/http/test_openapi.py")
+    assert change.code == 3
+
+
+def test_a_warning(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="a warning")
+    change.edit("service/api/answers.py", ('    "constant_image",', '    "very_bright",\n    "constant_image",'))
+    change.edit(
+        "service/pipeline/input_checks.py",
+        (
+            "    if pixels.min() == pixels.max():",
+            """    if pixels.min() > 200:
+        yield InputWarning(code="very_bright", message="Every pixel is brighter than 200.")
+    if pixels.min() == pixels.max():""",
+        ),
+    )
+    change.edit(
+        "docs/api.md", ("| `constant_image` |", "| `very_bright` | every pixel is above 200 |\n| `constant_image` |")
+    )
+    told = change.run(
+        ANSWERED
+        + """
+answer, _ = asyncio.run(post("/predict"))
+print([warning["code"] for warning in answer.json()["warnings"]])
+"""
+    )
+    assert told == "['very_bright', 'constant_image']\n"
+    change.passes("tests/service/http/test_api_docs.py", only="warning")
+    assert change.code == 2
