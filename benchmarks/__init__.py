@@ -1,1 +1,1 @@
-"""Side-by-side measurements, each of which prints ratios: python -m benchmarks --help."""
+"""Benchmarks: side-by-side measurements that print ratios. See python -m benchmarks --help."""

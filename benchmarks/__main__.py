@@ -1,4 +1,4 @@
-"""python -m benchmarks [name ...]: measures, and prints Markdown."""
+"""Command line `python -m benchmarks [name ...]`: runs benchmarks, and prints Markdown."""
 
 import argparse
 import signal

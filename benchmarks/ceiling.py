@@ -1,4 +1,4 @@
-"""How much of what ONNX Runtime does with nothing around it arrives at a caller of the service."""
+"""Ceiling benchmark: the service's throughput as a share of that of ONNX Runtime alone."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,7 +31,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def upload_for(name: str, chosen: Network) -> Upload:
-    """A starter's own sample; X-rays for the others."""
+    """Returns a starter's own sample; an X-ray for other networks."""
     if name in RECIPES:
         return images.large_xray() if chosen.spec.task == "segmentation" else images.xray()
     return Upload((chosen.package.folder / "sample.png").read_bytes(), "image/png", "The package's sample.png")

@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client: it shares the processor with the server it measures. Keep-alive, bytes built beforehand."""
+"""HTTP/1.1 client with little overhead, since it shares the CPU with the server: keep-alive, prebuilt requests."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ _BOUNDARY = "benchmark-boundary-7d1f0c"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes, and all its bytes."""
+    """The address and the bytes of a request."""
 
     port: int
     request: bytes
@@ -20,7 +20,7 @@ class Target:
 
 
 def raw(port: int, path: str, body: bytes, *, kind: str) -> Target:
-    """A POST whose body is `body`, of media type `kind`."""
+    """Builds a POST with this body and media type."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -28,7 +28,7 @@ def raw(port: int, path: str, body: bytes, *, kind: str) -> Target:
 
 
 def multipart(port: int, path: str, image: bytes, *, field: str, kind: str) -> Target:
-    """A POST of one file in the form field `field`, as curl -F sends it."""
+    """Builds a POST of one file in a form field, as curl -F sends it."""
     disposition = f'Content-Disposition: form-data; name="{field}"; filename="image"'
     opening = f"--{_BOUNDARY}\r\n{disposition}\r\nContent-Type: {kind}\r\n\r\n".encode()
     body = opening + image + f"\r\n--{_BOUNDARY}--\r\n".encode()
@@ -36,7 +36,7 @@ def multipart(port: int, path: str, image: bytes, *, field: str, kind: str) -> T
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection, with one request under way at most."""
+    """A keep-alive connection with at most one request in progress."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def body(self) -> bytes:
-        """Of the last answer."""
+        """The body of the last response."""
         return b"".join(self._parts)
 
     @property
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, request: bytes) -> int:
-        """The answer's status. Raises ConnectionError where the server hangs up before it is complete."""
+        """Sends a request and returns the status. Raises ConnectionError if the server closes the connection early."""
         if self._transport is None or not self.is_open:
             raise ConnectionError("The server has closed the connection.")
         self._answered = asyncio.get_running_loop().create_future()
@@ -90,7 +90,7 @@ async def connect(target: Target) -> Connection:
 
 
 def answer(target: Target) -> Any:
-    """The JSON that the server answers. Raises RuntimeError for any status but 200."""
+    """Returns the JSON response. Raises RuntimeError for any status but 200."""
 
     async def once() -> tuple[int, bytes]:
         connection = await connect(target)

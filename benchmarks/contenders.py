@@ -1,4 +1,4 @@
-"""What serves a network over HTTP: how each is started and asked. The same ONNX file, the same image, one machine."""
+"""Contenders: servers of the same ONNX file over HTTP, their commands and their requests."""
 
 import sys
 import tempfile
@@ -18,7 +18,7 @@ TOLERANCE = 1e-3  # of a probability, between sides: resizing and arithmetic dif
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """command: its arguments to Python, with {port}. classes: its JSON answer -> [{label, probability}, ...]."""
+    """A server. command: arguments to Python. classes: extracts [{label, probability}, ...] from its JSON."""
 
     command: str
     ready: str
@@ -47,7 +47,7 @@ BARE = Contender("-m uvicorn benchmarks.sides.bare_uvicorn:app --port {port} --n
 
 @contextmanager
 def started(contender: Contender, network: Network) -> Iterator[Server]:
-    """Its server, which serves the network; stopped but within `Server.awake`."""
+    """Runs the server with the network; it is suspended except within `Server.awake`."""
     port = free_port()
     environment = {
         "STRIATE_MODELS": str(network.root),
@@ -64,7 +64,7 @@ def started(contender: Contender, network: Network) -> Iterator[Server]:
 
 
 def check_alike(servers: dict[str, Server], upload: Upload) -> None:
-    """Raises RuntimeError unless every side sees the same classes in the image: they do the same work."""
+    """Raises RuntimeError unless all servers predict the same classes, which shows that they do the same work."""
     seen = {}
     for name, server in servers.items():
         with server.awake():

@@ -1,4 +1,4 @@
-"""What a picture costs to encode: the service's PNG writer against Pillow's default settings."""
+"""Encoding benchmark: the service's PNG writer against Pillow's default settings."""
 
 import io
 import time
@@ -38,7 +38,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def overlay() -> Array:
-    """(SIDE, SIDE, 3) uint8: an X-ray under a smooth map, as /cam?format=overlay gives it."""
+    """Returns an X-ray under a smooth map, as /cam?format=overlay, (SIDE, SIDE, 3) uint8."""
     xray = PIL.Image.open(io.BytesIO(images.large_xray().data)).convert("RGB").resize((SIDE, SIDE))
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     heat = np.exp(-8 * ((x - 0.4) ** 2 + (y - 0.6) ** 2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu: is the GPU right, and is it fast? Prints Markdown; ends with 1 where an answer is wrong.
+"""GPU benchmark `python -m benchmarks.gpu`: correctness and speed; exits with 1 if an output is wrong.
 
 Where there is no GPU the same code runs on the processor with a minute network, which tests it and measures nothing.
 """
@@ -65,7 +65,7 @@ def sections(scale: Scale, parts: tuple[str, ...]) -> Iterator[Section]:
 
 
 def gpu() -> str:
-    """Which GPU and driver, in a line."""
+    """Returns the name of the GPU and its driver, in one line."""
     if not shutil.which("nvidia-smi"):
         return "no nvidia-smi"
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""Whether the device answers as the processor does, and whether what cannot work is refused. Nothing is timed."""
+"""GPU checks: outputs equal those of the CPU, and unusable devices are rejected. Nothing is timed."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ SIZES = (3, 1, 8, 3)  # of batches: between two buckets, the least, a bucket, an
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: what was compared, what was found and what may be."""
+    """A comparison: its subject, its result and its limit."""
 
     what: str
     found: str
@@ -69,7 +69,7 @@ def _made(scale: Scale) -> list[Network]:
 
 
 def _answers(chosen: Network, scale: Scale) -> Iterator[Check]:
-    """The service's session, with every engine, against the processor; and against a plain run on the same device."""
+    """Compares the service's session, with every engine, with the CPU and with a plain run on the same device."""
     name, inputs = chosen.spec.name, [batch(chosen, size) for size in SIZES]
     processor = onnxruntime.InferenceSession(chosen.weights, providers=[CPU])
     wanted = [_plainly(processor, x, chosen) for x in inputs]
@@ -99,7 +99,7 @@ def _as_wanted(
 
 
 def _share(got: Array, wanted: Array, chosen: Network) -> float:
-    """The largest difference over what is allowed, by the rule by which packages are exported; NaN is no share."""
+    """Returns the largest difference as a share of the tolerance with which packages are exported."""
     allowed = TOLERANCE[chosen.spec.precision] * max(1.0, float(np.abs(wanted).max()))
     share = float(np.abs(got - wanted).max()) / allowed
     return share if np.isfinite(share) else np.inf
@@ -111,7 +111,7 @@ def _plainly(session: Any, x: Array, chosen: Network) -> dict[str, Array]:
 
 
 def _no_gpu_is_refused() -> Check:
-    """In a process that sees no GPU the promise of one must end the start."""
+    """Checks that a process without a GPU refuses to start with STRIATE_DEVICE=cuda."""
     code = "from service.inference import check_device\nif __name__ == '__main__': check_device('cuda')"
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "check.py"  # a process that starts another anew must be a file

@@ -1,4 +1,4 @@
-"""A network on the device with nothing around it: the service's engine against ONNX Runtime as it comes."""
+"""GPU engine benchmark: the service's session against plain ONNX Runtime, without HTTP."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ WANTED = ("probabilities",)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What is measured: on a GPU the figures that are wanted; on a CPU the same lines of code, on something minute."""
+    """The extent of the measurement: complete on a GPU; minimal on a CPU, to run the same code."""
 
     device: Literal["cpu", "cuda"]
     busy: str  # the network whose throughput counts
@@ -47,7 +47,7 @@ class Scale:
         return CudaMemory() if self.device == "cuda" else HostMemory()
 
     def reach(self, value: float) -> AtLeast | None:
-        """What a ratio is to reach: on a GPU only."""
+        """Returns the target of a ratio, on a GPU only."""
         return AtLeast(value) if self.device == "cuda" else None
 
 
@@ -56,7 +56,7 @@ PROCESSOR = Scale("cpu", "minute", "minute", 4, 4, 1, (1, 2), ("cuda",), rounds=
 
 
 def opened(chosen: Network, scale: Scale, *, engine: Engine = "cuda") -> Session:
-    """The service's session; on the processor the one of the GPU too, over the processor's memory."""
+    """Opens the service's session; on a CPU it uses the GPU's code with host memory."""
     if scale.device == "cuda":
         gpu = Gpu(engine, cache=chosen.root / "tensorrt")
         return open_session(chosen.weights, device="cuda", gpu=gpu, precision=chosen.spec.precision)
@@ -64,18 +64,18 @@ def opened(chosen: Network, scale: Scale, *, engine: Engine = "cuda") -> Session
 
 
 def plain(chosen: Network, scale: Scale) -> Any:
-    """ONNX Runtime as its documentation has one open it."""
+    """Opens a session as in ONNX Runtime's documentation."""
     return onnxruntime.InferenceSession(chosen.weights, providers=[CUDA if scale.device == "cuda" else CPU])
 
 
 def tuned(chosen: Network, scale: Scale) -> Any:
-    """ONNX Runtime's session with the options that the service gives it."""
+    """Opens an ONNX Runtime session with the service's options."""
     ours = providers(Gpu(), chosen.spec.precision) if scale.device == "cuda" else []
     return load(chosen.weights, threads=1, providers=[*ours, CPU])
 
 
 def batch(chosen: Network, size: int) -> Array:
-    """(size, C, H, W) float32, every image another."""
+    """Returns different images, (size, C, H, W) float32."""
     test_input, _ = chosen.package.test_tensors()
     x = test_input
     for step in chosen.spec.input.steps:
@@ -94,7 +94,7 @@ def per_second(run: Callable[[], object], *, images: int, seconds: float) -> flo
 
 
 def alone(chosen: Network, scale: Scale, *, size: int) -> BoundBuffers:
-    """A batch in buffers that are bound to the network, as the service binds them."""
+    """Measures a batch in bound buffers, as the service uses them."""
     images = batch(chosen, size)
     names = chosen.package.spec.output_names
     prepared = BoundBuffers(tuned(chosen, scale), scale.memory, images.shape, names, graph=-1)
@@ -103,7 +103,7 @@ def alone(chosen: Network, scale: Scale, *, size: int) -> BoundBuffers:
 
 
 def raw(prepared: BoundBuffers, size: int) -> None:
-    """io_binding and nothing else: from pinned memory to the device, a run, the probabilities back."""
+    """Measures io_binding only: pinned memory to device, a run, probabilities back."""
     prepared.upload(size)
     prepared.run()
     prepared.download("probabilities", rows=size)
@@ -138,7 +138,7 @@ def _against_default(name: str, scale: Scale, *, size: int, reach: float) -> Sec
 
 
 def _around_the_run(scale: Scale) -> Section:
-    """Where the time of a large batch goes, and what more callers at once are worth."""
+    """Compares the parts of a large batch's time, and the gain of concurrent callers."""
     chosen, size = network(scale.busy, "half"), scale.batch
     images, prepared, session = batch(chosen, size), alone(chosen, scale, size=size), opened(chosen, scale)
     runs: dict[str, Callable[[], object]] = {

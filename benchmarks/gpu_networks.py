@@ -1,4 +1,4 @@
-"""The networks that are measured on a GPU: packages of float32 and of half precision with the same random weights."""
+"""Networks for the GPU benchmarks: float32 and half precision packages with the same random weights."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ SCALE = ScaleLinear(gain=1 / 127.5, offset=-1.0)  # 8-bit intensities -> [-1, 1]
 
 
 def network(name: str, precision: Precision) -> Network:
-    """One of BODIES, made and proved at the first call, which takes a minute or two for a large one."""
+    """Returns one of BODIES; the first call builds and verifies it, which takes a minute or two for a large one."""
     known = f"{name}-{precision}"
     root = CACHE / "gpu" / known
     if not (root / known / "1" / package.RDF).exists():

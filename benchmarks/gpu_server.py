@@ -1,4 +1,4 @@
-"""The service over HTTP against the bare network on the same device, in turn."""
+"""GPU server benchmark: the service over HTTP against the network alone on the same device."""
 
 import importlib.util
 import multiprocessing
@@ -58,7 +58,7 @@ def run(scale: Scale) -> Iterator[Section]:
 
 
 def front_ends(scale: Scale) -> dict[str, dict[str, str]]:
-    """So many processes that answer HTTP; the network runs in one, which is theirs where there is one alone."""
+    """Returns the settings for this number of front ends; several share one engine process."""
     return {f"{count} front ends": {"STRIATE_FRONT_ENDS": f"{count}"} for count in scale.front_ends}
 
 
@@ -76,7 +76,7 @@ def _requests(asked: Callable[..., float], port: int, scale: Scale) -> dict[str,
 
 @contextmanager
 def started(chosen: Network, scale: Scale, environment: dict[str, str]) -> Iterator[Server]:
-    """The service with this network alone; stopped but within `Server.awake`."""
+    """Runs the service with this network; it is suspended except within `Server.awake`."""
     port = free_port()
     environment = environment | {
         "STRIATE_MODELS": str(chosen.root),
@@ -94,7 +94,7 @@ def started(chosen: Network, scale: Scale, environment: dict[str, str]) -> Itera
 
 
 def several(port: int, upload: Upload, count: int) -> Target:
-    """One POST /predict of the same file so many times."""
+    """Builds a POST /predict with several copies of a file."""
     disposition = 'Content-Disposition: form-data; name="image"; filename="image"'
     head = f"--part\r\n{disposition}\r\nContent-Type: {upload.kind}\r\n\r\n"
     body = (head.encode() + upload.data + b"\r\n") * count + b"--part--\r\n"
@@ -111,7 +111,7 @@ def _about(scale: Scale) -> str:
 
 
 def _findings(rates: dict[str, list[float]], scale: Scale) -> Table:
-    """Of the ways to start the service, the one that is fastest at it."""
+    """Reports the fastest configuration of the service."""
     control = Ratio.of(rates[CONTROL], rates[RAW])
     found = []
     for kind, reach in ((MANY, 0.80), (f"{SINGLE}, {scale.callers} callers", 0.40)):

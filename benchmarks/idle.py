@@ -1,4 +1,4 @@
-"""What the queue in front of a network costs when nobody else is there."""
+"""Idle queue benchmark: the overhead of the batcher for a single caller."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def _direct(session: Session, x: Array, seconds: float) -> float:
-    """The median of its runs' durations in seconds."""
+    """Returns the median duration of a run in seconds."""
     session.run(x, OUTPUTS)
     taken, until = [], time.perf_counter() + seconds
     while (started := time.perf_counter()) < until:

@@ -1,4 +1,4 @@
-"""The picture that every side is sent."""
+"""Images that all servers receive."""
 
 import io
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LARGE_XRAY = "chest_xray_samples/00000001_000.png"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file's bytes, its media type, and what it is."""
+    """A file's bytes, media type and description."""
 
     data: bytes
     kind: str
@@ -22,7 +22,7 @@ class Upload:
 
 
 def xray() -> Upload:
-    """A chest X-ray of 224 x 224 px as JPEG."""
+    """Returns a chest X-ray of 224 x 224 px as JPEG."""
     path = FOLDER / XRAY
     if path.exists():
         return Upload(path.read_bytes(), "image/jpeg", f"The chest X-ray {XRAY}, 224 x 224 JPEG")
@@ -30,7 +30,7 @@ def xray() -> Upload:
 
 
 def large_xray() -> Upload:
-    """A chest X-ray of 512 x 512 px as PNG."""
+    """Returns a chest X-ray of 512 x 512 px as PNG."""
     path = FOLDER / LARGE_XRAY
     if path.exists():
         return Upload(path.read_bytes(), "image/png", f"The chest X-ray {LARGE_XRAY}, 512 x 512 PNG")
@@ -38,12 +38,12 @@ def large_xray() -> Upload:
 
 
 def speck() -> Upload:
-    """8 x 8 px, so that all the time goes into serving."""
+    """Returns an image of 8 x 8 px, for which all the time is overhead."""
     return Upload(_encoded(8, "PNG"), "image/png", "A synthetic 8 x 8 PNG")
 
 
 def _encoded(side: int, file_format: str) -> bytes:
-    """(side, side) grey: broad shapes with some noise, which compress about as an X-ray does."""
+    """Encodes a synthetic (side, side) grey image that compresses about as an X-ray does."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:side, 0:side] / side
     shapes = 128 + 90 * np.sin(5 * x + 2) * np.cos(4 * y) + rng.normal(0, 6, (side, side))

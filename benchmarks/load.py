@@ -1,4 +1,4 @@
-"""Load on a server: closed loops for its capacity, open loops for its latency at a given rate."""
+"""Load generator: closed loops for capacity, open loops for latency at a given rate."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from benchmarks.client import Connection, Target, connect
 
 @dataclass(slots=True)
 class Load:
-    """What came of it. latencies_s: of each answer with status 200, in the order in which they came."""
+    """The result of a measurement. latencies_s: of each response with status 200, in order of arrival."""
 
     latencies_s: list[float] = field(default_factory=list)
     errors: int = 0
@@ -26,7 +26,7 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Good answers a second."""
+        """The successful responses per second."""
         return len(self.latencies_s) / self.seconds
 
     def failed(self, why: str) -> None:
@@ -35,7 +35,7 @@ class Load:
 
     @property
     def hopeless(self) -> bool:
-        """More fail than not: there is nothing left to measure."""
+        """Whether more requests fail than succeed, so that nothing can be measured."""
         return self.errors > 100 + len(self.latencies_s)
 
     def ms(self, percentile: float) -> float:
@@ -51,26 +51,26 @@ class Load:
 
 
 def closed(target: Target, *, callers: int, seconds: float, at_least: int = 0) -> Load:
-    """`callers` that each ask again as soon as they are answered, for `seconds` and at least so many answers.
+    """Runs callers that send their next request after each response, for `seconds` and at least `at_least` responses.
 
-    Nobody asks after that, but every answer under way is waited for and counts, with the time that it takes: a window
-    cut off at a fixed moment would favour, or not, whoever answers in batches.
+    Requests in progress at the end are awaited and count, with the time that they take: a fixed window would distort
+    the results of servers that answer in batches.
     """
     return run(_closed(target, callers=callers, seconds=seconds, at_least=at_least))
 
 
 def open_loop(target: Target, *, rate: float, seconds: float, seed: int) -> Load:
-    """Requests at Poisson-distributed moments, `rate` a second, whether or not the earlier ones have been answered.
+    """Sends requests at Poisson-distributed times, `rate` per second, whether or not earlier ones have been answered.
 
-    Latency counts from the moment at which the request was meant to be sent, so that a stalled server, or a client that
-    comes late, cannot hide a wait (coordinated omission). The timer's resolution of 1 ms is part of it.
+    Latency counts from the scheduled time, so that a stalled server or a late client cannot hide a wait (coordinated
+    omission). It includes the timer's resolution of 1 ms.
     """
     moments = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, max(1, round(rate * seconds))))
     return run(_open(target, moments))
 
 
 def run(measurement: Coroutine[Any, Any, Load]) -> Load:
-    """Raises RuntimeError where more requests failed than not."""
+    """Runs a measurement. Raises RuntimeError if more requests fail than succeed."""
     with _no_collection():
         load = uvloop.run(measurement)
     if load.hopeless:
@@ -80,7 +80,7 @@ def run(measurement: Coroutine[Any, Any, Load]) -> Load:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """The client's garbage collector must not show in the server's latency."""
+    """Disables the client's garbage collector, which must not affect the measured latency."""
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What a class activation map costs beside the prediction that gives it."""
+"""Map benchmark: the cost of a class activation map in addition to its prediction."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

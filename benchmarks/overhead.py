@@ -1,4 +1,4 @@
-"""What a request costs beside the network: a trivial one behind the service, against a bare uvicorn application."""
+"""Overhead benchmark: a trivial network behind the service, against a bare uvicorn application."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def soak(plan: Plan) -> Iterator[Section]:
-    """Whether it is as quick, and as small, after many requests as at first. The number of requests is fixed."""
+    """Checks that latency and memory are unchanged after a fixed, large number of requests."""
     rounds = plan.rounds or 3
     with started(CONTENDERS[SERVICE], network("trivial")) as server, server.awake():
         target = _body(images.speck(), "raw body")(server.port)
@@ -100,7 +100,7 @@ def _body(upload: Upload, kind: str) -> Callable[[int], Target]:
 
 
 def _tensor() -> bytes:
-    """The trivial network's input, one image of zeros, as an inference request."""
+    """Builds an inference request with the trivial network's input, an image of zeros."""
     shape = [1, *network("trivial").tensor(images.speck()).shape[1:]]
     tensor = {"name": "image", "shape": shape, "datatype": "FP32", "data": [0.0] * prod(shape)}
     return json.dumps({"inputs": [tensor]}).encode()

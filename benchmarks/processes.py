@@ -1,4 +1,4 @@
-"""Servers as real processes: started, stopped while another is measured, and ended."""
+"""Server processes: started, suspended while another is measured, and ended."""
 
 import http.client
 import os
@@ -26,7 +26,7 @@ class Server:
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """It runs within the block and is stopped outside it: an idle server that polls would take others' time."""
+        """Resumes the server within the block; otherwise it is suspended, since an idle server may poll."""
         self._signal(signal.SIGCONT)
         try:
             yield
@@ -34,7 +34,7 @@ class Server:
             self._signal(signal.SIGSTOP)
 
     def memory_bytes(self) -> int:
-        """Resident set of all its processes together."""
+        """Returns the resident memory of all its processes together."""
         return sum(process.memory_info().rss for process in self._all())
 
     def wait_until_ready(self, path: str) -> None:
@@ -48,7 +48,7 @@ class Server:
         self._signal(signal.SIGSTOP)
 
     def end(self) -> None:
-        """Asks it to end and waits; whatever is left of it after 30 s is killed."""
+        """Terminates the server, and kills what remains of it after 30 s."""
         everything = self._all()
         self._signal(signal.SIGCONT)
         self._process.terminate()
@@ -73,7 +73,7 @@ class Server:
 def serving(
     command: Sequence[str], *, port: int, ready: str, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """A server that lives while the block does, entered when `ready` answered 200; it runs within `awake` only."""
+    """Runs a server for the duration of the block, suspended except within `awake`; waits until `ready` returns 200."""
     log = folder / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

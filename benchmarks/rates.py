@@ -1,4 +1,4 @@
-"""How fast a network is with nothing around it: ONNX Runtime and PyTorch called in a loop."""
+"""Inference rates: ONNX Runtime and PyTorch called in a loop, without a server."""
 
 import os
 import threading
@@ -18,12 +18,12 @@ CORES = os.cpu_count() or 1
 
 
 def batches(x: Array) -> tuple[int, ...]:
-    """Of x (1, C, H, W). A large image is enough by itself, and eight of it would take seconds."""
+    """Returns the batch sizes for x (1, C, H, W); a batch of eight large images would take seconds."""
     return (1, 8) if x.shape[2] <= 224 else (1,)
 
 
 def rate(run: Callable[[], object], *, images: int, callers: int, seconds: float) -> float:
-    """Images a second of so many threads that each call `run`, which does `images` of them, again and again."""
+    """Returns the images per second of several threads that call `run` in a loop; each call processes `images`."""
     counts = [0] * callers
 
     def loop(caller: int) -> None:
@@ -43,9 +43,9 @@ def rate(run: Callable[[], object], *, images: int, callers: int, seconds: float
 
 
 def session_run(weights: Path, x: Array, *, seconds: float) -> dict[str, Callable[[], float]]:
-    """x (1, C, H, W) -> ways to spend all cores on session.run, each to be called for its images a second.
+    """Returns functions that measure session.run for x (1, C, H, W) on all cores, in images per second.
 
-    One run at a time that has every core, or as many at a time as there are cores, of one thread each.
+    Either one run at a time uses all cores, or one run per core uses one thread each.
     """
     ways: dict[str, Callable[[], float]] = {}
     for callers in sorted({1, CORES}):
@@ -59,7 +59,7 @@ def session_run(weights: Path, x: Array, *, seconds: float) -> dict[str, Callabl
 
 
 def torch_eager(network: nn.Module, x: Array, *, seconds: float) -> dict[str, Callable[[], float]]:
-    """x (1, C, H, W) -> PyTorch in inference mode with every core, for each batch size."""
+    """Returns functions that measure PyTorch in inference mode for x (1, C, H, W), for each batch size."""
     torch.set_num_threads(CORES)
 
     def run(images: torch.Tensor) -> None:
@@ -75,7 +75,7 @@ def torch_eager(network: nn.Module, x: Array, *, seconds: float) -> dict[str, Ca
 
 
 def open_session(weights: str | bytes, *, threads: int) -> onnxruntime.InferenceSession:
-    """Everything but the threads is ONNX Runtime's default, spinning included."""
+    """Opens a session with ONNX Runtime's defaults, including spinning, except for the threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])

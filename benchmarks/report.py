@@ -1,4 +1,4 @@
-"""What a benchmark prints: Markdown sections of tables, and the machine on which they were measured."""
+"""Benchmark report: Markdown sections of tables, and a description of the machine."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One Markdown table."""
+    """A Markdown table."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -50,7 +50,7 @@ def findings(found: Iterable[Finding]) -> Table:
 
 
 def machine() -> str:
-    """The machine, the provider and the versions, in a Markdown list."""
+    """Describes the machine, the providers and the versions in a Markdown list."""
     memory = psutil.virtual_memory().total / 2**30
     facts = [
         f"{date.today()}, commit {_commit()}",
@@ -76,7 +76,7 @@ def _versions() -> Iterable[str]:
 
 
 def _commit() -> str:
-    """The repository's, with "and changes" where files differ from it."""
+    """Returns the repository's commit, with "and changes" if files differ from it."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False)
     return commit.stdout.strip() + (" and changes" if changed.stdout.strip() else "")

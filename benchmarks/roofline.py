@@ -1,4 +1,4 @@
-"""What the processor could do, and how much of it ONNX Runtime gets out of each network."""
+"""Roofline benchmark: the CPU's peak rate, and the share of it that ONNX Runtime reaches for each network."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +28,9 @@ SGEMM, STREAM = "sgemm", "copy"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Costs of one image: multiply-adds of convolutions and matrix products, and the bytes that these read and write.
+    """The work for one image: multiply-adds of its convolutions and matrix products, and the bytes that they transfer.
 
-    bytes: if every operation goes through memory, with the weights read once per image.
+    Every operation reads and writes through memory; weights are read once per image.
     """
 
     multiply_adds: int
@@ -65,7 +65,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def count(model: onnx.ModelProto, shape: tuple[int, ...]) -> Work:
-    """The work on one input of this shape. Raises KeyError where the graph does not tell a tensor's shape."""
+    """Counts the work for one input of this shape. Raises KeyError if the graph lacks a tensor's shape."""
     shapes = _shapes(model, shape)
     multiply_adds = moved = 0
     for node in model.graph.node:
@@ -86,7 +86,7 @@ _MULTIPLY_ADDS: dict[str, Callable[[Shape, Shape, Shape], int]] = {
 
 
 def _shapes(model: onnx.ModelProto, shape: Shape) -> dict[str, Shape]:
-    """Every tensor's shape by its name, for this input."""
+    """Returns every tensor's shape by name, for this input."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     del fixed.graph.value_info[:]  # it speaks of any batch
@@ -102,7 +102,7 @@ def _shapes(model: onnx.ModelProto, shape: Shape) -> dict[str, Shape]:
 
 
 def sgemm(seconds: float) -> float:
-    """Floating-point operations a second of a large float32 matrix product on every core.
+    """Measures the floating-point operations per second of a large float32 matrix product on all cores.
 
     ONNX Runtime's: on this kind of machine twice as fast as PyTorch's, which would make a poor peak.
     """

@@ -1,4 +1,4 @@
-"""Sides measured in turn, and what may be said of their ratio."""
+"""Rounds: interleaved measurements of several sides, and the statistics of their ratios."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def interleaved(sides: Mapping[str, Callable[[], T]], *, rounds: int) -> dict[str, list[T]]:
-    """Each side's results, one a round. Every round begins with the next side, so that none always comes first."""
+    """Measures each side once per round. Every round begins with another side, so that none is always first."""
     names = list(sides)
     results: dict[str, list[T]] = {name: [] for name in names}
     for start in range(rounds):
@@ -21,7 +21,7 @@ def interleaved(sides: Mapping[str, Callable[[], T]], *, rounds: int) -> dict[st
 
 
 def with_control(sides: Mapping[str, T], *, of: str) -> dict[str, T]:
-    """The sides, and one of them a second time under the name CONTROL, half a round away from itself."""
+    """Returns the sides, with one of them repeated as CONTROL half a round later."""
     items = [item for item in sides.items() if item[0] != of]
     middle = len(items) // 2
     return dict([(of, sides[of]), *items[:middle], (CONTROL, sides[of]), *items[middle:]])
@@ -42,18 +42,18 @@ class Ratio:
 
     @classmethod
     def of(cls, numerators: Sequence[float], denominators: Sequence[float]) -> "Ratio":
-        """Round by round: what slows the machine for a round slows both."""
+        """Computes the ratio per round, since a slow machine slows both sides."""
         return cls.across([a / b for a, b in zip(numerators, denominators, strict=True)])
 
     @classmethod
     def across(cls, each: Sequence[float]) -> "Ratio":
-        """Of one ratio a round."""
+        """Summarises one ratio per round."""
         median, low, high = (float(np.percentile(each, q)) for q in (50, 10, 90))
         return cls(median, low, high, rounds=len(each))
 
     @property
     def noise(self) -> float:
-        """Of an A/A control, which would be 1 on a quiet machine: how far it strays to both sides together."""
+        """Returns the spread of an A/A control, whose ratio would be 1 on a quiet machine."""
         return max(self.high, 1.0) - min(self.low, 1.0)
 
     def __str__(self) -> str:
@@ -84,9 +84,9 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A ratio, the A/A control measured with it, and what it was to reach (None: it is for information).
+    """A ratio, its A/A control, and its target (None: for information only).
 
-    noise: how far the control may stray before the machine is too noisy to tell.
+    noise: the spread of the control above which the machine is too noisy to tell.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""One network behind each server: throughput and latency at 1, 8 and 32 callers, then at a share of the capacity."""
+"""Serving benchmark: throughput and latency at 1, 8 and 32 callers, then at a share of the capacity."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -37,7 +37,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def _closed_loops(servers: dict[str, Server], *, rounds: int, seconds: float) -> dict[int, Loads]:
-    """By the number of callers, the loads on each side."""
+    """Measures the loads on each side by the number of callers."""
     upload = images.xray()
     return {
         callers: interleaved(
@@ -88,7 +88,7 @@ def _against_others(callers: int, loads: Loads) -> Iterator[Finding]:
 
 
 def _more_callers(loads: dict[int, Loads]) -> Table:
-    """What company is worth: the most callers' throughput over one caller's."""
+    """Compares the throughput of the most callers with that of one caller."""
     most, one = loads[CALLERS[-1]], loads[CALLERS[0]]
     many, single = ([load.per_second for load in side[SERVICE]] for side in (most, one))
     again = [load.per_second for load in most[CONTROL]]
@@ -102,7 +102,7 @@ def _figures(loads: list[Load]) -> tuple[str, ...]:
 
 
 def _open_loops(name: str, server: Server, capacity: float, *, rounds: int, seconds: float) -> Section:
-    """The service at a share of what it was just seen to do; each share twice in each round."""
+    """Measures the service at shares of its measured capacity, each share twice per round."""
     target = CONTENDERS[SERVICE].target(server, images.xray())
     seeds = iter(range(10_000))
 

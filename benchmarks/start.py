@@ -1,4 +1,4 @@
-"""Whether the first callers after a start wait longer than later ones."""
+"""Startup benchmark: latency of the first requests after a start, compared with later ones."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ NOISE = 0.5  # a slowest of 200 is one answer
 
 
 def run(plan: Plan) -> Iterator[Section]:
-    """The length is fixed: three times REQUESTS after each start."""
+    """Measures three times REQUESTS after each start."""
     for name in plan.networks or NETWORKS:
         chosen, rounds = network(name), plan.rounds or 5
         starts = [_after_a_start(chosen) for _ in range(rounds)]
@@ -31,7 +31,7 @@ def run(plan: Plan) -> Iterator[Section]:
 
 
 def _after_a_start(chosen: Network) -> list[Load]:
-    """The service asked by one caller from the moment it is ready: three times REQUESTS."""
+    """Measures one caller from the moment the service is ready: three times REQUESTS."""
     contender = CONTENDERS[SERVICE]
     with started(contender, chosen) as server, server.awake():
         target = contender.target(server, images.xray())

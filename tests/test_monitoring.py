@@ -28,7 +28,7 @@ from monitoring.dashboards.panels import rendered
 from service.telemetry.metrics import CONTENT_TYPE, Metrics, ModelFacts
 from service.telemetry.process_metrics import GpuCollector, ProcessCollector
 from tests import tiny
-from tests.service.engine.test_processes import until
+from tests.service.engine.test_supervisor import until
 from tests.service.telemetry.test_process_metrics import Driver
 from tests.serving import free_port, process
 

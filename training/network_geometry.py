@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.geometry import Geometry
+from models.geometry import Geometry, halo_of
 from training.layer_trace import trace
 from training.receptive_field import Reach
 from training.user_errors import RecipeError

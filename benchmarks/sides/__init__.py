@@ -1,1 +1,1 @@
-"""What is measured against the service: each file is what its framework's documentation would have one write."""
+"""Competing servers, each written as in its framework's documentation."""

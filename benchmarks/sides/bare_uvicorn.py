@@ -1,4 +1,4 @@
-"""The least that an HTTP server in Python does: it reads the body and answers the same JSON every time."""
+"""Minimal HTTP server: reads the body and returns constant JSON."""
 
 from starlette.types import Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""BentoML as its documentation has it for images: a batchable endpoint that takes PIL images; all else is default."""
+"""BentoML server as documented for images: a batchable endpoint for PIL images, with default settings."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""FastAPI and ONNX Runtime, as tutorials have it: a `def` endpoint, which FastAPI runs in its thread pool."""
+"""FastAPI server with ONNX Runtime, as in tutorials: a `def` endpoint, which FastAPI runs in its thread pool."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""LitServe as its documentation has it: one worker, no batching, everything else default. Its argument is the port."""
+"""LitServe server as documented: one worker, no batching, default settings. Its argument is the port."""
 
 import os
 import sys

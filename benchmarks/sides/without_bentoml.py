@@ -1,4 +1,4 @@
-"""This service without BentoML, which not every machine with a GPU has: uvicorn's workers. Its argument is the port."""
+"""This service on uvicorn's workers, for machines without BentoML. Its argument is the port."""
 
 import sys
 

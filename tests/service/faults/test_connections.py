@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_processes import children, until
+from tests.service.engine.test_supervisor import children, until
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import write_version
 from tests.service.test_main import served

@@ -7,7 +7,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_processes import children, engines, suspended, until
+from tests.service.engine.test_supervisor import children, engines, suspended, until
 from tests.service.faults.callers import callers
 from tests.service.test_main import served
 

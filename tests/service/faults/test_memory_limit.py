@@ -15,7 +15,7 @@ from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, memory_
 from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
-from tests.service.engine.test_processes import children, until
+from tests.service.engine.test_supervisor import children, until
 from tests.service.faults.callers import callers
 from tests.service.faults.test_load import metric
 from tests.service.http.live_server import live, received, statuses

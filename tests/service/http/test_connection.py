@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from service.http import connection
-from tests.service.engine.test_processes import until
+from tests.service.engine.test_supervisor import until
 from tests.service.http.live_server import exchange, live, received, statuses
 from tests.service.image_files import grey
 

@@ -1,17 +1,12 @@
 """Tests of sessions: devices, requested outputs, threads and errors."""
 
-import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import psutil
 import pytest
-from onnx import helper
 
-from models.image import Array
 from service.inference import CPU, CUDA, DeviceUnavailable, Gpu, InferenceFailed, check_device, open_session
-from service.inference.cuda import TENSORRT, providers
 from tests import tiny
 
 no_gpu = pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="needs an onnxruntime without CUDA")
@@ -46,28 +41,6 @@ def test_the_check_at_startup_rejects_cuda_too() -> None:
         check_device("cuda")
 
 
-@pytest.mark.parametrize(
-    ("gpu", "precision", "expected"),
-    [
-        (Gpu(), "float32", {"prefer_nhwc": "0", "use_tf32": "0", "enable_cuda_graph": "0"}),
-        (Gpu(), "half", {"prefer_nhwc": "1", "use_tf32": "1", "cudnn_conv_algo_search": "HEURISTIC"}),
-        (Gpu(engine="cuda_graphs"), "half", {"enable_cuda_graph": "1"}),
-        (Gpu(memory_bytes=2**31), "half", {"gpu_mem_limit": "2147483648"}),
-    ],
-)
-def test_the_options_of_the_cuda_provider(gpu: Gpu, precision: str, expected: dict[str, str]) -> None:
-    ((name, options),) = providers(gpu, precision)
-    assert name == CUDA
-    assert options | expected == options
-    assert ("gpu_mem_limit" in options) == bool(gpu.memory_bytes)
-
-
-def test_tensorrt_comes_before_cuda_and_keeps_its_engines(tmp_path: Path) -> None:
-    (first, options), (second, _) = providers(Gpu(engine="tensorrt", cache=tmp_path), "half")
-    assert (first, second) == (TENSORRT, CUDA)
-    assert (options["trt_fp16_enable"], options["trt_engine_cache_path"]) == ("1", str(tmp_path))
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(CUDA not in onnxruntime.get_available_providers(), reason="onnxruntime without CUDA")
 @pytest.mark.parametrize("gpu", [Gpu(), Gpu(engine="cuda_graphs"), Gpu(memory_bytes=2**30)], ids=lambda gpu: gpu.engine)
@@ -96,44 +69,3 @@ def test_a_failed_run_is_reported(tmp_path: Path, shape: tuple[int, ...], output
     session = open_session(tiny.brightness(tmp_path).weights, device="cpu", threads=1)
     with pytest.raises(InferenceFailed, match="cannot run"):
         session.run(np.zeros(shape, np.float32), outputs)
-
-
-def convolutions(size: tuple[int | str, int | str]) -> bytes:
-    """Builds two layers of 3 x 3 kernels, x to y (N, 64, h, w): 74,000 multiply-adds per pixel."""
-    layers = [
-        helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "between"), ("between", "y"))
-    ]
-    weights = np.full((64, 64, 3, 3), 1e-3, np.float32)
-    shape = ("N", 64, *size)
-    return tiny.graph(layers, constants={"w": weights}, inputs=shape, outputs={"y": shape})
-
-
-def threads_of(network: bytes, image: Array) -> int:
-    """Returns the number of threads that a session with four threads has started after one run."""
-    before = psutil.Process().num_threads()
-    session = open_session(network, device="cpu", threads=4)
-    session.run(image, ["y"])
-    return psutil.Process().num_threads() - before
-
-
-@pytest.mark.parametrize(
-    ("size", "side", "threads"),
-    [
-        ((256, 256), 256, 3),
-        (("h", "w"), 256, 3),
-        (("h", "w"), 4, 3),
-        ((4, 4), 4, 0),
-    ],  # the calling thread is the fourth
-)
-def test_a_network_with_brief_runs_starts_no_threads(
-    size: tuple[int | str, int | str], side: int, threads: int
-) -> None:
-    assert threads_of(convolutions(size), np.ones((1, 64, side, side), np.float32)) == threads
-
-
-def test_threads_sleep_between_runs() -> None:
-    session = open_session(convolutions((256, 256)), device="cpu", threads=4)
-    session.run(np.ones((1, 64, 256, 256), np.float32), ["y"])
-    before = time.process_time()
-    time.sleep(0.5)
-    assert time.process_time() - before < 0.1

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_processes import until
+from tests.service.engine.test_supervisor import until
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import LABELS, write_version
 from tests.service.test_main import served

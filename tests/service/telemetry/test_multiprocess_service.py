@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.engine.test_processes import answer, children, engines, readiness, suspended, until
+from tests.service.engine.test_supervisor import answer, children, engines, readiness, suspended, until
 from tests.service.image_files import form, grey
 from tests.service.telemetry.test_multiprocess import series_of
 from tests.service.test_main import served

@@ -1,22 +1,20 @@
-"""Tests of callers, front ends and engines that end, fail or send nonsense: others are not affected."""
+"""Tests of the channel: cancelled requests, full memory, failures, and reconnecting to the next engine."""
 
 import asyncio
 import mmap
-import socket
 from pathlib import Path
 
 import pytest
 
 from service.engine import channel
 from service.engine.client import follow_engine
-from service.engine.messages import Outcome, RunRequest
+from service.engine.messages import RunRequest
 from service.engine.server import EngineServer, catalogue_message
 from service.engine.shared_memory import SlotAllocator
 from service.errors import NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.repository import loader
 from service.repository.state import Repository
-from service.scheduling.work import Deadline
 from service.settings import Settings
 from tests.service.engine.in_process_engine import (
     accept_front_end,
@@ -113,32 +111,6 @@ async def test_an_unexpected_exception_in_the_engine_reaches_the_front_end(
         assert (await submit_image(there, 0.9)).batch_size == 1
 
 
-async def test_outputs_larger_than_their_slot_are_rejected(root: Path) -> None:
-    async with engine(root) as (path, _), front_end(path) as there:
-        index = list(there.served).index("blobs")
-        request = RunRequest(
-            0, model=index, outputs=1, channels=1, height=64, width=64, deadline_at=Deadline.after(120).at
-        )
-        answer = await remote(there).connection.run(picture(0.0, 1, 64, 64), request, output_bytes=0)
-        assert answer.reply.outcome == Outcome.FAILED
-        assert "((1, 2, 64, 64),), larger than described by rdf.yaml" in answer.text
-
-
-async def test_a_front_end_that_ends_frees_its_places(root: Path, gate: Gate) -> None:
-    async with engine(root, gate.session) as (path, here), front_end(path) as there:
-        gate.shut()
-        stays = submit_image(there, 0.9)
-        async with front_end(path) as leaving:
-            tasks = [submit_image(leaving, 0.1) for _ in range(3)]
-            await until(lambda: here.served["brightness"].batcher.depth == 4)
-        for task in tasks:
-            with pytest.raises(NotReady):
-                await task
-        await until(lambda: here.served["brightness"].batcher.depth == 1)
-        gate.open()
-        assert (await stays).outputs["probabilities"][0, 1] > 0.5
-
-
 async def test_a_front_end_reconnects_to_the_next_engine(root: Path) -> None:
     loop = asyncio.get_running_loop()
     repositories: list[Repository] = []
@@ -178,13 +150,3 @@ async def test_a_front_end_reconnects_to_the_next_engine(root: Path) -> None:
         listener.close()  # the parent has ended
         await asyncio.wait_for(following, timeout=60)
         reconciler.close()
-
-
-async def test_a_connection_that_sends_nonsense_is_ignored(root: Path) -> None:
-    async with engine(root) as (path, _):
-        for message in (b"", b"\0"):  # it ends at once; it sends no memory
-            with socket.socket(socket.AF_UNIX) as stranger:
-                stranger.connect(str(path))
-                stranger.send(message)
-        async with front_end(path) as there:
-            assert (await submit_image(there, 0.9)).batch_size == 1

@@ -1,4 +1,4 @@
-"""Tests of the engine: a front end's batcher behaves like the engine's own."""
+"""Tests of the engine client: a front end's batcher behaves like the engine's own."""
 
 import asyncio
 from pathlib import Path

@@ -1,0 +1,53 @@
+"""Tests of CPU sessions: the number of threads, and their sleep between runs."""
+
+import time
+
+import numpy as np
+import psutil
+import pytest
+from onnx import helper
+
+from models.image import Array
+from service.inference import open_session
+from tests import tiny
+
+
+def convolutions(size: tuple[int | str, int | str]) -> bytes:
+    """Builds two layers of 3 x 3 kernels, x to y (N, 64, h, w): 74,000 multiply-adds per pixel."""
+    layers = [
+        helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in (("x", "between"), ("between", "y"))
+    ]
+    weights = np.full((64, 64, 3, 3), 1e-3, np.float32)
+    shape = ("N", 64, *size)
+    return tiny.graph(layers, constants={"w": weights}, inputs=shape, outputs={"y": shape})
+
+
+def threads_of(network: bytes, image: Array) -> int:
+    """Returns the number of threads that a session with four threads has started after one run."""
+    before = psutil.Process().num_threads()
+    session = open_session(network, device="cpu", threads=4)
+    session.run(image, ["y"])
+    return psutil.Process().num_threads() - before
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "threads"),
+    [
+        ((256, 256), 256, 3),
+        (("h", "w"), 256, 3),
+        (("h", "w"), 4, 3),
+        ((4, 4), 4, 0),
+    ],  # the calling thread is the fourth
+)
+def test_a_network_with_brief_runs_starts_no_threads(
+    size: tuple[int | str, int | str], side: int, threads: int
+) -> None:
+    assert threads_of(convolutions(size), np.ones((1, 64, side, side), np.float32)) == threads
+
+
+def test_threads_sleep_between_runs() -> None:
+    session = open_session(convolutions((256, 256)), device="cpu", threads=4)
+    session.run(np.ones((1, 64, 256, 256), np.float32), ["y"])
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1
