@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -33,3 +34,9 @@ def test_the_table_names_files_that_exist() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:service|models|training|docs|monitoring|benchmarks|tests)/[\w./]*)`", table))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_make_installs_the_dependency_groups_and_nothing_publishes_them() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(re.findall(r"--group (\w+)", MAKEFILE)) == set(project["dependency-groups"]) == {"benchmark", "test"}
+    assert not project["dependency-groups"].keys() & project["project"]["optional-dependencies"].keys()
