@@ -1,1 +1,1 @@
-"""What a model is: the contract that training writes and the service reads. Imports nothing else of ours."""
+"""Contract of a model: training writes it and the service reads it. Imports nothing else of ours."""

@@ -1,4 +1,4 @@
-"""From a recipe to the network that is trained and exported."""
+"""Construction of the network that a recipe trains and exports."""
 
 from typing import Literal, Self
 
@@ -17,7 +17,7 @@ from training.tasks import TASKS
 
 
 class SignedRoot(nn.Module):
-    """x any shape -> sign(x) sqrt(|x|)."""
+    """Computes sign(x) sqrt(|x|) for x of any shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sign() * x.abs().sqrt()
@@ -37,7 +37,7 @@ class Normalised(nn.Module):
         self.of_signals = getattr(body, "dimensions", 2) == 1
 
     def half(self) -> Self:
-        """The body in half precision; the normalisation stays in float32, which has room for 16-bit intensities."""
+        """Converts the body to half precision; the normalisation stays in float32, for 16-bit intensities."""
         self.body.half()
         self.precision = torch.float16
         return self
@@ -87,8 +87,8 @@ class Exported(nn.Module):
         return (*map(graph_name, self.roles), *(graph_name("features", layer) for layer in self.taps))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """x (N, C, H, W) -> each output float32: probabilities (N, K) and maps (N, K, h, w) of a classifier, or
-        probabilities (N, K, H, W); then the taps."""
+        """Computes each output for x (N, C, H, W), as float32: probabilities (N, K) and maps (N, K, h, w) of a
+        classifier, or probabilities (N, K, H, W); then the taps."""
         answer = self.network.forward_with_cam if self.cam_methods else lambda x: (self.network(x),)
         with seen(self.network.body, self.taps) as found:
             logits, *maps = answer(x)
@@ -98,7 +98,7 @@ class Exported(nn.Module):
 
 
 def build(recipe: Recipe, *, classes: int) -> Normalised:
-    """The recipe's network with an output for each class and each auxiliary channel of its task, not yet trained."""
+    """Builds the recipe's network, untrained, with an output for each class and each auxiliary channel of its task."""
     if recipe.network.name not in ARCHITECTURES:
         raise RecipeError(f"There is no architecture {recipe.network.name!r}; there are {sorted(ARCHITECTURES)}.")
     outputs = classes + len(TASKS[recipe.task].auxiliary)
@@ -114,7 +114,7 @@ def build(recipe: Recipe, *, classes: int) -> Normalised:
 
 
 def geometry_of(recipe: Recipe, network: Normalised) -> Geometry:
-    """A classifier's is that of its `features`, the layers before the head."""
+    """Computes a network's geometry; a classifier's is that of its `features`, the layers before the head."""
     channels, size = recipe.input.channels, recipe.input.size
     if size is None:
         return of_segmenter(network.body, in_channels=channels)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from models.taxonomy import coarser
 from training import metrics, report
 from training.audit.check import copies

@@ -1,6 +1,6 @@
-"""From a checkpoint to a model package: python -m training.export runs/nuclei/best.pt
+"""Export of a checkpoint as a model package: python -m training.export runs/nuclei/best.pt
 
-checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> package. Nothing is written that differs.
+checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> package. If they differ, nothing is written.
 """
 
 import argparse
@@ -21,11 +21,11 @@ import onnxruntime
 import torch
 
 from models import package
+from models.evaluation import Figure
 from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import pad, prepare
-from models.provenance import Figure
 from models.spec import Precision
 from training import checkpoint
 from training.build import Exported
@@ -92,7 +92,7 @@ def main(
 
 
 def sample_files(samples: list[Array], recipe: Recipe) -> dict[str, bytes]:
-    """Images (H, W, C) to try the package with, as files that the service takes: sample.png, sample_2.png, ..."""
+    """Encodes images (H, W, C) to try the package with as files for the service: sample.png, sample_2.png, ..."""
     signal = recipe.input.kind == "signal"
     names = ["sample", *(f"sample_{n}" for n in range(2, len(samples) + 1))]
     files = [_signal(sample) if signal else imagecodecs.png_encode(sample.squeeze(), level=9) for sample in samples]
@@ -105,7 +105,7 @@ def _signal(sample: Array) -> bytes:
 
 
 def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: tuple[Any, ...] | None = None) -> Array:
-    """An image (H, W, C) -> (1, C, h, w) float32, prepared by the recipe's steps or by these, and padded."""
+    """Turns an image (H, W, C) into (1, C, h, w) float32, prepared by the recipe's steps or by these, and padded."""
     config = recipe.input
     chosen = config.steps if steps is None else steps
     x = prepare(sample, channels=config.channels, size=config.size, steps=chosen)
@@ -116,14 +116,15 @@ def network_input(sample: Array, recipe: Recipe, geometry: Geometry, *, steps: t
 
 
 def prepared(raw: Array, recipe: Recipe) -> Array:
-    """The test input (1, C, h, w) by the recipe's steps, as whoever loads the package prepares it: padding has its part
-    in what a step takes from the whole image, whereas the service pads what is prepared."""
+    """Prepares the test input (1, C, h, w) by the recipe's steps, as a package's proof does.
+
+    It is padded already, so a step that looks at the whole image sees the padding; the service pads afterwards."""
     pixels = np.moveaxis(raw[0], 0, 2)
     return prepare(pixels, channels=recipe.input.channels, size=None, steps=recipe.input.steps)[None]
 
 
 def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
-    """ONNX with a free batch size; with `step`, an image's or volume's sides are free too, in multiples of it."""
+    """Exports to ONNX with a free batch size; with `step`, the sides are free too, in multiples of it."""
     shape: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1024)}
     if step:
         shape |= {axis: step * torch.export.Dim(f"side{axis}", min=1) for axis in range(2, x.ndim)}
@@ -143,13 +144,13 @@ def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
 
 
 def run(weights: bytes, x: Array) -> dict[str, Array]:
-    """What ONNX Runtime on the CPU answers, by output name."""
+    """Runs the graph by ONNX Runtime on the CPU; returns the outputs by name."""
     session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
     return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"image": x})))
 
 
 def in_precision(network: Exported, precision: Precision) -> Exported:
-    """The network itself, or a copy whose body computes in half precision."""
+    """Returns the network itself, or a copy whose body computes in half precision."""
     if precision == "float32":
         return network
     half = copy.deepcopy(network)
@@ -161,7 +162,7 @@ def in_precision(network: Exported, precision: Precision) -> Exported:
 def prove(
     network: Exported, weights: bytes, tensors: list[Array], *, tolerance: float = TOLERANCE["float32"]
 ) -> dict[str, float]:
-    """How far each output may be from the network's: `tolerance`, times its largest value where that is beyond 1.
+    """Compares ONNX with PyTorch; returns each output's tolerance: `tolerance`, times its largest value if beyond 1.
 
     Raises ExportError where one is further on any of the real inputs, or has another class on top.
     """
@@ -182,7 +183,7 @@ def prove(
 
 
 def _outputs(network: Exported, x: Array) -> dict[str, Array]:
-    """What PyTorch answers, by the graph's output names."""
+    """Runs the network by PyTorch; returns the outputs by their names in the graph."""
     return {name: tensor.numpy() for name, tensor in zip(network.output_names, network(torch.from_numpy(x)))}
 
 
@@ -248,19 +249,19 @@ def spec_fields(
 
 
 def read_figures(run_folder: Path) -> list[Figure]:
-    """The figures of the run's report on the test split; none where it has not been evaluated."""
+    """Reads the figures of the run's report on the test split; none where it has not been evaluated."""
     path = run_folder / "report-test.json"
     return [Figure(**figure) for figure in json.loads(path.read_text())["figures"]] if path.exists() else []
 
 
 def plots(run_folder: Path) -> dict[str, bytes]:
-    """The pictures of the run's report on the test split, such as roc.png; a large one stays there."""
+    """Reads the pictures of the run's report on the test split, such as roc.png; large ones are left out."""
     found = {path.name: path.read_bytes() for path in sorted(run_folder.glob("*.png"))}
     return {name: picture for name, picture in found.items() if len(picture) <= PLOT_BYTES}
 
 
 def readme(recipe: Recipe, figures: list[Figure]) -> str:
-    """The package's documentation: what it is, how good it is, what it is not for."""
+    """Writes the package's documentation: what it is, how good it is, what it is not for."""
     about = recipe.package
     parts = [f"# {about.name}", about.description, f"Trained on: {about.data}."]
     parts += ["## Validation", table(figures) if figures else "It has not been evaluated on a test split."]
@@ -269,7 +270,7 @@ def readme(recipe: Recipe, figures: list[Figure]) -> str:
 
 
 def commit() -> str:
-    """The repository's commit, or "" outside one."""
+    """Returns the repository's commit, or "" outside one."""
     found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
     return found.stdout.strip()
 

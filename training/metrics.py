@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.stats import rankdata
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 
 OfMasks = Callable[[Array, Array], float]  # predicted and true (H, W) bool -> figure
 
