@@ -41,7 +41,7 @@ def halo_of(first: int, last: int, *, step: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """outer: where to read the padded image. inner: where its answer goes. crop: which part of the tile's output."""
+    """One tile. outer: the region of the padded image to read. inner: where its result goes. crop: which part of it."""
 
     outer: tuple[slice, slice]
     inner: tuple[slice, slice]
@@ -64,7 +64,7 @@ class Grid:
 
     @classmethod
     def of(cls, spec: ModelSpec, *, tile_px: int) -> "Grid":
-        """The largest tile of at most tile_px, but never one of which less than half the side is of use."""
+        """Returns the largest tile of at most tile_px, but never one of which less than half the side is of use."""
         step = math.lcm(spec.input.step, spec.stride)  # origins must be on the network's grid
         lost = 2 * (spec.halo + spec.border)
         steps = max((max(tile_px, 2 * lost) - spec.input.min_size) // step, -(-(lost + step) // step))
@@ -73,13 +73,13 @@ class Grid:
 
 
 def plan(*, height: int, width: int, grid: Grid) -> Iterator[Tile]:
-    """Tiles over a padded image of height x width, both min_size + k * step, row by row from the top."""
+    """Yields the tiles of a padded image of height x width, both min_size + k * step, row by row from the top."""
     for (y, rows, crop_y), (x, columns, crop_x) in product(_windows(height, grid), _windows(width, grid)):
         yield Tile((y, x), (rows, columns), (crop_y, crop_x))
 
 
 def _windows(length: int, grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
-    """One axis: (outer, inner, crop) of each window. The last one is moved back to end where the image ends."""
+    """Yields (outer, inner, crop) along one axis. The last window is moved back to end where the image ends."""
     tile = min(grid.tile, length)
     advance = (grid.tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
     end = length - 2 * grid.border

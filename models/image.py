@@ -1,4 +1,4 @@
-"""An image as it was sent: its pixels in their own depth, and what the file says of them."""
+"""In-memory images: the pixels in their own bit depth, and what the file says about them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ _UPRIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """pixels (H, W, C) in the file's own dtype, C = 1 (grey) or 3 (colour), never an alpha channel.
+    """An image as it was sent: pixels (H, W, C) in the file's own dtype, C = 1 (grey) or 3 (colour), without alpha.
 
     format: "png", "jpeg" or "tiff". pixel_size_um: the side of a (square) pixel in micrometres, where the file says it.
     """
@@ -45,12 +45,12 @@ class Image:
 
 
 def upright(pixels: Array, orientation: int) -> Array:
-    """Stored pixels (H, W, C) and their EXIF orientation -> the pixels as a person should see them."""
+    """Turns stored pixels (H, W, C) upright, by their EXIF orientation."""
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
 def without_alpha(pixels: Array) -> Array:
-    """(H, W) or (H, W, C) -> (H, W, 1 or 3): the last of 2 or 4 channels is alpha, and is dropped."""
+    """Drops alpha, the last of 2 or 4 channels: (H, W) or (H, W, C) -> (H, W, 1 or 3)."""
     if pixels.ndim == 2:
         return pixels[:, :, None]
     return pixels[:, :, : {2: 1, 4: 3}.get(pixels.shape[2], pixels.shape[2])]

@@ -9,7 +9,7 @@ from models.spec import ModelSpec
 
 
 def separate(probabilities: Array, spec: ModelSpec) -> Array:
-    """(C, H, W) float32 in [0, 1] -> (H, W) int32: 0 is background, objects are 1 ... n, as `spec.objects` says."""
+    """Separates objects by `spec.objects`: (C, H, W) float32 in [0, 1] -> (H, W) int32, 0 background, 1 ... n."""
     if spec.objects is None:
         raise ValueError(f"{spec.name} does not separate objects")
     names = spec.channel_names
@@ -24,9 +24,9 @@ def separate(probabilities: Array, spec: ModelSpec) -> Array:
 
 
 def grow(foreground: Array, height: Array, *, threshold: float, seed_threshold: float, min_area_px: int) -> Array:
-    """Two maps (H, W) float32 in [0, 1] -> (H, W) int32: 0 is background, objects are 1 ... n.
+    """Grows seeds: two maps (H, W) float32 in [0, 1] -> (H, W) int32, 0 background, 1 ... n objects.
 
-    Seeded watershed (Meyer 1994): joined pixels where height reaches seed_threshold are the seeds, and grow down the
+    Seeded watershed (Meyer 1994): connected pixels where height reaches seed_threshold are the seeds, and grow down the
     height over the pixels where foreground reaches threshold. A region that no seed reached is an object too; objects
     of fewer than min_area_px pixels are dropped.
     """
@@ -40,7 +40,7 @@ def grow(foreground: Array, height: Array, *, threshold: float, seed_threshold: 
 
 
 def without_small(labels: Array, *, minimum: int) -> Array:
-    """(H, W) int -> (H, W) int32 renumbered 1 ... n without the objects of fewer than `minimum` pixels."""
+    """Drops the objects of fewer than `minimum` pixels: (H, W) int -> (H, W) int32, renumbered 1 ... n."""
     keep = np.bincount(labels.ravel()) >= minimum
     keep[0] = False
     return (keep.cumsum() * keep).astype(np.int32)[labels]

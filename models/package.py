@@ -27,7 +27,7 @@ README = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A verified package. sha256 is rdf.yaml's: it holds every other file's digest, so it names all the bytes."""
+    """A verified package. sha256: of rdf.yaml, which holds the other files' digests, so it identifies all the bytes."""
 
     folder: Path
     spec: ModelSpec
@@ -38,14 +38,14 @@ class Package:
         return self.folder / self.spec.weights.source
 
     def network(self) -> bytes:
-        """The ONNX weights: the very bytes of which the digest is right, whatever becomes of the file meanwhile.
+        """Reads the ONNX weights; the bytes returned are those whose digest was checked.
 
         Raises PackageError.
         """
         return _verified(self.folder, self.spec.weights)
 
     def test_tensors(self) -> tuple[Array, dict[str, Array]]:
-        """The test input (1, C, H, W) float32 before the package's steps, and each output it must give.
+        """Reads the test input (1, C, H, W) float32, before the package's steps, and the expected output for each name.
 
         Raises PackageError.
         """
@@ -54,18 +54,18 @@ class Package:
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """The files that a person may look at: README.md and the attachments."""
+        """Names of the files that a person may look at: README.md and the attachments."""
         return (README, *self.spec.attachments)
 
     def file(self, name: str) -> bytes:
-        """One of those, as it now lies there: no digest proves it. Raises PackageError."""
+        """Reads one of the readable files, which no digest covers. Raises PackageError."""
         try:
             return (self.folder / name).read_bytes()
         except OSError as error:
             raise PackageError(f"{name} cannot be read: {error.strerror}.") from error
 
     def filters(self) -> Array | None:
-        """(K, C, h, w) float32: the weights of the first convolution, where the package has them."""
+        """Reads the weights of the first convolution, (K, C, h, w) float32, if the package has them."""
         return _load(self.folder, self.spec.filters) if self.spec.filters else None
 
 
@@ -79,7 +79,7 @@ def read(folder: Path) -> Package:
 
 
 def described(folder: Path, text: bytes) -> Package:
-    """Verifies the files of a package against this description, which need not be the one there.
+    """Verifies the files of a package against this description, which may differ from the rdf.yaml in the folder.
 
     Raises PackageError.
     """
@@ -114,11 +114,11 @@ def write(
     filters: Array | None = None,
     attachments: Mapping[str, bytes] | None = None,
 ) -> Package:
-    """Writes a package so that it appears whole or not at all, replacing one of the same folder.
+    """Writes a package atomically, replacing one in the same folder.
 
     fields: those of ModelSpec but the files, whose names and digests are filled in here, the outputs' test tensors too.
     test_outputs: by the outputs' names. filters: see ModelSpec.
-    attachments: further files (plots, a report, cover.png) that go along unverified. Raises PackageError if what was
+    attachments: further files (plots, a report, cover.png) that are not verified. Raises PackageError if what was
     written would not read back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def _npy(array: Array) -> bytes:
 
 
 def _verify(folder: Path, file: File) -> None:
-    """A network's file may be large: it is read piece by piece."""
+    """Checks a file's digest, reading it piece by piece: a network may be large."""
     with _reading(file), (folder / file.source).open("rb") as content:
         _expect_digest(file, hashlib.file_digest(content, "sha256").hexdigest())
 

@@ -1,7 +1,7 @@
 """Preprocessing: an image's pixels -> the network's input tensor, by the same code in training and in the service.
 
 The order is fixed: colour to grey where the network takes grey, size (`resize`), grey to three channels where it takes
-those, both by `match_channels`, then the package's own steps. Each step is a BioImage.IO preprocessing operation: its
+three, both by `match_channels`, then the package's own steps. Each step is a BioImage.IO preprocessing operation: its
 configuration stands beside its numpy function, and sees the whole image.
 """
 
@@ -40,7 +40,7 @@ class EnsureDtype(Step):
 
 
 class ScaleLinear(Step):
-    """gain * pixels + offset."""
+    """Computes gain * pixels + offset."""
 
     id: Literal["scale_linear"] = "scale_linear"
     gain: float = 1.0
@@ -80,7 +80,7 @@ class ScaleRange(Step):
 
 
 class ZeroMeanUnitVariance(Step):
-    """(pixels - mean) / (standard deviation + eps), both over `axes` of the whole image."""
+    """Computes (pixels - mean) / (standard deviation + eps), both over `axes` of the whole image."""
 
     id: Literal["zero_mean_unit_variance"] = "zero_mean_unit_variance"
     axes: Axes = ("y", "x")
@@ -95,7 +95,7 @@ class ZeroMeanUnitVariance(Step):
 
 
 class Clip(Step):
-    """Values below `min` become `min`, above `max` become `max`."""
+    """Clips values to `min` ... `max`."""
 
     id: Literal["clip"] = "clip"
     min: float
@@ -109,7 +109,7 @@ AnyStep = Annotated[EnsureDtype | ScaleLinear | ScaleRange | ZeroMeanUnitVarianc
 
 
 def percentiles(pixels: Array, q: tuple[float, ...], *, axes: Axes) -> list[Array]:
-    """np.percentile (linear) of (H, W, C) over `axes`, each (1, 1, C or 1) float64; 8 and 16-bit ones by histogram."""
+    """Computes np.percentile (linear) of (H, W, C) over `axes`, each (1, 1, C or 1) float64."""
     if "channel" not in axes:
         each = [_percentiles(pixels[:, :, c], q) for c in range(pixels.shape[2])]
         return [values[None, None] for values in np.stack(each, axis=1)]  # (len(q), C) -> each (1, 1, C)
@@ -117,10 +117,10 @@ def percentiles(pixels: Array, q: tuple[float, ...], *, axes: Axes) -> list[Arra
 
 
 def _percentiles(values: Array, q: tuple[float, ...]) -> Array:
-    """values any shape, finite -> (len(q),) float64, as np.percentile has them.
+    """Computes np.percentile of finite values of any shape -> (len(q),) float64.
 
-    A histogram is exact for 8 and 16 bits, and ten times as fast; to sort the others takes numpy a quarter of the time
-    that its own percentiles do.
+    For 8 and 16 bits a histogram is exact and ten times as fast; for others sorting takes a quarter of the time of
+    np.percentile.
     """
     position = np.asarray(q) / 100 * (values.size - 1)
     places = np.floor(position), np.ceil(position)
@@ -134,7 +134,7 @@ def _percentiles(values: Array, q: tuple[float, ...]) -> Array:
 
 
 def match_channels(pixels: Array, channels: int) -> Array:
-    """(H, W, 1 or 3) -> (H, W, channels): colour becomes Rec. 601 luma (float32), grey is repeated."""
+    """Matches (H, W, 1 or 3) to (H, W, channels): colour becomes Rec. 601 luma (float32), grey is repeated."""
     if pixels.shape[2] == channels:
         return pixels
     if (pixels.shape[2], channels) == (3, 1):
@@ -145,7 +145,7 @@ def match_channels(pixels: Array, channels: int) -> Array:
 
 
 def resize(pixels: Array, size: tuple[int, int]) -> Array:
-    """(H, W, C) any dtype -> (height, width, C) float32, bilinear with antialiasing, in the same intensities."""
+    """Resizes (H, W, C) of any dtype to (height, width, C) float32, bilinear with antialiasing; intensities stay."""
     if pixels.shape[:2] == size:
         return pixels
     planes = [PIL.Image.fromarray(pixels[:, :, c].astype(np.float32)) for c in range(pixels.shape[2])]
@@ -154,7 +154,7 @@ def resize(pixels: Array, size: tuple[int, int]) -> Array:
 
 
 def prepare(pixels: Array, *, channels: int, size: tuple[int, int] | None, steps: tuple[AnyStep, ...]) -> Array:
-    """(H, W, C) any dtype and range -> (channels, height, width) float32 for the network; size None keeps H and W.
+    """Prepares (H, W, C) of any dtype as (channels, height, width) float32 for the network; size None keeps H and W.
 
     Raises NotFinite where a float image holds NaN or infinity, UnsupportedImage for 2 or more than 3 channels.
     """
@@ -173,22 +173,22 @@ def prepare(pixels: Array, *, channels: int, size: tuple[int, int] | None, steps
 
 
 def padding(length: int, *, min_size: int, step: int, border: int) -> tuple[int, int]:
-    """Pixels to add before and after `length` so that it is min_size + k * step with `border` of them on each side."""
+    """Returns the pixels to add before and after `length`, to make min_size + k * step with `border` on each side."""
     wanted = length + 2 * border
     padded = min_size + max(0, -(-(wanted - min_size) // step)) * step
     return border, padded - length - border
 
 
 def pad(tensor: Array, *, min_size: int, step: int, border: int) -> Array:
-    """(C, H, W) -> (C, H', W') with mirrored pixels; the network's answer for H, W begins at its pixel (0, 0)."""
+    """Pads (C, H, W) to (C, H', W') with mirrored pixels; the network's output for H, W begins at its pixel (0, 0)."""
     sides = [padding(length, min_size=min_size, step=step, border=border) for length in tensor.shape[1:]]
     return np.pad(tensor, [(0, 0), *sides], mode="symmetric")
 
 
 def intensity_figures(tensor: Array) -> dict[str, float]:
-    """A prepared tensor (C, H, W) float32 -> its mean, standard deviation, 1st and 99th percentile.
+    """Computes mean, standard deviation, 1st and 99th percentile of a prepared tensor (C, H, W) float32.
 
-    Of at most some 2 ** 16 pixels, evenly spaced: they tell training images from others, and take no time.
+    They are taken over about 2 ** 16 evenly spaced pixels, which is enough to tell unusual images apart.
     """
     every = max(1, round((tensor[0].size / 2**16) ** 0.5))
     some = tensor[:, ::every, ::every]

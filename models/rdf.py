@@ -20,7 +20,7 @@ _ELSEWHERE = ("name", "version", "description", "license", "authors", "cite", "o
 
 
 def to_rdf(spec: ModelSpec) -> dict[str, Any]:
-    """The description as plain dicts and lists, ready for YAML."""
+    """Converts a spec to plain dicts and lists, ready for YAML."""
     elsewhere: dict[str, Any] = {
         **dict.fromkeys(_ELSEWHERE, True), "input": {"steps"}, "outputs": {"__all__": {"test_tensor"}}
     }  # fmt: skip
@@ -53,7 +53,7 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
 
 
 def from_rdf(document: dict[str, Any]) -> ModelSpec:
-    """Raises PackageError, naming the field, where the description is not one that we wrote."""
+    """Reads a spec from a description. Raises PackageError, naming the field, where it is not one that we wrote."""
     try:
         _check_contract(contract_of(document))
         ours = {name: value for name, value in document["config"]["striate"].items() if name != "contract"}
@@ -79,7 +79,7 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
 
 
 def contract_of(document: Any) -> object:
-    """Returns the number of the form that a description of ours has. Raises PackageError where it is not ours."""
+    """Returns the contract number of a description. Raises PackageError where it is not one that we wrote."""
     try:
         return document["config"]["striate"].get("contract", 1)
     except (KeyError, TypeError, AttributeError) as error:
@@ -156,7 +156,7 @@ def _own_grid(spec: ModelSpec, output: AnyOutput) -> list[dict[str, Any]]:
 
 
 def _identifiers(labels: tuple[str, ...]) -> list[str]:
-    """Labels as what 0.5.9 allows, Python's identifiers: "viral pneumonia" -> "viral_pneumonia", "0" -> "_0"."""
+    """Turns labels into Python identifiers, as 0.5.9 asks: "viral pneumonia" -> "viral_pneumonia", "0" -> "_0"."""
     names = [re.sub(r"\W|^(?=\d)", "_", label) for label in labels]
     names = [f"{name}_" if keyword.iskeyword(name) else name for name in names]
     return names if len(set(names)) == len(names) else [f"{name}_{i}" for i, name in enumerate(names)]

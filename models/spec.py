@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from models.closed import Closed, File, FileName
 from models.errors import PackageError
+from models.evaluation import Figure, IntensityStatistics, Provenance
 from models.flips import Flip
 from models.outputs import AnyOutput, Axes, CamSpec, ProbabilitiesSpec, Role, TapSpec, cam_of
 from models.preprocess import AnyStep
-from models.provenance import Figure, IntensityStatistics, Provenance
 from models.taxonomy import Taxonomy
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=5, max_length=64)]  # 5 is BioImage.IO's
@@ -41,7 +41,7 @@ class NodeSpec(Closed):
 
 
 class InputSpec(Closed):
-    """How an image becomes the network's input tensor (N, channels, height, width) float32.
+    """Conversion of an image to the network's input tensor (N, channels, height, width) float32.
 
     axes: of that tensor, as the graph has it; a signal's has Y = 1.
     size: fixed (height, width) in pixels, to which every image is resized; None takes any size that is
@@ -130,14 +130,14 @@ class ModelSpec(Closed):
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """Raises ValueError where the nodes are no tree."""
+        """Tree of the classes. Raises ValueError where the nodes do not form one."""
         every: tuple[ClassSpec | NodeSpec, ...] = (*self.classes, *self.nodes)
         parents = {known.label: known.parent for known in every if known.parent}
         return Taxonomy(tuple(c.label for c in self.classes), tuple(node.label for node in self.nodes), parents)
 
     @property
     def classes_overlap(self) -> bool:
-        """Whether several classes may hold at one pixel, or of one image."""
+        """Whether several classes may apply to one pixel or one image."""
         return self.activation == "sigmoid" and self.objects is None and len(self.classes) > 1
 
     @cached_property
@@ -165,7 +165,7 @@ class ModelSpec(Closed):
 
     @cached_property
     def output_names(self) -> tuple[str, ...]:
-        """The graph's answers; taps come after them."""
+        """Names of the outputs that every answer may need: all but the feature maps."""
         return tuple(output.name for output in self.outputs if output.role != "features")
 
     @cached_property
@@ -173,7 +173,7 @@ class ModelSpec(Closed):
         return (*self.output_names, *(tap.name for tap in self.taps))
 
     def output(self, name: str) -> AnyOutput:
-        """Returns what is known of the output with this name in the graph."""
+        """Returns the description of the output with this name."""
         return next(output for output in self.outputs if output.name == name)
 
     def output_shape(self, name: str, size: tuple[int, int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A tree of classes: the network tells the fine ones apart, and the answer may be read at any level (Esteva 2017)."""
+"""Class taxonomies: the network distinguishes the fine classes, and answers can be read at any level (Esteva 2017)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from models.image import Array
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """classes: the leaves, in the order of the network's outputs. parents: of leaves and inner nodes; a root has none.
+    """A tree of classes.
+
+    classes: the leaves, in the order of the network's outputs. parents: of leaves and inner nodes; a root has none.
 
     Raises ValueError where an inner node has no class below it, or is above itself.
     """
@@ -28,7 +30,7 @@ class Taxonomy:
                 raise ValueError(f"the node {node!r} of the taxonomy has no class below it; there are {self.classes}")
 
     def above(self, label: str) -> tuple[str, ...]:
-        """The nodes above one, from its parent to the root."""
+        """Returns the nodes above a label, from its parent to the root."""
         path: list[str] = []
         while (parent := self.parents.get(label)) is not None and parent not in path:
             path.append(parent)
@@ -37,17 +39,17 @@ class Taxonomy:
 
     @cached_property
     def below(self) -> Array:
-        """(nodes, C) bool: whether a class is below a node."""
+        """Matrix (nodes, C) bool: whether a class is below a node."""
         above = [self.above(label) for label in self.classes]
         return np.array([[node in path for path in above] for node in self.nodes], bool).reshape(-1, len(self.classes))
 
     def probabilities(self, classes: Array) -> Array:
-        """(..., C) of classes that exclude one another -> (..., nodes): a node's is the sum over its children's."""
+        """Sums mutually exclusive classes (..., C) to the nodes above them (..., nodes)."""
         whole: Array = classes @ self.below.T.astype(classes.dtype)
         return whole
 
     def level(self, depth: int) -> tuple[str, ...]:
-        """Each class as it is called `depth` steps below the root; a class that is higher up is called by itself."""
+        """Returns each class's ancestor `depth` steps below the root, or the class itself where it is higher up."""
         paths = [(*reversed(self.above(label)), label) for label in self.classes]
         return tuple(path[min(depth, len(path) - 1)] for path in paths)
 
@@ -58,6 +60,6 @@ class Taxonomy:
 
 
 def coarser(probabilities: Array, names: Sequence[str]) -> tuple[Array, Array]:
-    """(..., C) and what each class is called at a level -> (..., G) summed by name, and each class's place in it."""
+    """Sums probabilities (..., C) by the classes' names at a level -> (..., G), and each class's index in it."""
     groups, place = np.unique(names, return_inverse=True)
     return probabilities @ np.eye(len(groups), dtype=probabilities.dtype)[place], place

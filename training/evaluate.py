@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from models.taxonomy import coarser
 from training import evaluation_metrics as metrics
 from training import report, report_plots

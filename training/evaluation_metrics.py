@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.stats import rankdata
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 
 ClassScore = Callable[[Array, Array], float]  # probabilities (n, C) and class indices (n,) -> score
 MaskScore = Callable[[Array, Array], float]  # predicted and true (H, W) bool -> score

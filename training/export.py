@@ -23,11 +23,11 @@ import onnxruntime
 import torch
 
 from models import package
+from models.evaluation import Figure
 from models.geometry import Geometry
 from models.image import Array
 from models.outputs import graph_name
 from models.preprocess import pad, prepare
-from models.provenance import Figure
 from models.spec import Precision
 from training import checkpoint
 from training.build import Exported

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from training.config import Recipe
 from training.evaluation_metrics import Undefined, bootstrap_fraction
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.provenance import Figure
+from models.evaluation import Figure
 from training.config import Recipe
 from training.operating_points import OperatingPoint
 from training.subgroups import SMALL, Subgroup

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure as Plot
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from training.config import Recipe
 from training.evaluation_metrics import average_precision, dice, net_benefit
 from training.operating_points import BinaryOutcomes

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from training.data.examples import DataError, Example
 from training.evaluation_metrics import Undefined, bootstrap
 from training.tasks.training_task import Score

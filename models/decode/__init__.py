@@ -22,9 +22,10 @@ def probe(data: bytes) -> Probe:
 
 
 def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) -> Source:
-    """Opens any image file, whose size is checked before a pixel is decoded. probed: of these bytes, where it is known.
+    """Opens any image file; its size is checked before a pixel is decoded.
 
-    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
+    probed: the probe of these bytes, if the caller has it. Raises NotAnImage, DamagedImage, UnsupportedImage,
+    TooManyPixels.
     """
     found = probe(data) if probed is None else probed
     if found.width * found.height > max_pixels:
@@ -35,5 +36,5 @@ def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) ->
 
 
 def decode(data: bytes, *, max_pixels: int) -> Image:
-    """Any image file -> Image. Raises what open_source raises."""
+    """Decodes any image file into an Image. Raises the same errors as open_source."""
     return image_of(open_source(data, max_pixels=max_pixels))

@@ -7,7 +7,7 @@ from models.source import NOTHING, ArraySource, Source, Spacing
 
 
 class Format(NamedTuple):
-    """What people, HTTP and file systems call a format."""
+    """Names of a file format: for people, for HTTP, and in file names."""
 
     name: str  # "PNG"
     media_types: tuple[str, ...]  # "image/png"
@@ -21,7 +21,7 @@ def listed(formats: tuple[Format, ...], *, last: str = "and") -> str:
 
 
 class Probe(NamedTuple):
-    """What a file's header says, without a pixel decoded; width and height as a person should see the image.
+    """Facts from a file's header, without decoding a pixel. width, height: of the upright image.
 
     channels: 1 (grey) or 3 (colour). pages: how many pages of the file make up the image. block: pixels of the largest
     piece that is decoded at once, where that is more than the image. header: the decoder's own, from which it opens the
@@ -52,7 +52,7 @@ class Decoder(Protocol):
     FORMAT: Format
 
     def sniff(self, data: bytes) -> bool:
-        """Whether the leading bytes are those of the format."""
+        """Returns whether the leading bytes are those of the format."""
         ...
 
     def probe(self, data: bytes) -> Probe:
@@ -60,17 +60,17 @@ class Decoder(Protocol):
         ...
 
     def open(self, data: bytes, probed: Probe) -> Source:
-        """Opens what was probed. Raises DamagedImage, UnsupportedImage."""
+        """Opens the file that was probed. Raises DamagedImage, UnsupportedImage."""
         ...
 
 
 def turned(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Returns width and height as a person should see them, of stored ones and their EXIF orientation."""
+    """Returns the upright width and height for stored ones and their EXIF orientation."""
     return (height, width) if 5 <= orientation <= 8 else (width, height)
 
 
 def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[float, float] | None = None) -> Source:
-    """Stored pixels (H, W) or (H, W, C) -> a source of YX or YXS, upright and without alpha.
+    """Wraps stored pixels (H, W) or (H, W, C) in a source of YX or YXS, upright and without alpha.
 
     spacing_um: of Y and X as they are stored.
     """

@@ -28,7 +28,7 @@ def sniff(data: bytes) -> bool:
 
 
 def probe(data: bytes) -> Probe:
-    """Fewer than 8 bits are stretched to 8, as the standard says."""
+    """Reads the chunks before the pixels. Fewer than 8 bits a sample become uint8, as the standard says."""
     try:
         length, kind, width, height, bits, colour = _HEADER.unpack_from(data, _FIRST)
         chunks = _chunks(data, _FIRST + length + 12)
@@ -54,7 +54,7 @@ def open(data: bytes, probed: Probe) -> Source:
 
 
 def _chunks(data: bytes, offset: int) -> dict[bytes, bytes]:
-    """PNG bytes -> the content of each chunk from this offset on and before the pixels, by type."""
+    """Returns the content of each chunk between this offset and the pixels, by type."""
     chunks = {}
     while offset < len(data):
         length, kind = _CHUNK.unpack_from(data, offset)
@@ -74,7 +74,7 @@ def _orientation(chunks: dict[bytes, bytes]) -> int:
 
 
 def _spacing_um(chunks: dict[bytes, bytes]) -> tuple[float, float] | None:
-    """pHYs counts pixels per metre along X and Y, or gives their ratio alone."""
+    """Reads a pixel's height and width from pHYs: pixels per metre along X and Y, or only their ratio."""
     if b"pHYs" not in chunks:
         return None
     x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])

@@ -46,12 +46,12 @@ def open_signal(data: bytes, *, channels: int, length: int, letters: str = "") -
 
 
 def decode_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Image:
-    """Reads a signal as an image one pixel high, (1, length, channels). Raises what open_signal raises."""
+    """Reads a signal as an image one pixel high, (1, length, channels). Raises the same errors as open_signal."""
     return image_of(open_signal(data, channels=channels, length=length, letters=letters))
 
 
 def one_hot(sequence: str, letters: str) -> Array:
-    """A sequence of L letters, in either case -> (letters, L) uint8. Raises BadSignal."""
+    """Encodes a sequence of L letters, in either case, as (letters, L) uint8. Raises BadSignal."""
     for place, letter in enumerate(sequence.lower(), start=1):
         if letter not in letters:
             raise BadSignal(
@@ -62,7 +62,7 @@ def one_hot(sequence: str, letters: str) -> Array:
 
 
 def _npy(data: bytes, _: str) -> Array:
-    """The array of one or two axes. The header is Python source, of which only what NumPy writes is taken: no eval."""
+    """Reads an array of one or two axes. The header is Python source: it is matched, not evaluated."""
     found = _NPY.match(data)
     if not found:
         raise BadSignal("its .npy header is not that of a plain array of numbers with one or two axes")

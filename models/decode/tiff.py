@@ -56,7 +56,7 @@ def sniff(data: bytes) -> bool:
 
 
 def probe(data: bytes) -> Probe:
-    """Refuses stacks, more than 4 channels, and compressions and colours that are not read."""
+    """Reads the pages' tags. Refuses stacks, more than 4 channels, and unsupported compressions and colours."""
     with _damage():
         file = tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN)
         planes = _planes(file)
@@ -86,7 +86,7 @@ def open(data: bytes, probed: Probe) -> Source:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Turns what a damaged file makes tifffile and its codecs raise into DamagedImage; fuzzed files raised each."""
+    """Turns the errors of tifffile and its codecs on a damaged file into DamagedImage; fuzzing found each of them."""
     try:
         yield
     except (
@@ -108,7 +108,7 @@ def _damage() -> Iterator[None]:
 
 
 def _planes(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """The pages that make up the image: the first, or three that the file says are its channels.
+    """Returns the pages that make up the image: the first, or three that the file says are its channels.
 
     Further pages of another size (a thumbnail, a pyramid's levels) are left alone.
     """
@@ -137,14 +137,14 @@ def _first_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
 
 
 def _link(file: tifffile.TiffFile) -> int:
-    """The offset of the page after the last one that could be found; 0 where the file really ends."""
+    """Returns the offset of the page after the last readable one; 0 if the file ends there."""
     file.filehandle.seek(file.pages.next_page_offset)
     link: tuple[int] = struct.unpack(file.tiff.offsetformat, file.filehandle.read(file.tiff.offsetsize))
     return link[0]
 
 
 def _check(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses, before anything is decoded, what is no grey or colour image."""
+    """Refuses images that are neither grey nor colour, before anything is decoded."""
     sizes = [(page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)][: 1 + page.is_tiled]
     for height, width in sizes:
         if not (isinstance(height, int) and isinstance(width, int) and height * width > 0):
@@ -167,7 +167,7 @@ def _check(page: tifffile.TiffPage, data: bytes) -> None:
 
 
 def _check_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
-    """A JPEG says its own size: it must not be more than its tile or strip."""
+    """Refuses JPEGs that state a larger size than their tile or strip."""
     strip = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
     limit = math.prod((page.tilelength, page.tilewidth) if page.is_tiled else strip)
     for offset, length in zip(page.dataoffsets, page.databytecounts):
@@ -177,7 +177,7 @@ def _check_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Height and width from a JPEG's frame header (SOF); raises struct.error or ValueError if there is none."""
+    """Reads height and width from a JPEG's frame header (SOF); raises struct.error or ValueError if there is none."""
     offset = 2
     while True:
         start, marker, length = struct.unpack_from(">BBH", data, offset)
@@ -190,7 +190,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _pixels(page: tifffile.TiffPage) -> Array:
-    """A page -> (H, W, C) intensities: palette looked up, white-is-zero inverted, alpha dropped, real numbers only."""
+    """Decodes a page to (H, W, C): palette looked up, white-is-zero inverted, alpha dropped, real numbers only."""
     pixels = page.asarray(maxworkers=1)
     if page.axes == "SYX":
         pixels = np.moveaxis(pixels, 0, 2)
@@ -212,7 +212,7 @@ def _has_palette(page: tifffile.TiffPage) -> bool:
 
 
 def _dtype(page: tifffile.TiffPage) -> str:
-    """The dtype of _pixels."""
+    """Returns the dtype that _pixels gives."""
     if _has_palette(page):
         return str(page.colormap.dtype)
     return "uint8" if page.dtype == bool else str(page.dtype)

@@ -10,7 +10,7 @@ MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3,
 
 
 def stack_sizes(file: tifffile.TiffFile, *, pages: int) -> dict[str, int]:
-    """How many channels, slices, time points the metadata state, where they state it. pages: how many there are."""
+    """Reads the numbers of channels, slices and time points that the metadata state. pages: how many the file has."""
     if file.is_ome and file.ome_metadata:
         found = {axis: re.search(rf'\bSize{axis}="(\d+)"', file.ome_metadata) for axis in "CZT"}
         return {axis: int(match.group(1)) for axis, match in found.items() if match}
@@ -23,7 +23,7 @@ def stack_sizes(file: tifffile.TiffFile, *, pages: int) -> dict[str, int]:
 
 
 def spacing_um(file: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """A pixel's height and width in micrometres, from OME-XML, ImageJ or a resolution per centimetre; None if unknown.
+    """Reads a pixel's height and width in µm from OME-XML, ImageJ or a resolution per centimetre; None if unknown.
 
     Resolutions per inch are left alone: they are nearly always a printer's 72 or 300, not the specimen's.
     """

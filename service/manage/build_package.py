@@ -51,8 +51,8 @@ def _copy(files: Files, text: bytes, workspace: Path) -> Path:
         raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
     folder = workspace / spec.name / spec.version
     folder.mkdir(parents=True)
-    tensors = (spec.weights, spec.test_input, *(output.test_tensor for output in spec.outputs))
-    named = {file.source for file in tensors} | ({"README.md", *spec.attachments} & files.names)
+    tensors = (spec.weights, spec.test_input, spec.filters, *(output.test_tensor for output in spec.outputs))
+    named = {file.source for file in tensors if file} | ({"README.md", *spec.attachments} & files.names)
     for name in sorted(named):
         (folder / name).write_bytes(files.read(name))
     (folder / packages.RDF).write_bytes(text)

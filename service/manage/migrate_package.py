@@ -1,4 +1,4 @@
-"""Brings packages of an older contract to the present one, in place, once they are proved."""
+"""Migration of packages to the present contract, in place, once they are proved."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, root: Path) -> int:
-    """Prints a line a package; 1 where one could not be migrated, which is then as it was."""
+    """Prints a line for each package; returns 1 where one could not be migrated, which is then unchanged."""
     done = [_reported(folder.resolve(), given.device) for folder in given.packages]
     return 0 if all(done) else 1
 
@@ -42,10 +42,10 @@ def _reported(folder: Path, device: str) -> bool:
 
 
 def migrate(folder: Path, *, device: str = "auto") -> str:
-    """Rewrites the description, once its network has reproduced its test outputs; says what was done.
+    """Rewrites the description, once its network has reproduced its test outputs; returns what was done.
 
-    Only rdf.yaml changes, in one step. Raises PackageError, NoSuchDevice or InferenceFailed; the folder is then as it
-    was.
+    Only rdf.yaml changes, atomically. Raises PackageError, DeviceUnavailable or InferenceFailed; the folder is then
+    unchanged.
     """
     document = packages.parsed((folder / RDF).read_bytes())
     if contract_of(document) != 1:

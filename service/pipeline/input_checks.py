@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from models.evaluation import Range
 from models.image import Array, Image
 from models.preprocess import intensity_figures
-from models.provenance import Range
 from models.spec import ModelSpec
 from service.api.answers import InputWarning
 

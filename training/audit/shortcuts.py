@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 
+from models.evaluation import Figure
 from models.image import Array
-from models.provenance import Figure
 from training.audit.image_facts import ImageFacts, Value
 from training.evaluation_metrics import auroc, bootstrap
 from training.findings import Finding, Name

@@ -14,9 +14,11 @@ from service.manage.__main__ import main
 from tests import tiny
 from tests.conftest import Client
 from tests.data import real_data
+from tests.models.tiny_packages import contents
 from tests.service.image_files import form as multipart
 from tests.service.image_files import tiff
 from tests.service.manage import foreign
+from tests.service.manage.older_package import made_older
 
 ROOT = Path(__file__).parents[3]
 BARE = ("--name", "bare-one", "--normalise", "8bit")
@@ -71,6 +73,22 @@ def test_both_formats_are_read_from_folders_and_zips(models: Path, tmp_path: Pat
     assert spec.halo == (4 if form == "0.4.10" else 0)
     assert [step.id for step in spec.input.steps] == ["ensure_dtype", "zero_mean_unit_variance"]
     assert spec.cite == (("Nobody 2026", "10.1234/5678"),)
+
+
+def test_a_package_of_ours_with_taps_and_filters_comes_whole(models: Path, tmp_path: Path) -> None:
+    ours = package.write(tmp_path / "export", **contents("tapped"))
+    assert run_import(ours.folder) == 0
+    copied = package.read(models / ours.spec.name / ours.spec.version)
+    assert copied.sha256 == ours.sha256
+    assert copied.filters() is not None
+
+
+def test_an_older_package_of_ours_is_refused_with_the_command_that_helps(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_import(made_older(tiny.brightness(tmp_path / "export").folder)) == 1
+    assert "python -m service.manage migrate FOLDER" in capsys.readouterr().err
+    assert list(models.glob("brightness/*")) == []
 
 
 def test_a_striate_package_is_copied_byte_for_byte(models: Path, tmp_path: Path) -> None:

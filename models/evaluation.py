@@ -1,4 +1,4 @@
-"""Provenance and evaluation of a network: its data, its figures, the statistics of its training images."""
+"""Evaluation and provenance of a network: its figures, its data, the statistics of its training images."""
 
 from pydantic import Field
 
@@ -6,14 +6,14 @@ from models.closed import Closed, Sha256
 
 
 class Range(Closed):
-    """What nearly all training inputs lie between."""
+    """Interval that holds nearly all training inputs."""
 
     low: float
     high: float
 
 
 class IntensityStatistics(Closed):
-    """What 99 % of the training images lie between, in `preprocess.intensity_figures` of the prepared tensor."""
+    """Intervals that hold 99 % of the training images, for `preprocess.intensity_figures` of the prepared tensor."""
 
     mean: Range
     std: Range
@@ -33,7 +33,7 @@ class Figure(Closed):
 
 
 class Provenance(Closed):
-    """Where the weights come from."""
+    """Origin of the weights."""
 
     recipe: str
     data: str  # what it was trained on, in a sentence with source and licence
