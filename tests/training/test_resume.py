@@ -41,7 +41,7 @@ def test_it_goes_on_by_its_audit(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     recorded = {"allowed": {"duplicates": "known"}, "started_from": "some.pth"}
     state["about"] |= recorded
     checkpoint.save(run, checkpoint.LAST, state)
-    monkeypatch.delattr(train, "passed")
+    monkeypatch.delattr(train, "audit_data")
     best = train.main(recipe(), run=run, resume=True, device="cpu")
     assert best["progress"]["epoch"] == 2
     assert checkpoint.load(run / checkpoint.LAST)["about"].items() >= recorded.items()

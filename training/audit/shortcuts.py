@@ -125,8 +125,8 @@ def _finding(name: Name, target_name: str, column: str, figure: Figure) -> Findi
     family = name.removeprefix("label_from_")
     return Finding(
         name,
-        f"{family} alone predicts {target_name}: AUROC {figure.value:.3f}, 95 % interval {figure.low:.3f} to"
-        f" {figure.high:.3f} over {figure.n} images; most informative: {column}.",
+        f"{target_name} can be predicted from {family} alone: AUROC {figure.value:.3f}, 95 % interval"
+        f" {figure.low:.3f} to {figure.high:.3f} over {figure.n} images; most informative: {column}.",
         (),
         f"A network would learn this shortcut. {REMEDIES[family]}, or give the reason why it belongs to the label.",
         severity="error" if figure.low > ERROR_AUROC else "warning",
