@@ -1,6 +1,5 @@
 """In-memory images: the pixels in their own bit depth, and what the file says about them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,30 +17,6 @@ _UPRIGHT = {
     7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
     8: lambda p: np.rot90(p),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image as it was sent: pixels (H, W, C) in the file's own dtype, C = 1 (grey) or 3 (colour), without alpha.
-
-    format: "png", "jpeg" or "tiff". pixel_size_um: the side of a (square) pixel in micrometres, where the file says it.
-    """
-
-    pixels: Array
-    format: str
-    pixel_size_um: float | None = None
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-    @property
-    def channels(self) -> int:
-        return int(self.pixels.shape[2])
 
 
 def upright(pixels: Array, orientation: int) -> Array:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from models.closed import Closed, File
+from models.errors import PackageError
 
 Role = Literal["probabilities", "cam", "hirescam", "features"]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=80)]
@@ -118,3 +119,12 @@ def cam_of(outputs: Sequence[OutputSpec]) -> CamSpec | None:
         share = 1 / (own.size[0] * own.size[1])
         methods |= {"gradcam": (own.name, share), "hirescam": (own.name, share)}
     return CamSpec(own.method, own.size, own.origin, own.stride, methods)
+
+
+class OutputNames(dict[Role, str]):
+    """Names of a graph's outputs by their roles."""
+
+    package = ""
+
+    def __missing__(self, role: Role) -> str:
+        raise PackageError(f"{self.package} has no output with the role {role!r} alone; it has {', '.join(self)}.")

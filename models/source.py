@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from models.errors import UnsupportedImage
-from models.image import Array, Image
+from models.image import Array, upright, without_alpha
 
 AXES = "TCZYXS"  # time, channel, depth, height, width, and the samples (red, green, blue) of a colour
 Region = Mapping[str, slice]  # half-open ranges by axis, in the pixels of the level; axes that are not named are whole
@@ -143,6 +143,30 @@ def no_level(level: int, count: int) -> RegionError:
     return RegionError(f"The image has no level {level}; it has {count}, of which 0 is the finest.")
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as it was sent: pixels (H, W, C) in the file's own dtype, C = 1 (grey) or 3 (colour), without alpha.
+
+    format: "png", "jpeg" or "tiff". pixel_size_um: the side of a (square) pixel in micrometres, where the file says it.
+    """
+
+    pixels: Array
+    format: str
+    pixel_size_um: float | None = None
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.pixels.shape[2])
+
+
 def image_of(source: Source) -> Image:
     """Reads a plane (YX), a colour plane (YXS) or a signal (CX) whole. Raises UnsupportedImage for other axes."""
     pixels, axes = source.read(), source.axes
@@ -161,3 +185,18 @@ def _pixel_size_um(spacing: Mapping[str, Spacing]) -> float | None:
         return None
     x, y = spacing["X"].um, spacing["Y"].um
     return x if math.isclose(x, y, rel_tol=1e-3) else None
+
+
+def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[float, float] | None = None) -> Source:
+    """Wraps stored pixels (H, W) or (H, W, C) in a source of YX or YXS, upright and without alpha.
+
+    spacing_um: of Y and X as they are stored.
+    """
+    if pixels.ndim == 3 or orientation != 1:  # most grey images are as they should be
+        pixels = upright(without_alpha(pixels), orientation)
+        pixels = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    spacing = NOTHING
+    if spacing_um:
+        height, width = spacing_um if orientation < 5 else spacing_um[::-1]
+        spacing = {"Y": Spacing(height), "X": Spacing(width)}
+    return ArraySource(pixels, "YX" if pixels.ndim == 2 else "YXS", format, spacing)

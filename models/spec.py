@@ -6,10 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from models.closed import Closed, File, FileName
-from models.errors import PackageError
 from models.evaluation import Figure, IntensityStatistics, Provenance
 from models.flips import Flip
-from models.outputs import AnyOutput, Axes, CamSpec, ProbabilitiesSpec, Role, TapSpec, cam_of
+from models.outputs import AnyOutput, Axes, CamSpec, OutputNames, ProbabilitiesSpec, Role, TapSpec, cam_of
 from models.preprocess import AnyStep
 from models.taxonomy import Taxonomy
 
@@ -141,19 +140,14 @@ class ModelSpec(Closed):
         return self.activation == "sigmoid" and self.objects is None and len(self.classes) > 1
 
     @cached_property
-    def _named(self) -> dict[Role, str]:
-        return {output.role: output.name for output in self.outputs if output.role != "features"}
-
-    def name_of(self, role: Role) -> str:
-        """Returns the name that the graph gives the one output with this role. Raises PackageError if it has none."""
-        try:
-            return self._named[role]
-        except KeyError:
-            roles = ", ".join(dict.fromkeys(output.role for output in self.outputs))
-            raise PackageError(f"{self.name} has no output with the role {role!r} alone; it has {roles}.") from None
+    def names(self) -> OutputNames:
+        """The graph's names of the outputs that have a role of their own, by role; for a role without, PackageError."""
+        names = OutputNames({output.role: output.name for output in self.outputs if output.role != "features"})
+        names.package = self.name
+        return names
 
     def has(self, role: Role) -> bool:
-        return role in self._named or (role == "features" and bool(self.taps))
+        return role in self.names or (role == "features" and bool(self.taps))
 
     @cached_property
     def taps(self) -> tuple[TapSpec, ...]:
@@ -207,7 +201,7 @@ class ModelSpec(Closed):
 
     def _check_outputs(self) -> None:
         every = [*self.output_names, *(tap.name for tap in self.taps)]
-        if len(set(every)) < len(every) or len(self._named) < len(self.output_names):
+        if len(set(every)) < len(every) or len(self.names) < len(self.output_names):
             raise ValueError(f"the outputs {every} do not all have names and roles of their own")
         if not self.has("probabilities"):
             raise ValueError(f"a network for {self.task} needs an output with the role 'probabilities'")

@@ -133,7 +133,7 @@ class ImageResult:
         if spec.task == "segmentation":
             return self._mask.probabilities
         outputs: dict[str, Array] = self._first.value
-        return outputs[spec.name_of("probabilities")][: len(spec.classes)]
+        return outputs[spec.names["probabilities"]][: len(spec.classes)]
 
     @cached_property
     def classes(self) -> tuple[ClassProbability, ...]:

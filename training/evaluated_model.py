@@ -56,7 +56,7 @@ def model_from_package(folder: Path) -> EvaluatedModel:
     """Loads a package, to run in ONNX Runtime on the CPU."""
     spec = (loaded := package.read(folder)).spec
     session = onnxruntime.InferenceSession(loaded.weights, providers=["CPUExecutionProvider"])
-    (name,), output = (tensor.name for tensor in session.get_inputs()), spec.name_of("probabilities")
+    (name,), output = (tensor.name for tensor in session.get_inputs()), spec.names["probabilities"]
 
     def run(x: Array) -> Array:
         answer: Array = session.run([output], {name: x[None]})[0][0]

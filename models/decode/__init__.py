@@ -3,8 +3,7 @@
 from models.decode import jpeg, png, tiff
 from models.decode.decoder import Decoder, Format, Probe, listed
 from models.errors import NotAnImage, TooManyPixels
-from models.image import Image
-from models.source import Source, image_of
+from models.source import Image, Source, image_of
 
 __all__ = ["DECODERS", "FORMATS", "Decoder", "Format", "Probe", "decode", "listed", "open_source", "probe"]
 

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol
 
-from models.image import Array, upright, without_alpha
-from models.source import NOTHING, ArraySource, Source, Spacing
+from models.source import Source
 
 
 class Format(NamedTuple):
@@ -67,18 +66,3 @@ class Decoder(Protocol):
 def turned(width: int, height: int, orientation: int) -> tuple[int, int]:
     """Returns the upright width and height for stored ones and their EXIF orientation."""
     return (height, width) if 5 <= orientation <= 8 else (width, height)
-
-
-def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[float, float] | None = None) -> Source:
-    """Wraps stored pixels (H, W) or (H, W, C) in a source of YX or YXS, upright and without alpha.
-
-    spacing_um: of Y and X as they are stored.
-    """
-    if pixels.ndim == 3 or orientation != 1:  # most grey images are as they should be
-        pixels = upright(without_alpha(pixels), orientation)
-        pixels = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    spacing = NOTHING
-    if spacing_um:
-        height, width = spacing_um if orientation < 5 else spacing_um[::-1]
-        spacing = {"Y": Spacing(height), "X": Spacing(width)}
-    return ArraySource(pixels, "YX" if pixels.ndim == 2 else "YXS", format, spacing)

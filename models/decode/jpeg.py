@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import numpy as np
 import PIL.Image
 
-from models.decode.decoder import Format, Probe, plane, turned
+from models.decode.decoder import Format, Probe, turned
 from models.decode.exif import orientation_of
 from models.errors import DamagedImage
-from models.source import Source
+from models.source import Source, plane
 
 FORMAT = Format("JPEG", media_types=("image/jpeg",), extensions=(".jpg", ".jpeg"))
 # Pillow's own limit only warns; open_source() refuses before a pixel is decoded.

@@ -6,10 +6,10 @@ import struct
 import imagecodecs
 from PIL.Image import Exif
 
-from models.decode.decoder import Format, Probe, plane, turned
+from models.decode.decoder import Format, Probe, turned
 from models.decode.exif import orientation_of
 from models.errors import DamagedImage
-from models.source import Source
+from models.source import Source, plane
 
 # imagecodecs logs libpng's warnings, which may quote the file.
 logging.getLogger("imagecodecs").disabled = True

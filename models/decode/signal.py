@@ -14,8 +14,8 @@ import orjson
 
 from models.decode.decoder import Format, listed
 from models.errors import BadSignal, NotASignal
-from models.image import Array, Image
-from models.source import ArraySource, Source, image_of
+from models.image import Array
+from models.source import ArraySource, Image, Source, image_of
 
 _MAGIC = b"\x93NUMPY"
 _NPY = re.compile(

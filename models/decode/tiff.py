@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from models.decode.decoder import Format, Probe, plane, turned
+from models.decode.decoder import Format, Probe, turned
 from models.decode.tiff_metadata import spacing_um, stack_sizes
 from models.errors import DamagedImage, UnsupportedImage
 from models.image import Array, without_alpha
-from models.source import Source
+from models.source import Source, plane
 
 FORMAT = Format("TIFF", media_types=("image/tiff",), extensions=(".tif", ".tiff"))
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

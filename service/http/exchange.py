@@ -6,6 +6,7 @@ from types import TracebackType
 from starlette.requests import Request
 from starlette.types import Receive
 
+from models.package import Package
 from service.errors import DeadlinePassed
 from service.http.errors import CallerGone
 from service.http.request import read_body
@@ -43,6 +44,11 @@ class Exchange:
             await self._watch.__aexit__(kind, error, trace)
         finally:
             self.reservation.release()
+
+    def set_model(self, package: Package) -> None:
+        """Notes the model for the log, the metrics and the audit log."""
+        context, spec = self.context, package.spec
+        context.model, context.model_version, context.model_sha256 = spec.name, spec.version, package.sha256
 
     async def body(self) -> bytes:
         """Reads the body. Raises TooManyBytes, MemoryFull, CallerGone."""

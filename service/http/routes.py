@@ -78,7 +78,7 @@ class Routes:
             limit = task.most_images or self._runtime.settings.max_images
             if len(sent.images) > limit:
                 raise TooManyImages(len(sent.images), limit=limit)
-            context.set_model(model.package)
+            exchange.set_model(model.package)
             context.images = sent.images
             exchange.has_been_read(images=len(sent.images))
             with model.request(context.started):

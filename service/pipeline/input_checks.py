@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from models.evaluation import Range
-from models.image import Array, Image
+from models.image import Array
 from models.preprocess import intensity_figures
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import InputWarning
 

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from models.flips import mirrored, orientations
-from models.image import Array, Image
-from models.source import Source
+from models.image import Array
+from models.source import Image, Source
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning, Timings, WireModel
 from service.inference import InferenceFailed
@@ -90,14 +90,14 @@ class Pipeline:
             prepared, outputs = await inference.start(source, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
             if spec.task == "classification":
-                metrics.observe_prediction(*top_class(outputs[spec.name_of("probabilities")], spec))
+                metrics.observe_prediction(*top_class(outputs[spec.names["probabilities"]], spec))
             return self._result(outputs, prepared, model, work)
 
     def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
         """Counts the input, and tells the shadow."""
         self._metrics.for_model(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
         if self.on_prediction:
-            self.on_prediction(source, model, outputs[model.spec.name_of("probabilities")])
+            self.on_prediction(source, model, outputs[model.spec.names["probabilities"]])
 
     def _result(
         self, value: R, prepared: PreparedImage, model: ServedModel, work: Work, findings: object = None
@@ -119,7 +119,7 @@ class Inference:
     ) -> None:
         """outputs: those to run beside the probabilities."""
         self._scheduler, self._model, self._metrics, self._work = scheduler, model, metrics, work
-        self._probabilities = model.spec.name_of("probabilities")
+        self._probabilities = model.spec.names["probabilities"]
         self._names = tuple(dict.fromkeys((self._probabilities, *outputs)))
 
     async def start(self, source: Sent, *, tile_px: int) -> tuple[PreparedImage, Outputs]:

@@ -11,9 +11,9 @@ import numpy as np
 from models.decode import open_source, probe
 from models.decode.signal import open_signal
 from models.errors import ImageTooSmall, TooManyPixels
-from models.image import Array, Image
+from models.image import Array
 from models.preprocess import prepare
-from models.source import Source, image_of
+from models.source import Image, Source, image_of
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge

@@ -58,7 +58,7 @@ class ShadowRunner:
                 counts.failed += 1
                 return
         counts.compared += 1
-        counts.differed += differ(probabilities, spec, result.value[shadow.spec.name_of("probabilities")], shadow.spec)
+        counts.differed += differ(probabilities, spec, result.value[shadow.spec.names["probabilities"]], shadow.spec)
 
 
 def differ(one: Array, spec: ModelSpec, other: Array, other_spec: ModelSpec) -> bool:

@@ -31,7 +31,7 @@ async def probability_maps(
     padded = await scheduler.compute(step, work, pixels=tensor.size)
     if spec.reach == "image" and max(padded.shape[1:]) > grid.tile:
         raise TooLargeForOnePass(width=padded.shape[2], height=padded.shape[1], model=spec.name, limit=grid.tile)
-    name = spec.name_of("probabilities")
+    name = spec.names["probabilities"]
     whole = np.empty((len(spec.channel_names), *(side - 2 * grid.border for side in padded.shape[1:])), np.float32)
     later = work.part()
     for tile in plan(height=padded.shape[1], width=padded.shape[2], grid=grid):

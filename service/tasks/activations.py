@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.image import Array, Image
+from models.image import Array
 from models.outputs import TapSpec
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.options import ActivationOptions, FilterOptions
 from service.encode.colour import levels, palette

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.options import CamOptions
 from service.encode.colour import blend, colormap, displayable, levels, palette
@@ -50,7 +51,7 @@ async def _occluded(outputs: Outputs, tensor: Array, options: CamOptions, spec: 
     """Adds the occlusion map, if it is asked for."""
     if method_of(options.method, spec) != OCCLUSION:
         return outputs
-    name, index = spec.name_of("probabilities"), _index(outputs, options, spec)
+    name, index = spec.names["probabilities"], _index(outputs, options, spec)
 
     async def probabilities(inputs: list[Callable[[], Array]]) -> list[float]:
         return [float(each[name][index]) for each in await passes(inputs, most=_MOST_PASSES)]
@@ -104,7 +105,7 @@ def index_of(label: str | None, spec: ModelSpec) -> int | None:
 
 def _index(outputs: Outputs, options: CamOptions, spec: ModelSpec) -> int:
     index = index_of(options.label, spec)
-    return most_probable(outputs[spec.name_of("probabilities")], spec) if index is None else index
+    return most_probable(outputs[spec.names["probabilities"]], spec) if index is None else index
 
 
 def check_format(format: str, spec: ModelSpec) -> None:
@@ -130,7 +131,7 @@ def method_of(method: str | None, spec: ModelSpec) -> str:
 
 def class_map(outputs: Outputs, spec: ModelSpec, *, index: int, method: str) -> ClassMap:
     """Returns one class's map, of the graph's output (C, h, w) of a method, or of OCCLUSION's (H, W)."""
-    probability = float(outputs[spec.name_of("probabilities")][index])
+    probability = float(outputs[spec.names["probabilities"]][index])
     if method == OCCLUSION or spec.cam is None:
         return ClassMap(outputs[OCCLUSION], 0.0, 1.0, index, probability)
     output, factor = spec.cam.methods[method]

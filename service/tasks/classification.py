@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions
 from service.api.options import PredictOptions
@@ -33,14 +34,14 @@ class Classification(Task[PredictOptions, Classified]):
         return 0
 
     def interpret(self, outputs: Outputs, image: Image, options: PredictOptions, spec: ModelSpec) -> Classified:
-        probabilities = outputs[spec.name_of("probabilities")]
+        probabilities = outputs[spec.names["probabilities"]]
         return Classified(rank(probabilities, spec, top_k=options.top_k), sum_nodes(probabilities, spec))
 
     def encode(self, findings: Classified, image: Image, options: PredictOptions, spec: ModelSpec) -> Document:
         return Document(Prediction, {"classes": findings.classes, "nodes": findings.nodes})
 
     def top_class(self, outputs: Outputs, spec: ModelSpec) -> tuple[str, float]:
-        return top_class(outputs[spec.name_of("probabilities")], spec)
+        return top_class(outputs[spec.names["probabilities"]], spec)
 
 
 def top_class(probabilities: Array, spec: ModelSpec) -> tuple[str, float]:

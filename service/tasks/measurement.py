@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 from scipy import ndimage
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from service.api.answers import Box, MeasuredClass, MeasuredObject, Measurements, Point
 from service.api.options import SegmentOptions
 from service.tasks.mask import Mask, layers, own_pixels

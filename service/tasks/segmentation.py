@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import Measurements
 from service.api.options import SegmentOptions
@@ -41,7 +42,7 @@ class Segmentation(Task[SegmentOptions, Mask]):
         return math.inf
 
     def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
-        return interpret(outputs[spec.name_of("probabilities")], spec, size=(image.height, image.width))
+        return interpret(outputs[spec.names["probabilities"]], spec, size=(image.height, image.width))
 
     def encode(self, findings: Mask, image: Image, options: SegmentOptions, spec: ModelSpec) -> Encoded:
         return FORMATS[options.format](findings, image, options)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from models.errors import StriateError
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import Answer, WireModel
 

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from models.image import Image
+from models.source import Image
 from service.api.answers import InputWarning
 from service.scheduling.work_item import InferenceResult
 

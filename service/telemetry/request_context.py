@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, field
 
-from models.package import Package
 from service.scheduling.work import OnStage
 
 
@@ -22,6 +21,3 @@ class RequestContext:
     key: str | None = None
     status: int = 0
     error: str | None = None
-
-    def set_model(self, package: Package) -> None:
-        self.model, self.model_version, self.model_sha256 = package.spec.name, package.spec.version, package.sha256

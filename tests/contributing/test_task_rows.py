@@ -41,7 +41,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import Answer, WireModel
 from service.tasks.task import Document, Kind, Outputs, Task
@@ -75,7 +76,7 @@ class Entropy(Task[EntropyOptions, float]):
         return 0
 
     def interpret(self, outputs: Outputs, image: Image, options: EntropyOptions, spec: ModelSpec) -> float:
-        probabilities: Array = outputs[spec.name_of("probabilities")]
+        probabilities: Array = outputs[spec.names["probabilities"]]
         return float(-(probabilities * np.log(probabilities + 1e-9)).sum() / np.log(options.base))
 
     def encode(self, findings: float, image: Image, options: EntropyOptions, spec: ModelSpec) -> Document:
@@ -186,7 +187,8 @@ import re
 
 import numpy as np
 
-from models.decode.decoder import Format, Probe, plane
+from models.decode.decoder import Format, Probe
+from models.source import plane
 from models.errors import DamagedImage
 from models.source import Source
 

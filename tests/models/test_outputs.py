@@ -21,7 +21,7 @@ def classifier(*outputs: dict[str, Any]) -> ModelSpec:
 
 def test_a_role_finds_the_name_that_the_graph_has() -> None:
     spec = classifier(PROBABILITIES | {"name": "scores"}, CAM | GRID | {"name": "heat"}, tap("a.b", **FEATURES))
-    assert (spec.name_of("probabilities"), spec.name_of("cam")) == ("scores", "heat")
+    assert (spec.names["probabilities"], spec.names["cam"]) == ("scores", "heat")
     assert [spec.has(role) for role in ("probabilities", "cam", "hirescam", "features")] == [True, True, False, True]
     assert (spec.output_names, spec.every_output) == (("scores", "heat"), ("scores", "heat", "tap_a_b"))
     assert [(each.layer, each.name, each.size) for each in spec.taps] == [("a.b", "tap_a_b", (4, 5, 5))]
@@ -38,7 +38,7 @@ def test_gradient_weighted_maps_are_what_they_are() -> None:
 @pytest.mark.parametrize("role", ["cam", "hirescam", "features"])
 def test_a_role_that_no_output_has_is_an_error_that_names_those_there_are(role: Any) -> None:
     with pytest.raises(PackageError, match=f"no output with the role '{role}' alone; it has probabilities"):
-        classifier(PROBABILITIES).name_of(role)
+        classifier(PROBABILITIES).names[role]
     assert classifier(PROBABILITIES).cam is None
 
 

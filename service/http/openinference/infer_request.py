@@ -137,7 +137,7 @@ def _output(output: object, spec: ModelSpec, *, binary: bool) -> RequestedOutput
         raise UnknownTensor(name, kind="output", model=spec.name, allowed=spec.output_names)
     parameters = _parameters(output)
     top = _field(f"the output {name!r}", parameters, "classification", int, None)
-    if top is not None and (top < 1 or spec.task != "classification" or name != spec.name_of("probabilities")):
+    if top is not None and (top < 1 or spec.task != "classification" or name != spec.names["probabilities"]):
         raise InvalidOption("classification", top, "it is a number from 1 up, of a classifier's 'probabilities'")
     return RequestedOutput(name, _flag(parameters, "binary_data", binary), top)
 

@@ -88,7 +88,7 @@ class OpenInferenceRoutes:
         async with Exchange(request, self._runtime) as exchange:
             context = exchange.context
             model = self._served(request, caller=context.request_id)
-            context.set_model(model.package)
+            exchange.set_model(model.package)
             with model.request(context.started):
                 body = await exchange.body()
                 started = time.perf_counter()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.decode import decode
 from models.errors import DamagedImage, ImageError, NotAnImage
-from models.image import Image
+from models.source import Image
 from tests.models.decode.files import FILES
 
 # Pillow warns of damaged EXIF and goes on.

@@ -4,7 +4,8 @@ import pytest
 
 from models.decode import decode
 from models.errors import DamagedImage, TooManyPixels
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from tests.models.decode.files import STORED, UPRIGHT, noise, pillow
 
 BLOCK = np.ones((8, 8), np.uint8)  # JPEG keeps a flat block of 8 x 8 as it is

@@ -4,7 +4,7 @@ import pytest
 
 from models.decode import decode
 from models.errors import DamagedImage, TooManyPixels
-from models.image import Image
+from models.source import Image
 from tests.models.decode.files import STORED, UPRIGHT, noise, pillow, png
 
 

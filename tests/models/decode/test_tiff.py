@@ -6,7 +6,8 @@ import pytest
 
 from models.decode import decode
 from models.errors import DamagedImage, ImageError, TooManyPixels, UnsupportedImage
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from tests.models.decode.files import STORED, UPRIGHT, noise, pillow, tiff
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from models.image import Array, Image
+from models.image import Array
 from models.preprocess import prepare
+from models.source import Image
 from service.pipeline.input_checks import deviations, figures_of, input_warnings
 from tests.tiny import spec_of
 

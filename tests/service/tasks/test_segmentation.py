@@ -6,7 +6,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from models.image import Array, Image
+from models.image import Array
+from models.source import Image
 from models.spec import ModelSpec
 from service.api.options import SegmentOptions
 from service.encode.colour import rgb
