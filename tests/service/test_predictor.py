@@ -2,6 +2,9 @@
 
 import io
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,8 @@ from service.repository.errors import WrongTask
 from tests.conftest import Client
 from tests.service.image_files import form
 
+ROOT = Path(__file__).parents[2]
+README = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 pytestmark = pytest.mark.anyio
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
 
@@ -72,3 +77,9 @@ async def test_a_segmenters_answers(serving: Client, root: Path, model: str) -> 
 async def test_bad_images(root: Path, image: Array | bytes, error: type[Exception]) -> None:
     with Predictor.load(root / "brightness" / "1.0", device="cpu") as predictor, pytest.raises(error):
         predictor(image)
+
+
+@pytest.mark.parametrize("block", README)
+def test_the_readmes_lines(block: str) -> None:
+    run = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+ \(256, 256\) [01]\.\d+\n", run.stdout)
