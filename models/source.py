@@ -92,7 +92,7 @@ class ArraySource:
     ) -> None:
         if pixels.ndim != _count(axes):
             raise ValueError(f"The axes {axes} are not those of an array of shape {pixels.shape}.")
-        self._arrays = (pixels, *coarser)
+        self._arrays = (pixels, *coarser) if coarser else (pixels,)
         self.axes, self.format, self.spacing, self.orientation = axes, format, spacing, orientation
 
     @property

@@ -9,15 +9,19 @@ __all__ = ["DECODERS", "FORMATS", "Decoder", "Format", "Probe", "decode", "liste
 
 DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
 FORMATS: tuple[Format, ...] = tuple(decoder.FORMAT for decoder in DECODERS)
-_BY_NAME = {decoder.FORMAT.name: decoder for decoder in DECODERS}
+
+
+def recognised(data: bytes) -> Decoder:
+    """Returns the decoder of these bytes. Raises NotAnImage."""
+    for decoder in DECODERS:
+        if decoder.sniff(data):
+            return decoder
+    raise NotAnImage(data[:8], formats=listed(FORMATS))
 
 
 def probe(data: bytes) -> Probe:
     """Reads what an image file's header says of its size. Raises NotAnImage, DamagedImage, UnsupportedImage."""
-    for decoder in DECODERS:
-        if decoder.sniff(data):
-            return decoder.probe(data)
-    raise NotAnImage(data[:8], formats=listed(FORMATS))
+    return recognised(data).probe(data)
 
 
 def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) -> Source:
@@ -26,12 +30,13 @@ def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) ->
     probed: the probe of these bytes, if the caller has it. Raises NotAnImage, DamagedImage, UnsupportedImage,
     TooManyPixels.
     """
-    found = probe(data) if probed is None else probed
+    decoder = recognised(data)
+    found = decoder.probe(data) if probed is None else probed
     if found.width * found.height > max_pixels:
         raise TooManyPixels(width=found.width, height=found.height, limit=max_pixels)
     if found.block and found.block[0] * found.block[1] > max_pixels:
         raise TooManyPixels(width=found.block[0], height=found.block[1], limit=max_pixels)
-    return _BY_NAME[found.format.name].open(data, found)
+    return decoder.open(data, found)
 
 
 def decode(data: bytes, *, max_pixels: int) -> Image:
