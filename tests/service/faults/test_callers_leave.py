@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import math
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ import uvicorn
 from onnx import TensorProto, helper
 
 from service.http.application import create_app
-from service.pipeline.pipeline import Pipeline
+from service.scheduling.scheduler import Scheduler
+from service.scheduling.work import Deadline, Work
 from service.settings import Settings
-from service.telemetry.metrics import Metrics
 from tests import tiny
 from tests.conftest import Client
 from tests.service.faults.test_load import depth, metric
@@ -96,18 +98,20 @@ async def test_a_caller_who_leaves_while_its_image_waits_frees_its_place(root: P
     assert gate.runs == [1, 1]  # nothing ran for the one who left
 
 
-async def test_a_caller_who_leaves_while_its_image_runs_frees_its_place(root: Path, gate: Gate) -> None:
+async def test_the_place_of_a_caller_who_leaves_while_its_image_runs_is_free_when_the_run_ends(
+    root: Path, gate: Gate
+) -> None:
     async with listening(root, gate, queue_length=1) as http:
         gate.shut()
         gone = await leaver(http, grey(1))
         await told(http, waits(1))
         gone.close()
         await told(http, f"{GONE} 1.0")
-        assert await depth(http, "brightness") == 0
-        after = asyncio.create_task(http.post("/predict", files=form(grey(2))))
-        await told(http, waits(1))
+        assert await depth(http, "brightness") == 1  # its network runs, and is not asked to stop
+        assert (await http.post("/predict", files=form(grey(2)))).status_code == 429
         gate.open()
-        assert (await after).status_code == 200
+        await told(http, waits(0))
+        assert (await http.post("/predict", files=form(grey(3)))).status_code == 200
 
 
 async def test_a_caller_who_leaves_while_it_sends_is_not_waited_for(root: Path, gate: Gate) -> None:
@@ -126,8 +130,9 @@ async def test_a_caller_of_many_images_who_leaves_frees_every_place(root: Path, 
         await told(http, waits(4))  # one list takes half of the queue
         asking.cancel()  # closes the connection
         await told(http, f"{GONE} 1.0")
-        assert await depth(http, "brightness") == 0
+        await told(http, waits(1))  # the one that runs; none of those that waited
         gate.open()
+        await told(http, waits(0))
         assert (await http.post("/predict", files=form(grey(1)))).status_code == 200
 
 
@@ -241,7 +246,7 @@ async def test_a_caller_who_leaves_a_real_server_frees_its_place(root: Path, tmp
             await told(http, 'striate_queue_depth{model="blobs"} 1.0')
             long.cancel()  # closes the connection
             await told(http, 'striate_requests_total{route="/segment",status="499"} 1.0')
-            assert await depth(http, "blobs") == 0
+            await told(http, 'striate_queue_depth{model="blobs"} 0.0')
             ran = [await runs(http, "blobs")]
             await asyncio.sleep(1)
             ran.append(await runs(http, "blobs"))
@@ -249,13 +254,13 @@ async def test_a_caller_who_leaves_a_real_server_frees_its_place(root: Path, tmp
 
 
 async def test_an_image_whose_caller_has_left_is_not_kept_until_its_turn(root: Path) -> None:
-    pipeline = Pipeline(Settings(models=root, device="cpu", worker_threads=1), Metrics())
+    scheduler, work = Scheduler(Settings(models=root, worker_threads=1)), Work(Deadline.after(120))
     gate = threading.Event()
-    busy = asyncio.create_task(pipeline.in_thread(gate.wait, 120))
+    busy = asyncio.create_task(scheduler.compute(partial(gate.wait, 120), work, pixels=math.inf))
     await asyncio.sleep(0)
     image = np.zeros(1000)
     kept = weakref.ref(image)
-    waiting = asyncio.create_task(pipeline.in_thread(np.sum, image))
+    waiting = asyncio.create_task(scheduler.compute(partial(np.sum, image), work, pixels=math.inf))
     await asyncio.sleep(0)
     del image
     waiting.cancel()
@@ -266,4 +271,4 @@ async def test_an_image_whose_caller_has_left_is_not_kept_until_its_turn(root: P
     assert kept() is None
     gate.set()
     assert await busy
-    pipeline.close()
+    scheduler.close()
