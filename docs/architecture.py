@@ -27,7 +27,7 @@ SANS, MONO = "font-family='DejaVu Sans, Verdana, sans-serif'", "font-family='Dej
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a request's way: what happens, in which function, and on which thread it runs."""
+    """One step of a request's path: what happens, in which function, and on which thread it runs."""
 
     lane: str
     title: str
@@ -183,7 +183,7 @@ def _neighbours(width: float, y: float) -> Iterator[str]:
 
 
 def way() -> str:
-    """Returns a request's way as an SVG: a column a thread, a box a step."""
+    """Returns a request's path as an SVG: a column a thread, a box a step."""
     wide, row, tall = 430, 84, 60
     width, height = 3 * (wide + 20) + 20, 70 + len(steps()) * row
     left = {lane: 20 + i * (wide + 20) for i, lane in enumerate(LANES)}

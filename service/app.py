@@ -1,4 +1,4 @@
-"""BentoML service: `bentoml serve service.app:Striate`. No other file imports BentoML."""
+"""BentoML service, started with `python -m service`. No other file imports BentoML."""
 
 import asyncio
 import gc

@@ -1,1 +1,1 @@
-"""Routes, request parsing, responses and middleware: the only room that knows HTTP."""
+"""Routes, request parsing, responses and middleware; the only room that imports Starlette."""

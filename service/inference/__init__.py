@@ -1,4 +1,4 @@
-"""Inference: ONNX Runtime behind the Session protocol; no other package imports it."""
+"""Inference: networks on CPU or GPU behind the Session protocol; the only room that imports ONNX Runtime."""
 
 import multiprocessing
 from collections.abc import Sequence
