@@ -1,4 +1,4 @@
-"""Inference: networks on CPU or GPU behind the Session protocol; the only room that imports ONNX Runtime."""
+"""ONNX Runtime on CPU or GPU, behind the Session protocol."""
 
 import multiprocessing
 from collections.abc import Sequence
