@@ -21,7 +21,7 @@ from models.errors import StriateError
 from models.image import Array
 from service.inference import CPU, Gpu, open_session
 from service.repository.verifier import read_verified
-from training.export import TOLERANCE
+from training.onnx_export import TOLERANCE
 
 STARTERS = ("digits", "pneumonia", "nuclei")
 SIZES = (3, 1, 8, 3)  # of batches: between two buckets, the least, a bucket, and again: a graph is replayed by then

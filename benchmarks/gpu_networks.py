@@ -16,7 +16,7 @@ from models.preprocess import ScaleLinear, prepare
 from models.spec import Precision
 from training.build import Exported, Normalised
 from training.config import InputConfig
-from training.export import TOLERANCE, in_precision, prove, run, to_onnx
+from training.onnx_export import TOLERANCE, in_precision, prove, run, to_onnx
 
 BODIES: dict[str, tuple[Callable[[int, int], nn.Module], int]] = {  # and the side of its input, px
     "resnet50": (ResNet50, 224),

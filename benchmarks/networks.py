@@ -25,8 +25,8 @@ from models.preprocess import ScaleLinear, pad, prepare
 from models.spec import InputSpec, ModelSpec
 from training.build import Exported, Normalised
 from training.config import InputConfig
-from training.export import run, to_onnx
 from training.network_geometry import classifier_geometry, segmenter_geometry
+from training.onnx_export import run, to_onnx
 
 CACHE = ROOT / "build/benchmarks"
 STARTERS = ROOT / "models/starter"

@@ -6,12 +6,9 @@ checkpoint -> ONNX -> PyTorch and ONNX Runtime compared on real images -> packag
 """
 
 import argparse
-import copy
 import io
 import json
-import logging
 import subprocess
-import warnings
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,14 +16,11 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import onnx
-import onnxruntime
-import torch
 
 from models import package
 from models.evaluation import Figure
 from models.geometry import Geometry
 from models.image import Array
-from models.outputs import graph_name
 from models.preprocess import pad, prepare
 from models.spec import Precision
 from training import checkpoint
@@ -35,22 +29,13 @@ from training.class_fields import class_fields
 from training.config import Recipe
 from training.evaluated_model import restore
 from training.exported_maps import first_filters, map_outputs
+from training.onnx_export import PROBABILITIES, TOLERANCE, in_precision, prove, run, to_onnx
 from training.report import table
 from training.tasks import TASKS
 from training.tasks.training_task import Decision
-from training.user_errors import UserError, exit_on_user_error
+from training.user_errors import exit_on_user_error
 
-# Largest difference allowed between ONNX Runtime and the float32 network in PyTorch, on any device, times the output's
-# largest value if that exceeds 1. Half precision has 11 bits: fifty layers lose about 1e-3.
-TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "half": 1e-2}
 PLOT_BYTES = 256 * 2**10
-PROBABILITIES = graph_name("probabilities")
-# It names four torchvision operations that no network here has.
-logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-
-
-class ExportError(UserError):
-    """The graph differs from the network; no package was written."""
 
 
 def main(
@@ -127,71 +112,6 @@ def prepared(raw: Array, recipe: Recipe) -> Array:
     """
     pixels = np.moveaxis(raw[0], 0, 2)
     return prepare(pixels, channels=recipe.input.channels, size=None, steps=recipe.input.steps)[None]
-
-
-def to_onnx(network: Exported, x: Array, *, step: int | None) -> bytes:
-    """Exports ONNX with a dynamic batch axis and, with `step`, dynamic sides in multiples of it."""
-    shape: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1024)}
-    if step:
-        shape |= {axis: step * torch.export.Dim(f"side{axis}", min=1) for axis in range(2, x.ndim)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # from torch 2.13's own code
-        program = torch.onnx.export(
-            network,
-            (torch.from_numpy(np.concatenate([x, x])),),  # a single image would fix the batch size
-            input_names=["image"],
-            output_names=list(network.output_names),
-            dynamic_shapes=(shape,),
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    graph: bytes = program.model_proto.SerializeToString()
-    return graph
-
-
-def run(weights: bytes, x: Array) -> dict[str, Array]:
-    """Runs the graph with ONNX Runtime on the CPU; returns outputs by name."""
-    session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, {"image": x})))
-
-
-def in_precision(network: Exported, precision: Precision) -> Exported:
-    """Returns the network, or a copy with its body in half precision."""
-    if precision == "float32":
-        return network
-    half = copy.deepcopy(network)
-    half.network.half()
-    return half
-
-
-@torch.no_grad()
-def prove(
-    network: Exported, weights: bytes, tensors: list[Array], *, tolerance: float = TOLERANCE["float32"]
-) -> dict[str, float]:
-    """Returns the tolerance of each output: `tolerance`, times its largest value if that exceeds 1.
-
-    Raises ExportError if an output differs by more on a real input, or another class is the most probable.
-    """
-    wanted = [_outputs(network, x) for x in tensors]
-    largest = {name: max(float(np.abs(outputs[name]).max()) for outputs in wanted) for name in wanted[0]}
-    allowed = {name: tolerance * max(1.0, value) for name, value in largest.items()}
-    for number, (x, want) in enumerate(zip(tensors, wanted)):
-        got = run(weights, x)
-        for name, limit in allowed.items():
-            difference = float(np.abs(got[name] - want[name]).max())
-            print(f"image {number}: {name} {got[name].shape} differs by at most {difference:.1e}, {limit:.1e} allowed")
-            if not difference <= limit:
-                raise ExportError(f"{name} differs by {difference:.2e} on image {number}; at most {limit} is allowed.")
-        top = want[PROBABILITIES].argmax(axis=1)
-        if top.ndim == 1 and (got[PROBABILITIES].argmax(axis=1) != top).any():
-            raise ExportError(f"The most probable class of image {number} is another than PyTorch's, {top}.")
-    return allowed
-
-
-def _outputs(network: Exported, x: Array) -> dict[str, Array]:
-    """Runs the network in PyTorch; returns outputs by the graph's names."""
-    return {name: tensor.numpy() for name, tensor in zip(network.output_names, network(torch.from_numpy(x)))}
 
 
 def spec_fields(

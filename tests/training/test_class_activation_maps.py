@@ -12,7 +12,7 @@ from tests.data import real_data
 from training.build import Exported, build
 from training.config import read_recipe
 from training.data.examples import read_image
-from training.export import run, to_onnx
+from training.onnx_export import run, to_onnx
 
 RECIPE = read_recipe(Path("training/recipes/pneumonia.toml"))
 

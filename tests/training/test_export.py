@@ -20,19 +20,8 @@ from models.spec import ModelSpec
 from tests import tiny
 from training.build import Exported, Normalised
 from training.config import InputConfig, read_recipe
-from training.export import (
-    PLOT_BYTES,
-    TOLERANCE,
-    ExportError,
-    in_precision,
-    network_input,
-    plots,
-    prepared,
-    prove,
-    run,
-    sample_files,
-    to_onnx,
-)
+from training.export import PLOT_BYTES, network_input, plots, prepared, sample_files
+from training.onnx_export import TOLERANCE, ExportError, in_precision, prove, run, to_onnx
 
 SIZED = InputConfig(channels=1, size=(32, 32), steps=({"id": "ensure_dtype"},), mean=(20_000.0,), std=(9_000.0,))
 FREE = SIZED.model_copy(update={"size": None})

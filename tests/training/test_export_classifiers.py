@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.architectures import ARCHITECTURES
 from training.build import Exported, Normalised
 from training.config import InputConfig
-from training.export import prove, run, to_onnx
+from training.onnx_export import prove, run, to_onnx
 
 pytestmark = pytest.mark.slow
 TEMPERATURE = 4.0

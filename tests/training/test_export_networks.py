@@ -15,7 +15,7 @@ from training.build import Exported, Normalised, build
 from training.config import InputConfig, Recipe, read_recipe
 from training.evaluate import main as evaluate
 from training.evaluated_model import model_from_checkpoint, model_from_package
-from training.export import prove, to_onnx
+from training.onnx_export import prove, to_onnx
 
 pytestmark = pytest.mark.slow
 UNET = {"depth": 2, "base_width": 4}

@@ -13,9 +13,9 @@ from models.architectures.vgg import VGG16BN
 from models.image import Array
 from training.build import Exported, Normalised
 from training.config import InputConfig
-from training.export import TOLERANCE, in_precision, prove, run, to_onnx
 from training.exported_maps import first_filters, map_outputs
 from training.network_geometry import classifier_geometry
+from training.onnx_export import TOLERANCE, in_precision, prove, run, to_onnx
 
 LENET_TAPS = ("features.1", "features.2", "features.5")
 VGG_TAPS = ("features.5", "features.6")
