@@ -80,9 +80,9 @@ def test_a_recipe_merges_classes_along_its_tree() -> None:
 def test_a_tree_of_other_classes_is_refused() -> None:
     with pytest.raises(DataError, match=r"unknown classes \['mole'\]; the classes of the data are"):
         TaxonomyConfig(parents=PARENTS | {"mole": "benign"}).merge(data(COUNTS))
-    with pytest.raises(DataError, match="'carcinoma' has images of its own and the classes"):
+    with pytest.raises(DataError, match="'carcinoma' has its own images and the classes"):
         TaxonomyConfig(parents=PARENTS).merge(data(COUNTS | {"carcinoma": 2}))
-    with pytest.raises(DataError, match="The taxonomy is no tree: the node 'odd' is above itself"):
+    with pytest.raises(DataError, match="The taxonomy is not a tree: the node 'odd' is above itself"):
         TaxonomyConfig(parents={"wart": "odd", "odd": "even", "even": "odd"}).merge(data(COUNTS))
 
 

@@ -62,7 +62,7 @@ def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
     with pytest.raises(UnknownMethod, match="method=cam; it supports 'gradcam', 'occlusion'"):
         cam.method_of("cam", dense)
     plain = spec_with()
-    with pytest.raises(NoMap, match="method=occlusion needs none"):
+    with pytest.raises(NoMap, match="use method=occlusion"):
         cam.method_of(None, plain)
     assert cam.method_of("occlusion", plain) == "occlusion"
 
