@@ -92,7 +92,7 @@ def multilabel(folder: Path) -> dict[str, Any]:
         rows.append(f"{n}.png," + ("left|right" if n % 4 == 0 else "left" if n % 2 else "right"))
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     data = {"loader": "table", "path": folder / "labels.csv", "images": folder, "separator": "|"}
-    network = {"name": "resnet18", "options": {"width": 4, "stem": "small"}}
+    network = {"name": "resnet18", "options": {"width": 8, "stem": "small"}}
     return {"task": "multilabel", "data": data, "network": network, "input": UNSIZED | {"size": (32, 32)}}
 
 
