@@ -11,7 +11,7 @@ from training.config import Recipe, read_recipe
 from training.data.examples import DataSet
 from training.freezing import freeze, frozen_parts
 
-# Four channels make oneDNN (torch 2.13) write beyond a buffer on processors without AVX-512: results vary, or it aborts.
+# Not 4: oneDNN (torch 2.13) then writes beyond a buffer on processors without AVX-512, and results vary.
 RESNET = {"name": "resnet18", "options": {"width": 8, "stem": "small"}}
 FROZEN = ("conv1.", "bn1.", "layer1.")
 
