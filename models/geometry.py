@@ -64,7 +64,7 @@ class Grid:
 
     @classmethod
     def of(cls, spec: ModelSpec, *, tile_px: int) -> "Grid":
-        """Returns the largest tile of at most tile_px, but never one of which less than half the side is of use."""
+        """Returns the grid of the largest tiles up to tile_px, of which at least half of each side is usable."""
         step = math.lcm(spec.input.step, spec.stride)  # origins must be on the network's grid
         lost = 2 * (spec.halo + spec.border)
         steps = max((max(tile_px, 2 * lost) - spec.input.min_size) // step, -(-(lost + step) // step))

@@ -17,7 +17,7 @@ class MalformedRequest(RequestError):
 
 
 class FormError(RequestError):
-    """The form, or the image that is sent by itself, is not one that the route takes."""
+    """The form or the image body does not fit the route."""
 
 
 class MissingField(FormError):

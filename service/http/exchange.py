@@ -94,7 +94,7 @@ class DisconnectWatch:
         return self
 
     def begin(self, deadline: Deadline | None) -> None:
-        """Watches from now on. deadline: None where the parts of the work keep it each by itself."""
+        """Starts watching. deadline: None if each part of the work has its own."""
         if deadline is not self._deadline:
             self._deadline = deadline
             self._scope.reschedule(deadline.at if deadline else None)

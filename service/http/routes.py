@@ -140,7 +140,7 @@ class Routes:
         options: WireModel,
         exchange: Exchange,
     ) -> Response:
-        """Answers every image by itself; one that fails affects no other."""
+        """Answers each image separately; a failure affects no other."""
         request_id = exchange.context.request_id
 
         async def one(image: bytes) -> Prediction | Failure:

@@ -94,7 +94,7 @@ class Pipeline:
             return self._result(outputs, prepared, model, work)
 
     def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
-        """Counts the input, and tells the shadow."""
+        """Counts the input, and passes the prediction to the shadow."""
         self._metrics.for_model(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
         if self.on_prediction:
             self.on_prediction(source, model, outputs[model.spec.names["probabilities"]])

@@ -144,7 +144,7 @@ class Batcher:
         return median(self._lanes.map(seconds, range(_WARM_RUNS * self._session.lanes)))
 
     def close(self) -> None:
-        """Ends when the runs under way have ended; who still waits is cancelled."""
+        """Cancels the items that wait, and returns when the current runs have ended."""
         with self._lock:
             self._closed = True
             for item in self._queue.items():

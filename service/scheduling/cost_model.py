@@ -59,11 +59,11 @@ class CostModel:
         return (fixed, rate) if n > 1 and fixed >= 0 else (0.0, xy / xx if xx else 0.0)
 
     def within(self, seconds: float, elements: int) -> bool:
-        """Returns whether runs of at least so many elements have taken no longer."""
+        """Returns whether runs of at least this size have taken no longer."""
         return any(elements <= mean.elements and mean.seconds <= seconds for mean in self._means.values())
 
     def seconds(self, elements: float) -> float:
-        """Returns the expected seconds of a run of so many elements; 0 before any run."""
+        """Returns the expected duration of a run of this size; 0 before any run."""
         fixed, rate = self.line()
         return fixed + rate * elements
 

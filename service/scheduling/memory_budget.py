@@ -28,13 +28,13 @@ class MemoryBudget:
         return cls((settings.image_bytes or memory_bytes() // 2) // settings.front_ends)
 
     def body(self, nbytes: int) -> int:
-        """Returns what a body of this size takes. Raises TooManyBytes if it can never fit."""
+        """Returns the bytes that a body needs. Raises TooManyBytes if it can never fit."""
         if nbytes > self.total_bytes:
             raise TooManyBytes(self.total_bytes)
         return nbytes
 
     def image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> int:
-        """Returns what an image of so many pixels takes. body_bytes: what it came in, which stays beside it.
+        """Returns the bytes that an image of this many pixels needs. body_bytes: of its file, which stays in memory.
 
         Raises ImageTooLarge if it can never fit.
         """
@@ -44,7 +44,7 @@ class MemoryBudget:
         return need
 
     def change(self, nbytes: int) -> None:
-        """Reserves so many bytes more, or gives them back where negative. Raises MemoryFull."""
+        """Reserves more bytes, or gives bytes back if negative. Raises MemoryFull."""
         with self._lock:
             if nbytes > 0 and self.reserved_bytes + nbytes > self.total_bytes:
                 raise MemoryFull

@@ -78,7 +78,7 @@ class Reservation:
         self.release()
 
     def retain(self) -> None:
-        """Adds a holder, who calls release()."""
+        """Adds a holder, which must call release()."""
         with self._lock:
             self._holders += 1
 
