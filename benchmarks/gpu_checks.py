@@ -19,7 +19,7 @@ from benchmarks.networks import network as starter
 from benchmarks.report import Section, Table
 from models.errors import StriateError
 from models.image import Array
-from service.inference import CPU, Gpu, open_session
+from service.inference import CPU, DeviceUnavailable, Gpu, open_session
 from service.repository.verifier import read_verified
 from training.onnx_export import TOLERANCE
 
@@ -118,7 +118,7 @@ def _no_gpu_is_refused() -> Check:
         script.write_text(code)
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(["", *sys.path])}
         done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if "NoSuchDevice" in line]
+    said = [line for line in done.stderr.splitlines() if DeviceUnavailable.__name__ in line]
     return Check("no GPU in sight: STRIATE_DEVICE=cuda", said[-1][:120] if said else "it goes on", bool(said))
 
 

@@ -139,5 +139,5 @@ def test_200_damaged_networks_end_no_process_and_are_refused_or_proved(tmp_path:
     assert ended.returncode == 0, ended.stderr
     outcomes = ended.stdout.split()
     assert len(outcomes) == 200
-    assert set(outcomes) <= {"proved", "PackageError", "NetworkFailed"}
-    assert outcomes.count("NetworkFailed") > 100
+    assert set(outcomes) <= {"proved", "PackageError", "InferenceFailed"}
+    assert outcomes.count("InferenceFailed") > 100
