@@ -16,6 +16,7 @@ from training.data.examples import DataError
 from training.evaluate import below_minimum
 from training.evaluate import main as evaluate
 from training.evaluated_model import model_from_checkpoint, model_from_package
+from training.onnx_export import TOLERANCE, ExportError
 from training.prepared_dataset import draws
 
 DIGITS = Path("training/recipes/digits.toml")
@@ -122,8 +123,8 @@ def test_batch_is_free(exported: package.Package) -> None:
 
 
 def test_a_graph_that_differs_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(export.TOLERANCE, "float32", 0.0)
-    with pytest.raises(export.ExportError, match="differs by"):
+    monkeypatch.setitem(TOLERANCE, "float32", 0.0)
+    with pytest.raises(ExportError, match="differs by"):
         export.main(run / checkpoint.BEST, root=tmp_path)
     assert not any(tmp_path.iterdir())
 
