@@ -19,8 +19,6 @@ from training.onnx_export import prove, run, to_onnx
 
 pytestmark = pytest.mark.slow
 TEMPERATURE = 4.0
-# Share of the largest value. Without AVX-512, the 94 convolutions of Inception-v3 with random weights differ by 1.2e-4.
-TOLERANCE = {"inception_v3": 2e-4}
 GLOBAL_AVERAGE = [  # name, options, side in px, the head's linear layer
     ("resnet18", {"width": 8}, 64, "fc"),
     ("resnet34", {"width": 8}, 64, "fc"),
@@ -28,7 +26,7 @@ GLOBAL_AVERAGE = [  # name, options, side in px, the head's linear layer
     ("resnext50_32x4d", {"width": 16}, 64, "fc"),
     ("densenet121", {"growth": 4}, 64, "classifier"),
     ("googlenet", {}, 64, "fc"),
-    ("inception_v3", {"auxiliary_weight": 0}, 107, "fc"),
+    ("inception_v3", {"auxiliary_weight": 0}, 139, "fc"),  # at 107 px its maps round too much without AVX-512
 ]
 DENSE = [  # name, options, side in px, the layer whose features the maps weigh
     ("lenet5", {}, 32, "features"),
@@ -58,10 +56,10 @@ def exported(name: str, options: dict[str, Any], side: int) -> tuple[Exported, n
     return Exported(network, activation="softmax", temperature=TEMPERATURE).eval(), images[[0, -1]]
 
 
-def answered(network: Exported, images: np.ndarray, *, tolerance: float = 1e-4) -> dict[str, Tensor]:
+def answered(network: Exported, images: np.ndarray) -> dict[str, Tensor]:
     """What ONNX Runtime answers, after export's own proof, and not the same for both images."""
     weights = to_onnx(network, images[:1], step=None)
-    prove(network, weights, [image[None] for image in images], tolerance=tolerance)
+    prove(network, weights, [image[None] for image in images])
     found = {name: torch.from_numpy(value) for name, value in run(weights, images).items()}
     assert (found["probabilities"][0] - found["probabilities"][1]).abs().max() > 1e-3
     return found
@@ -69,13 +67,13 @@ def answered(network: Exported, images: np.ndarray, *, tolerance: float = 1e-4) 
 
 @pytest.mark.parametrize(("name", "options", "side", "head"), GLOBAL_AVERAGE, ids=lambda value: str(value))
 def test_a_map_is_the_features_times_the_heads_weights(name: str, options: dict, side: int, head: str) -> None:
-    (network, images), tolerance = exported(name, options, side), TOLERANCE.get(name, 1e-4)
-    found, fc = answered(network, images, tolerance=tolerance), network.network.body.get_submodule(head)
+    network, images = exported(name, options, side)
+    found, fc = answered(network, images), network.network.body.get_submodule(head)
     with torch.no_grad():
         features = network.network.body.features(network.network.normalise(torch.from_numpy(images)))
         cam = torch.einsum("nkhw,ck->nchw", features, fc.weight)
         logits = features.mean(dim=(2, 3)) @ fc.weight.T + fc.bias
-    torch.testing.assert_close(found["cam"], cam, rtol=0, atol=tolerance * float(cam.abs().max()))
+    torch.testing.assert_close(found["cam"], cam, rtol=0, atol=1e-4 * float(cam.abs().max()))
     torch.testing.assert_close(found["probabilities"], (logits / TEMPERATURE).softmax(dim=1), rtol=0, atol=1e-4)
 
 
