@@ -30,11 +30,7 @@ async def post(path, data=None):
 """  # one image is answered by two tiny models
 
 
-def test_a_task(tmp_path: Path) -> None:
-    change = ChangedCopy(tmp_path, row="a task")
-    change.add(
-        "service/tasks/entropy.py",
-        '''"""Entropy of a classifier's probabilities."""
+ENTROPY = '''"""Entropy of a classifier's probabilities."""
 
 from typing import ClassVar
 
@@ -81,7 +77,14 @@ class Entropy(Task[EntropyOptions, float]):
 
     def encode(self, findings: float, image: Image, options: EntropyOptions, spec: ModelSpec) -> Document:
         return Document(EntropyAnswer, {"entropy": findings})
-''',
+'''
+
+
+def test_a_task(tmp_path: Path) -> None:
+    change = ChangedCopy(tmp_path, row="a task")
+    change.add(
+        "service/tasks/entropy.py",
+        ENTROPY,
     )
     change.edit(
         "service/tasks/__init__.py",
