@@ -15,7 +15,7 @@ import orjson
 from models.decode.decoder import Format, listed
 from models.errors import BadSignal, NotASignal
 from models.image import Array
-from models.source import ArraySource, Image, Source, image_of
+from models.source import ArraySource, Source
 
 _MAGIC = b"\x93NUMPY"
 _NPY = re.compile(
@@ -43,11 +43,6 @@ def open_signal(data: bytes, *, channels: int, length: int, letters: str = "") -
         takes = f"({channels}, {length})" + (f" or ({length},)" if channels == 1 else "")
         raise BadSignal(f"its shape is {values.shape}; this model takes {takes}")
     return ArraySource(values.reshape(channels, length), "CX", format=decoder.format.name.lower())
-
-
-def decode_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Image:
-    """Reads a signal as an image one pixel high, (1, length, channels). Raises the same errors as open_signal."""
-    return image_of(open_signal(data, channels=channels, length=length, letters=letters))
 
 
 def one_hot(sequence: str, letters: str) -> Array:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.decode.signal import decode_signal
+from models.decode.signal import open_signal
+from models.source import image_of
 from tests.data import real_data
 from tests.training.data.files import load
 from training.config import read_recipe
@@ -59,7 +60,7 @@ def test_a_sequence_is_one_hot_as_the_service_makes_it(tmp_path: Path) -> None:
     data = load(loader="promoters", path=tmp_path / "p.data")
     assert data.classes == ("other", "promoter")
     assert [(e.name, e.stratum, int(e.truth())) for e in data.examples] == [("ONE", "promoter", 1), ("17", "other", 0)]
-    sent = decode_signal(f'"{SEQUENCES[1]}"'.encode(), channels=4, length=20, letters="acgt")
+    sent = image_of(open_signal(f'"{SEQUENCES[1]}"'.encode(), channels=4, length=20, letters="acgt"))
     np.testing.assert_array_equal(data.examples[1].image(), sent.pixels)
 
 
