@@ -8,7 +8,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.errors import MalformedRequest
-from service.http.middleware.security_headers import SECURITY_HEADERS
+from service.http.middleware.browser_security import SECURITY_HEADERS
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 15.0  # from the connection, or a request's first byte, to the end of its headers

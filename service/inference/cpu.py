@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.image import Array
-from service.inference.onnxruntime import CPU, load, optimise, translated_errors
+from service.inference.onnxruntime import CPU, ERRORS, load, optimise, translated
 
 _BRIEF_S = 2e-4  # a shorter run gains nothing from a second thread, which must be woken first
 _TRIALS = 4  # the first run has cold caches, and others may be disturbed by other processes
@@ -43,8 +43,9 @@ class CpuSession:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow
         try:
-            with translated_errors("run"):
-                return dict(zip(outputs, session.run(outputs, {self._input: batch})))
+            return dict(zip(outputs, session.run(outputs, {self._input: batch})))
+        except ERRORS as error:
+            raise translated(error, action="run") from error
         finally:
             with self._lock:
                 self._running -= 1
@@ -55,8 +56,10 @@ class CpuSession:
         if not all(isinstance(side, int) for side in shape):
             return False
         image = {self._input: np.zeros((1, *shape), np.float32)}
-        with translated_errors("run"):
+        try:
             return any(_seconds(self._narrow, image) < _BRIEF_S for _ in range(_TRIALS))
+        except ERRORS as error:
+            raise translated(error, action="run") from error
 
 
 def _seconds(session: Any, image: dict[str, Array]) -> float:

@@ -13,7 +13,7 @@ import onnxruntime
 from models.image import Array
 from models.outputs import is_tap
 from service.inference.device_memory import DeviceMemory
-from service.inference.onnxruntime import translated_errors
+from service.inference.onnxruntime import ERRORS, translated
 
 Shape = tuple[int, ...]
 BatchKind = tuple[Shape, tuple[str, ...]]  # the shape of a batch, and the requested taps
@@ -102,7 +102,7 @@ class BoundSession:
 
     def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
         size = next((bucket for bucket in self.buckets if bucket >= len(batch)), len(batch))
-        with translated_errors("run"):
+        try:
             if unknown := set(outputs) - set(self._outputs):
                 raise ValueError(f"there is no output {sorted(unknown)}, only {sorted(self._outputs)}")
             # Buffers always include the main outputs, which keeps the kinds few. Taps are large and rarely requested.
@@ -111,6 +111,8 @@ class BoundSession:
             buffers.fill(batch)
             self._device.submit(buffers.run).result()
             arrays = {name: buffers.download(name, rows=len(batch)) for name in outputs}
+        except ERRORS as error:
+            raise translated(error, action="run") from error
         self._give_back(kind, buffers)
         return arrays
 

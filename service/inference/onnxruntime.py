@@ -16,7 +16,7 @@ CPU = "CPUExecutionProvider"
 
 onnxruntime.disable_telemetry_events()
 
-_ERRORS = (  # they have no common base class
+ERRORS = (  # they have no common base class
     ort.EPFail, ort.EngineError, ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
     ort.NoSuchFile, ort.NotFound, ort.NotImplemented, ort.RuntimeException,
     RuntimeError, ValueError,  # from pybind11: an invalid binding or shape
@@ -38,24 +38,15 @@ class InferenceFailed(StriateError):
     code = "network_failed"
 
 
-class translated_errors:  # noqa: N801  a context manager
-    """A context manager that raises InferenceFailed, MemoryError or OSError in place of ONNX Runtime's errors.
-
-    action: "load" or "run".
-    """
-
-    def __init__(self, action: str) -> None:
-        self._action = action
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, _ERRORS) and any(text in str(error) for text in _NO_MEMORY):
-            raise MemoryError from error
-        if isinstance(error, _ERRORS) and (limits := [n for n in _SYSTEM_LIMITS if os.strerror(n) in str(error)]):
-            raise OSError(limits[0], os.strerror(limits[0])) from error
-        if isinstance(error, _ERRORS):
-            raise InferenceFailed(f"ONNX Runtime cannot {self._action} the network: {error!s:.300}") from error
+def translated(error: Exception, *, action: str) -> Exception:
+    """Returns InferenceFailed, MemoryError or OSError in place of one of ERRORS. action: "load" or "run"."""
+    text = str(error)
+    if any(each in text for each in _NO_MEMORY):
+        return MemoryError()
+    for number in _SYSTEM_LIMITS:
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number))
+    return InferenceFailed(f"ONNX Runtime cannot {action} the network: {text:.300}")
 
 
 def load(
@@ -72,9 +63,11 @@ def load(
     options = _options(network, threads=threads)
     if is_optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    with translated_errors("load"):
+    try:
         # The fallback would continue with another provider than the requested one.
         return onnxruntime.InferenceSession(_source(network), options, providers=list(providers), enable_fallback=0)
+    except ERRORS as error:
+        raise translated(error, action="load") from error
 
 
 def optimise(network: Path | bytes, folder: Path) -> Path:
@@ -86,8 +79,10 @@ def optimise(network: Path | bytes, folder: Path) -> Path:
     options.optimized_model_filepath = str(folder / "network.onnx")
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-    with translated_errors("load"):
+    try:
         onnxruntime.InferenceSession(_source(network), options, providers=[CPU], enable_fallback=0)
+    except ERRORS as error:
+        raise translated(error, action="load") from error
     return folder / "network.onnx"
 
 

@@ -1,4 +1,4 @@
-"""ASGI middleware: security headers, access log, tracing, CORS, authentication and the audit log."""
+"""ASGI middleware: browser security, access log, tracing, authentication and the audit log."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -8,8 +8,7 @@ from starlette.middleware import Middleware
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auditing import AuditMiddleware
 from service.http.middleware.authentication import AuthenticationMiddleware
-from service.http.middleware.cross_origin import SameOriginMiddleware, cors
-from service.http.middleware.security_headers import SecurityHeadersMiddleware
+from service.http.middleware.browser_security import SameOriginMiddleware, SecurityHeadersMiddleware, cors
 from service.security.api_keys import KeyStore
 from service.security.audit_log import AuditLog
 from service.settings import InvalidSettings, Settings

@@ -1,9 +1,16 @@
-"""Tests of cross-origin requests: forged POSTs, CORS and preflights."""
+"""Tests of browser security: headers of every response, forged POSTs, CORS and preflights."""
 
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
+from service.http.middleware.browser_security import SECURITY_HEADERS, SecurityHeadersMiddleware
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.conftest import Client
@@ -11,6 +18,32 @@ from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio
 PAGE = "https://viewer.example.org"
+
+
+async def test_every_response_has_the_headers_and_names_no_server(serving: Client) -> None:
+    async with serving() as http:
+        answers = [
+            *[await http.get(path) for path in ("/livez", "/nowhere", "/predict", "/metrics")],
+            await http.post("/predict", files=form(grey(1))), await http.post("/cam", files=form(grey(1))),
+            await http.post("/predict", files=form(b"no image")),
+        ]  # fmt: skip
+    for answer in answers:
+        for name, value in SECURITY_HEADERS:
+            assert answer.headers[name.decode()] == value.decode()
+        assert "server" not in answer.headers
+        assert "x-powered-by" not in answer.headers
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_page_keeps_its_own_policy_and_gets_the_other_headers() -> None:
+    async def page(_: Request) -> Response:
+        return HTMLResponse("<p>", headers={"Content-Security-Policy": "default-src 'self'"})
+
+    app = Starlette(routes=[Route("/", page)], middleware=[Middleware(SecurityHeadersMiddleware)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://striate") as http:
+        answer = await http.get("/")
+    assert answer.headers.get_list("content-security-policy") == ["default-src 'self'"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 REQUESTS = {  # headers of a POST -> whether it is rejected
