@@ -2,19 +2,82 @@
 
 import asyncio
 from types import TracebackType
+from typing import Any, cast
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive
 
 from models.package import Package
+from service.api.answers import Failure, Prediction, Predictions, WireModel
 from service.errors import DeadlinePassed
-from service.http.errors import CallerGone
-from service.http.request import read_body
+from service.http.errors import CallerGone, Internal, TooManyImages, answerable
+from service.http.middleware.access_log import count_error
+from service.http.request import check_media_type, parse_body, parse_options, read_body, require
+from service.http.responses import complete, failure, json_response, reference, respond
 from service.lifecycle import Runtime
+from service.repository.state import ServedModel
 from service.scheduling.work import Deadline, Priority, Reservation, Work
+from service.tasks.task import Document, Task
+from service.telemetry.log import log
 from service.telemetry.request_context import RequestContext
 
 _WATCH_AFTER_S = 0.02  # most answers are sooner than a task that watches for the caller's leaving would pay
+
+
+async def answer(task: Task[Any, Any], runtime: Runtime, request: Request) -> Response:
+    """Answers a task's question about the images of a request.
+
+    Raises RequestError, NotReady, DeadlinePassed, CallerGone.
+    """
+    async with Exchange(request, runtime) as exchange:
+        is_form = check_media_type(request)
+        sent = parse_body(request, await exchange.body(), is_form=is_form)
+        options = parse_options(task.options, sent.fields)
+        # Nothing awaits from here to model.request(), so that the chosen version cannot be freed in between.
+        repository, context = runtime.repository, exchange.context
+        name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task.kind))
+        model = repository.choose(name, task=task.kind, caller=context.request_id)
+        limit = task.most_images or runtime.settings.max_images
+        if len(sent.images) > limit:
+            raise TooManyImages(len(sent.images), limit=limit)
+        exchange.set_model(model.package)
+        context.images = sent.images
+        exchange.has_been_read(images=len(sent.images))
+        with model.request(context.started):
+            if len(sent.images) > 1:
+                return await _answer_each(task, sent.images, model, options, exchange)
+            result = await runtime.pipeline.answer(task, sent.images[0], model, options, exchange.work())
+            return respond(result, request_id=context.request_id)
+
+
+async def _answer_each(
+    task: Task[Any, Any], images: tuple[bytes, ...], model: ServedModel, options: WireModel, exchange: "Exchange"
+) -> Response:
+    """Answers each image separately; a failure affects no other."""
+    pipeline, request_id = exchange.runtime.pipeline, exchange.context.request_id
+
+    async def one(image: bytes) -> Prediction | Failure:
+        try:
+            async with exchange.deadline.enforced():
+                work = exchange.work(priority=Priority.BULK)
+                result = await pipeline.answer(task, image, model, options, work)
+        except Exception as error:  # noqa: BLE001  a bug in one image's answer must not take the others'
+            return _failed(error, exchange)
+        return cast(Prediction, complete(cast(Document, result.value), result, request_id=request_id))
+
+    results = await pipeline.scheduler.fan_out(one, images, most=len(images))
+    about = reference(model.package)
+    return json_response(Predictions(model=about, request_id=request_id, results=tuple(results)))
+
+
+def _failed(error: Exception, exchange: "Exchange") -> Failure:
+    """Returns the entry of an image whose answer failed."""
+    known = answerable(error) or Internal()
+    if isinstance(known, Internal):
+        log.exception(error, request_id=exchange.context.request_id)
+    count_error(exchange.runtime.metrics, known.code)
+    return failure(known)
 
 
 class Exchange:
@@ -25,12 +88,12 @@ class Exchange:
     """
 
     def __init__(self, request: Request, runtime: Runtime) -> None:
+        self.runtime = runtime
         self._settings = runtime.settings
-        self._memory = runtime.memory
         self._request = request
         self.context: RequestContext = request.scope["context"]
         self.deadline = Deadline.after(self._settings.timeout_s)
-        self.reservation = Reservation(self._memory)  # of the body
+        self.reservation = Reservation(runtime.memory)  # of the body
         self._watch = DisconnectWatch(request.receive, self.deadline)
 
     async def __aenter__(self) -> "Exchange":
@@ -67,7 +130,7 @@ class Exchange:
         return Work(
             self.deadline,
             priority,
-            Reservation(self._memory, outer=self.reservation),
+            Reservation(self.runtime.memory, outer=self.reservation),
             max_pixels=self._settings.max_pixels // shared_by,
             request_id=self.context.request_id,
             on_stage=self.context.on_stage,

@@ -9,13 +9,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from models.errors import StriateError
-from models.outputs import TapSpec
 from models.package import Package
 from service.api.answers import Answer, Failure, ModelRef
-from service.api.model_info import ClassFacts, FigureFacts, InputFacts, LayerFacts, ModelInfo, NodeFacts
 from service.pipeline.pipeline import Result
-from service.repository.state import InvalidPackage, ServedModel
-from service.tasks.cam import methods_of
 from service.tasks.task import Document, Encoded, Picture
 
 PREFIX = "X-Striate-"
@@ -83,65 +79,3 @@ def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Re
 def header_value(text: str) -> str:
     """Converts text to visible ASCII: anything else, and "%", is percent-encoded as in a URL."""
     return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
-
-
-def model_info(model: ServedModel) -> ModelInfo:
-    """Returns the description of a model that serves."""
-    spec = model.spec
-    return ModelInfo(
-        name=spec.name,
-        version=spec.version,
-        status="ready",
-        sha256=model.package.sha256,
-        task=spec.task,
-        description=spec.description,
-        architecture=spec.architecture,
-        license=spec.license,
-        provider=model.provider,
-        classes=tuple(ClassFacts.model_validate(known.model_dump()) for known in spec.classes),
-        nodes=tuple(NodeFacts.model_validate(node.model_dump()) for node in spec.nodes),
-        input=_input_facts(model),
-        activation=spec.activation,
-        cam=spec.cam.method if spec.cam else None,
-        cam_methods=methods_of(spec) if spec.task == "classification" else (),
-        layers=tuple(map(_layer_facts, spec.taps)),
-        has_filters=spec.filters is not None,
-        separates_objects=spec.objects is not None,
-        classes_overlap=spec.classes_overlap,
-        flips=spec.flips,
-        figures=tuple(FigureFacts.model_validate(figure.model_dump()) for figure in spec.evaluation),
-        trained_on=spec.provenance.data if spec.provenance else None,
-        data_sha256=spec.provenance.data_sha256 if spec.provenance else None,
-        files=model.package.readable,
-    )
-
-
-def _layer_facts(tap: TapSpec) -> LayerFacts:
-    channels, height, width = tap.size
-    return LayerFacts(
-        name=tap.layer,
-        channels=channels,
-        height=height,
-        width=width,
-        receptive_field_px=tap.receptive_field,
-        origin_px=tap.origin,
-        stride_px=tap.stride,
-    )
-
-
-def refused_info(refused: InvalidPackage) -> ModelInfo:
-    return ModelInfo(name=refused.name, version=refused.version, status="invalid", reason=refused.reason)
-
-
-def _input_facts(model: ServedModel) -> InputFacts:
-    spec = model.spec
-    height, width = spec.input.size or (None, None)
-    return InputFacts(
-        kind=spec.input.kind,
-        channels=spec.input.channels,
-        letters=spec.input.letters,
-        height=height,
-        width=width,
-        smallest_image_px=spec.input.smallest_image,
-        pixel_size_um=spec.pixel_size_um,
-    )
