@@ -14,8 +14,9 @@ from service.pipeline.pipeline import Pipeline
 from service.pipeline.shadow import ShadowRunner
 from service.pipeline.warmup import warm_up
 from service.repository import loader
+from service.repository.drain import Drain
 from service.repository.reconciler import Reconciler
-from service.repository.state import Repository, ServedModel, drain
+from service.repository.state import CurrentState, Repository, ServedModel
 from service.scheduling.memory_budget import MemoryBudget
 from service.security.audit_log import AuditLog
 from service.settings import Settings
@@ -27,7 +28,7 @@ OnReady = Callable[[Repository], None]
 
 
 class Runtime:
-    """The state that requests share. `repository` is replaced as a whole, so a request sees one consistent state."""
+    """What requests share."""
 
     def __init__(self, settings: Settings, *, on_ready: OnReady, audit_log: AuditLog | None = None) -> None:
         """audit_log: while it cannot be written, no answer goes out and the service is not ready."""
@@ -39,31 +40,23 @@ class Runtime:
         self._shadows = ShadowRunner(settings, self._shadow_of)
         self.pipeline = Pipeline(settings, self.metrics)
         self.memory = MemoryBudget.of(settings)
-        self._repository: Repository | None = None
-        self._why_not = "The models are still being loaded."
+        self.state = CurrentState()
         self._on_ready: OnReady | None = on_ready
         self._changed = asyncio.Event()
         self._keeper: Reconciler | None = None
-        self._draining: dict[asyncio.Task[None], Repository] = {}
-
-    @property
-    def repository(self) -> Repository:
-        """The current state. Raises NotReady until the packages have been verified and warmed up."""
-        if self._repository is None:
-            raise NotReady(self._why_not)
-        return self._repository
+        self._draining = Drain()
 
     async def with_cluster_statistics(self) -> Repository:
         """Returns the repository with the statistics of all front ends. Raises NotReady."""
         counts = await asyncio.to_thread(self.cluster_statistics.total)
-        return self.repository.with_statistics(counts)
+        return self.state.current.with_statistics(counts)
 
     def check_ready(self) -> None:
         """Raises NotReady with the reason, unless every wanted model serves."""
-        missing = self.repository.missing()
+        missing = self.state.current.missing()
         if missing:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
-        if not self.repository.served:
+        if not self.state.current.served:
             raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
         if self._audit_log and not self._audit_log.is_writable():
             raise NotReady("The audit log cannot be written, so answers are withheld.")
@@ -94,36 +87,32 @@ class Runtime:
         """Waits for a state that applies rollouts of this revision, or of a later one. Raises NotReady."""
         if self._keeper:
             self._keeper.wake()
-        while self.repository.rollouts.revision < revision:
+        while self.state.current.rollouts.revision < revision:
             await self._changed.wait()
-        return self.repository
+        return self.state.current
 
     def close(self) -> None:
         self.pipeline.close()
         self._shadows.close()
-        for draining, former in self._draining.items():
-            draining.cancel()
-            former.close()
+        self._draining.close()
         if self._keeper is not None:
             self._keeper.close()
-        elif self._repository is not None:
-            self._repository.close()
+        elif self.state.known is not None:
+            self.state.known.close()
 
     async def _join(self, now: Repository) -> None:
         """Takes over the models of a new engine connection; the previous one ends with its last request."""
-        former = self._repository
+        former = self.state.known
         await self._serve(now)
         if former is not None:
-            draining = asyncio.create_task(drain(former, now))
-            self._draining[draining] = former
-            draining.add_done_callback(self._draining.pop)
+            self._draining.begin(former, now)
 
     async def _serve(self, now: Repository) -> None:
-        former = self._repository or Repository()
+        former = self.state.known or Repository()
         known = {model.package.sha256 for model in former.all_models()}
         new = [model for model in now.all_models() if model.package.sha256 not in known]
         await warm_up(new, self.settings)
-        self._repository = now
+        self.state.known = now
         self.pipeline.on_prediction = self._shadows.on_prediction if now.shadows else None
         self._changed.set()
         self._changed = asyncio.Event()
@@ -133,15 +122,15 @@ class Runtime:
 
     def _shadow_of(self, model: ServedModel) -> ServedModel | None:
         """Returns the shadow of the version that serves, if this is it."""
-        now = self._repository
+        now = self.state.known
         return now.shadows.get(model.spec.name) if now and now.served.get(model.spec.name) is model else None
 
     def _lose(self) -> None:
         """Drops the models of an engine process that has ended."""
-        self._repository, self._why_not = None, str(engine_ended())
+        self.state.known, self.state.unknown_because = None, str(engine_ended())
 
     def _counts(self) -> Counts | None:
-        now = self._repository
+        now = self.state.known
         return {model.package.sha256: model.statistics for model in now.all_models()} if now else None
 
     def _is_ready(self) -> bool:
@@ -153,7 +142,7 @@ class Runtime:
 
     def _facts(self) -> Iterator[ModelFacts]:
         """Yields the metrics' facts about every version."""
-        now = self._repository or Repository()
+        now = self.state.known or Repository()
         for model in now.all_models():
             compared = model.statistics.comparison
             yield ModelFacts(

@@ -5,7 +5,18 @@ from models.decode.decoder import Decoder, Format, Probe, listed
 from models.errors import NotAnImage, TooManyPixels
 from models.source import Image, Source, image_of
 
-__all__ = ["DECODERS", "FORMATS", "Decoder", "Format", "Probe", "decode", "listed", "open_source", "probe"]
+__all__ = [
+    "DECODERS",
+    "FORMATS",
+    "Decoder",
+    "Format",
+    "Probe",
+    "check_size",
+    "decode",
+    "listed",
+    "open_source",
+    "probe",
+]
 
 DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
 FORMATS: tuple[Format, ...] = tuple(decoder.FORMAT for decoder in DECODERS)
@@ -24,19 +35,22 @@ def probe(data: bytes) -> Probe:
     return recognised(data).probe(data)
 
 
-def open_source(data: bytes, *, max_pixels: int, probed: Probe | None = None) -> Source:
+def check_size(probed: Probe, *, max_pixels: int) -> None:
+    """Refuses an image, or a piece of it that is decoded at once, that is too large. Raises TooManyPixels."""
+    for width, height in filter(None, ((probed.width, probed.height), probed.block)):
+        if width * height > max_pixels:
+            raise TooManyPixels(width=width, height=height, limit=max_pixels)
+
+
+def open_source(data: bytes, *, max_pixels: int) -> Source:
     """Opens any image file; its size is checked before a pixel is decoded.
 
-    probed: the probe of these bytes, if the caller has it. Raises NotAnImage, DamagedImage, UnsupportedImage,
-    TooManyPixels.
+    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
     """
     decoder = recognised(data)
-    found = decoder.probe(data) if probed is None else probed
-    if found.width * found.height > max_pixels:
-        raise TooManyPixels(width=found.width, height=found.height, limit=max_pixels)
-    if found.block and found.block[0] * found.block[1] > max_pixels:
-        raise TooManyPixels(width=found.block[0], height=found.block[1], limit=max_pixels)
-    return decoder.open(data, found)
+    probed = decoder.probe(data)
+    check_size(probed, max_pixels=max_pixels)
+    return decoder.open(data, probed)
 
 
 def decode(data: bytes, *, max_pixels: int) -> Image:

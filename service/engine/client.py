@@ -16,7 +16,7 @@ from service.repository.state import CanaryModel, InactivePackage, InvalidPackag
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Deadline, Work
 from service.scheduling.work_item import InferenceResult
-from service.telemetry.model_statistics import Statistics
+from service.telemetry.model_metrics import Statistics
 
 OnConnect = Callable[[Repository], Awaitable[None]]
 

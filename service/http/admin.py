@@ -18,7 +18,7 @@ from service.http.responses import json_response
 from service.lifecycle import Runtime
 from service.repository import rollouts
 from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
-from service.repository.state import Repository, incompatibility
+from service.repository.state import Repository
 from service.scheduling.work import Deadline, Reservation
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -43,7 +43,7 @@ class AdminRoutes:
 
     async def index(self, request: Request) -> Response:
         """Lists every version of every model, and whether it is ready."""
-        body, repository = await _body(request, IndexRequest), self._runtime.repository
+        body, repository = await _body(request, IndexRequest), self._runtime.state.current
         entries = [
             IndexEntry(
                 name=name,
@@ -96,7 +96,7 @@ class AdminRoutes:
 
     async def _change(self, request: Request, edit: Callable[[Rollout, Repository], Rollout]) -> Response:
         """Raises UnknownModel, RolloutError; DeadlinePassed, while the change is still followed later."""
-        name, before = _name(request), self._runtime.repository
+        name, before = _name(request), self._runtime.state.current
         if name not in model_names(before):
             raise UnknownModel(name, served=before.served)
         previous: list[Rollout] = []
@@ -143,7 +143,7 @@ def _reason(state: Repository, name: str, version: str | None) -> str:
             return invalid.reason
     for inactive in state.inactive:
         if (inactive.package.spec.name, inactive.package.spec.version) == (name, version):
-            return incompatibility(state.served[name].spec, inactive.package.spec)
+            return rollouts.incompatibility(state.served[name].spec, inactive.package.spec)
     live = state.live_versions(name) if name in state.served else ()
     is_live = any(model.spec.version == version for model in live)
     return "it already answers requests" if is_live else "there is no such version"

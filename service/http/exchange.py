@@ -35,7 +35,7 @@ async def answer(task: Task[Any, Any], runtime: Runtime, request: Request) -> Re
         sent = parse_body(request, await exchange.body(), is_form=is_form)
         options = parse_options(task.options, sent.fields)
         # Nothing awaits from here to model.request(), so that the chosen version cannot be freed in between.
-        repository, context = runtime.repository, exchange.context
+        repository, context = runtime.state.current, exchange.context
         name = require(sent.images, sent.fields.get("model") or None, able=repository.able(task.kind))
         model = repository.choose(name, task=task.kind, caller=context.request_id)
         limit = task.most_images or runtime.settings.max_images

@@ -65,7 +65,7 @@ class Routes:
     async def filters(self, request: Request) -> Response:
         """Returns the filters of a network's first layer, as a picture or as numbers."""
         options = parse_options(FilterOptions, dict(request.query_params))
-        package = self._runtime.repository.get(request.path_params["name"]).package
+        package = self._runtime.state.current.get(request.path_params["name"]).package
         try:
             weights = await run_in_threadpool(package.filters)
         except PackageError as error:  # its folder has been replaced on disk

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -31,7 +31,8 @@ from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 from service.tasks.classification import top_class
 from service.tasks.task import Document, Encoded, Outputs, Task
-from service.telemetry.metrics import Metrics, ModelMetrics
+from service.telemetry.metrics import Metrics
+from service.telemetry.model_metrics import ModelMetrics
 
 Sent = bytes | Source | Array  # a file, an open image, or a prepared tensor (C, H, W) float32
 OnPrediction = Callable[[Sent, ServedModel, Array], None]
@@ -59,7 +60,8 @@ class Pipeline:
         """on_prediction: called with each image, its model, and the probabilities that the network gave."""
         self.on_prediction = on_prediction
         self.scheduler = Scheduler(settings)
-        self._tile_px, self._metrics = settings.tile_px, metrics
+        self._tile_px = settings.tile_px
+        self._metrics_of = cache(partial(ModelMetrics, metrics))  # by the model's name
 
     def close(self) -> None:
         self.scheduler.close()
@@ -68,7 +70,7 @@ class Pipeline:
         self, task: Task[Options, F], source: Sent, model: ServedModel, options: Options, work: Work
     ) -> Result[Encoded]:
         """Answers a task's question about an image, in the form that the options ask for."""
-        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
+        spec, metrics = model.spec, self._metrics_of(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
             prepared, outputs = await inference.start(source, tile_px=self._tile_px)
@@ -84,7 +86,7 @@ class Pipeline:
 
     async def infer(self, source: Sent, model: ServedModel, names: Sequence[str], work: Work) -> Result[Outputs]:
         """Returns the network's own outputs, without their batch axis."""
-        spec, metrics = model.spec, self._metrics.for_model(model.spec.name)
+        spec, metrics = model.spec, self._metrics_of(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, names, work)
             prepared, outputs = await inference.start(source, tile_px=self._tile_px)
@@ -95,7 +97,7 @@ class Pipeline:
 
     def _report(self, source: Sent, prepared: PreparedImage, outputs: Outputs, model: ServedModel) -> None:
         """Counts the input, and passes the prediction to the shadow."""
-        self._metrics.for_model(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
+        self._metrics_of(model.spec.name).observe_input(prepared.image, prepared.warnings, prepared.deviations)
         if self.on_prediction:
             self.on_prediction(source, model, outputs[model.spec.names["probabilities"]])
 
@@ -104,10 +106,7 @@ class Pipeline:
     ) -> Result[R]:
         """Counts the image as answered."""
         timings = work.timings()
-        stage = self._metrics.for_model(model.spec.name).stage
-        for name, seconds in work.seconds.items():
-            stage(name).observe(seconds)
-        model.statistics.add_image(timings)
+        self._metrics_of(model.spec.name).observe_answer(work.seconds, timings, model.statistics)
         return Result(value, model, prepared.input, prepared.warnings, timings, findings)
 
 
@@ -180,8 +179,7 @@ class Inference:
         """Counts a pass and checks its outputs. Raises ValuesTooLarge."""
         self._work.add("queue", result.queue_s, ago=result.infer_s)
         self._work.add("infer", result.infer_s)
-        self._metrics.observe_run(result)
-        self._model.statistics.add_run(result)
+        self._metrics.observe_run(result, self._model.statistics)
         for output in result.outputs.values():
             check_finite(output, self._prepared.image)
         return {name: output[0] for name, output in result.outputs.items()}

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from models.decode import open_source, probe
+from models.decode import check_size, probe, recognised
 from models.decode.signal import open_signal
 from models.errors import ImageTooSmall, TooManyPixels
 from models.image import Array
@@ -47,9 +47,11 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
         if spec.input.kind == "signal":
             image = image_of(_open_signal(data, spec))
         else:
-            header = probe(data)
-            _reserve(header.width, header.height, spec, work, body_bytes=len(data))
-            image = image_of(open_source(data, max_pixels=work.max_pixels, probed=header))
+            decoder = recognised(data)
+            header = decoder.probe(data)
+            check_size(header, max_pixels=work.max_pixels)
+            work.reservation.reserve_image(header.pixels, spec, body_bytes=len(data))
+            image = image_of(decoder.open(data, header))
         digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256=digest)
@@ -59,7 +61,9 @@ def prepare_source(source: Source, spec: ModelSpec, work: Work) -> PreparedImage
     """An open image -> PreparedImage. Raises as prepare_image does."""
     with work.stage("decode"):
         image = image_of(source)
-        _reserve(image.width, image.height, spec, work, body_bytes=image.pixels.nbytes)
+        if (pixels := image.width * image.height) > work.max_pixels:
+            raise TooManyPixels(width=image.width, height=image.height, limit=work.max_pixels)
+        work.reservation.reserve_image(pixels, spec, body_bytes=image.pixels.nbytes)
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256="")
 
@@ -83,16 +87,8 @@ def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     pixels = math.prod(size)
     if spec.input.kind == "image":
         header = probe(data)  # a small file may hold a large image
-        pixels = max(pixels, header.width * header.height)
+        pixels = max(pixels, header.pixels)
     return _PASSES * pixels
-
-
-def _reserve(width: int, height: int, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
-    """Reserves an image's memory, before a pixel is decoded."""
-    pixels = width * height
-    if pixels > work.max_pixels:
-        raise TooManyPixels(width=width, height=height, limit=work.max_pixels)
-    work.reservation.reserve_image(pixels, spec, body_bytes=body_bytes)
 
 
 def _open_signal(data: bytes, spec: ModelSpec) -> Source:

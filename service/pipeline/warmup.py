@@ -20,7 +20,7 @@ from service.scheduling.work import Deadline, Work
 from service.settings import Settings
 from service.tasks import TASKS
 from service.telemetry.metrics import Metrics
-from service.telemetry.model_statistics import Statistics
+from service.telemetry.model_metrics import Statistics
 
 
 async def warm_up(models: Iterable[ServedModel], settings: Settings) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +18,7 @@ from service.scheduling.work_item import InferenceResult
 T = TypeVar("T")
 BatcherLoader = Callable[[], Batcher]
 OnChange = Callable[[], None]
+RunInline = Callable[[Array, Sequence[str], Work], InferenceResult | None]
 
 
 class ModelCache:
@@ -68,14 +68,18 @@ class ModelCache:
 
 
 class CachedNetwork:
-    """A version's batcher that is loaded and unloaded within the budget, transparently to its callers."""
+    """A version's batcher that is loaded and unloaded within the budget, transparently to its callers.
+
+    run_inline, run_brief: the batcher's own while it is loaded.
+    """
 
     def __init__(self, cache: ModelCache, loader: BatcherLoader, *, nbytes: int, length: int) -> None:
         """loader: verifies the package and warms up its network, in a thread. length: items that may wait or run."""
         self.nbytes, self.provider = nbytes, ""
         self._cache, self._loader, self._length = cache, loader, length
-        self.last_used = time.monotonic()
         self._batcher: Batcher | None = None
+        self.run_inline: RunInline = _not_loaded
+        self.run_brief: RunInline = _not_loaded
         self._pending = self._running = 0
         self._unused: asyncio.Future[None] | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -89,6 +93,11 @@ class CachedNetwork:
     def loaded(self) -> bool:
         return self._batcher is not None
 
+    @property
+    def last_used(self) -> float:
+        """See Batcher.last_used."""
+        return self._batcher.last_used if self._batcher else 0.0
+
     async def submit(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
         """Runs as Batcher.submit does; the first caller loads the network. Raises NotReady if it has changed since."""
         self._pending += 1
@@ -97,7 +106,6 @@ class CachedNetwork:
                 if self._pending > self._length and not work.has_place:
                     raise QueueFull(self._length)
                 await self._wait_until_loaded(work.deadline)
-            self.last_used = time.monotonic()
             self._running += 1
             try:
                 return await batcher.submit(tensor, outputs, work)
@@ -108,25 +116,14 @@ class CachedNetwork:
         finally:
             self._pending -= 1
 
-    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
-        """Runs as Batcher.run_inline does. Returns None too while the network is not loaded."""
-        self.last_used = time.monotonic()
-        batcher = self._batcher
-        return batcher.run_inline(tensor, outputs, work) if batcher else None
-
-    def run_brief(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
-        """Runs as Batcher.run_brief does. Returns None too while the network is not loaded."""
-        self.last_used = time.monotonic()
-        batcher = self._batcher
-        return batcher.run_brief(tensor, outputs, work) if batcher else None
-
     async def load(self) -> None:
-        self._batcher = await self._cache.run_in_thread(self._loader)
-        self.provider = self._batcher.provider
+        self._batcher = batcher = await self._cache.run_in_thread(self._loader)
+        self.provider, self.run_inline, self.run_brief = batcher.provider, batcher.run_inline, batcher.run_brief
 
     async def unload(self) -> None:
         """Frees the network once its running items have ended; new requests wait for the next load."""
         batcher, self._batcher = self._batcher, None
+        self.run_inline = self.run_brief = _not_loaded
         while self._running:
             self._unused = asyncio.get_running_loop().create_future()
             await self._unused
@@ -161,6 +158,10 @@ class CachedNetwork:
         self._loading = None
         if not loading.cancelled():
             loading.exception()  # marks it as retrieved: the waiting requests raise it
+
+
+def _not_loaded(tensor: Array, outputs: Sequence[str], work: Work) -> None:
+    """Returns None, as a network does that cannot run inline now: submit() loads it."""
 
 
 def _trim_heap() -> None:

@@ -14,6 +14,7 @@ from models.errors import PackageError, StriateError
 from models.package import Package
 from service.api.rollout import Rollouts
 from service.repository import rollouts, scan
+from service.repository.drain import Drain
 from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
 from service.repository.network_loading import LoadOptions, is_transient, open_batcher
@@ -25,8 +26,6 @@ from service.repository.state import (
     InvalidPackage,
     Repository,
     ServedModel,
-    drain,
-    incompatibility,
 )
 from service.repository.verifier import read
 from service.repository.watch import watch
@@ -50,13 +49,8 @@ class Reconciler:
         self._lock, self._woken = asyncio.Lock(), asyncio.Event()
         self._last_error = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._draining: dict[asyncio.Task[None], Repository] = {}
+        self.draining = Drain()
         self._applied: tuple[dict[Path, Stamp], Rollouts] | None = None
-
-    @property
-    def draining(self) -> int:
-        """The number of previous states that are not freed yet."""
-        return len(self._draining)
 
     def wake(self) -> None:
         """Has run() refresh at once: a known change need not wait for the file system's notification."""
@@ -93,10 +87,7 @@ class Reconciler:
             return self.repository
 
     def close(self) -> None:
-        for draining in self._draining:
-            draining.cancel()
-        for previous in self._draining.values():
-            previous.close()
+        self.draining.close()
         self.repository.close()
         self._thread.shutdown(wait=True)
         self.cache.close()
@@ -124,7 +115,7 @@ class Reconciler:
         previous, self.repository = self.repository, state
         log_changes(previous, state)
         await self._publish(state)
-        self._drain(previous)
+        self.draining.begin(previous, state)
 
     def _discard_verdicts(self, folders: dict[Path, Stamp], *, retry_invalid: bool) -> None:
         """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""
@@ -149,7 +140,11 @@ class Reconciler:
             """Returns another version to run beside the live ones, unless it is incompatible with them."""
             live = state.live_versions(name)
             other = await self._first_valid([folder for folder in versions if folder.name == version], folders)
-            if other is None or any(other is each for each in live) or incompatibility(live[0].spec, other.spec):
+            if (
+                other is None
+                or any(other is each for each in live)
+                or rollouts.incompatibility(live[0].spec, other.spec)
+            ):
                 return None
             return other
 
@@ -213,11 +208,6 @@ class Reconciler:
     def _verdicts_of(self, folders: dict[Path, Stamp], kind: type[T]) -> tuple[T, ...]:
         verdicts = (self._verdicts[folder][1] for folder in folders if folder in self._verdicts)
         return tuple(verdict for verdict in verdicts if isinstance(verdict, kind))
-
-    def _drain(self, previous: Repository) -> None:
-        draining = asyncio.create_task(drain(previous, self.repository))
-        self._draining[draining] = previous
-        draining.add_done_callback(self._draining.pop)
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from models.spec import ModelSpec
 from service.api.rollout import Rollout, Rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
 
@@ -39,6 +40,15 @@ def roll_back(name: str, rollout: Rollout, *, serving: str | None, valid: Sequen
     if target is None:
         raise CannotServe(f"{name} has no earlier version to roll back to")
     return promote(rollout, target, serving=serving)
+
+
+def incompatibility(served: ModelSpec, other: ModelSpec) -> str:
+    """Returns the reason why another version cannot replace the served one; empty if it can."""
+    if served.task != other.task:
+        return f"its task is {other.task}, but the served version {served.version} performs {served.task}"
+    if served.cam and not other.cam:
+        return f"it has no class activation maps, but the served version {served.version} has"
+    return ""
 
 
 def read(root: Path) -> Rollouts:

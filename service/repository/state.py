@@ -12,7 +12,7 @@ from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.scheduling.scheduler import Network
-from service.telemetry.model_statistics import CountedRequest, Statistics
+from service.telemetry.model_metrics import Statistics
 
 Task = Literal["classification", "segmentation"]
 
@@ -73,29 +73,28 @@ class ServedModel:
     def spec(self) -> ModelSpec:
         return self.package.spec
 
-    def request(self, started: float) -> CountedRequest:
+    def request(self, started: float) -> "ServedRequest":
         """Returns a context manager that counts a request and keeps this version loaded until its block ends.
 
         started: perf_counter() at the request's arrival.
         """
-        return _ServedRequest(self, started)
+        return ServedRequest(self, started)
 
 
-class _ServedRequest(CountedRequest):
-    """A counted request that also holds the use of its version."""
+class ServedRequest:
+    """A request to one version: a class, since a generator's context manager takes four times as long."""
 
-    __slots__ = ("_use",)
+    __slots__ = ("_model", "_started")
 
     def __init__(self, model: ServedModel, started: float) -> None:
-        super().__init__(model.statistics, started)
-        self._use = model.use
+        self._model, self._started = model, started
 
     def __enter__(self) -> None:
-        self._use.__enter__()
+        self._model.use.__enter__()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, error, trace)
-        self._use.__exit__()
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._model.statistics.add_request(self._started, failed=error is not None)
+        self._model.use.__exit__()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,25 +216,24 @@ class Repository:
         return UnknownModel(name, served=self.served)
 
 
-def incompatibility(served: ModelSpec, other: ModelSpec) -> str:
-    """Returns the reason why another version cannot replace the served one; empty if it can."""
-    if served.task != other.task:
-        return f"its task is {other.task}, but the served version {served.version} performs {served.task}"
-    if served.cam and not other.cam:
-        return f"it has no class activation maps, but the served version {served.version} has"
-    return ""
+class CurrentState:
+    """The state that requests see, replaced as a whole, so that each sees one consistent state.
+
+    known: None until the packages have been verified and warmed up; unknown_because: says why.
+    """
+
+    def __init__(self) -> None:
+        self.known: Repository | None = None
+        self.unknown_because = "The models are still being loaded."
+
+    @property
+    def current(self) -> Repository:
+        """Raises NotReady."""
+        if self.known is None:
+            raise NotReady(self.unknown_because)
+        return self.known
 
 
 def canary_bucket(name: str, caller: str) -> float:
     """Returns a number in [0, 100) for a request id: constant for each id and uniform over many."""
     return int.from_bytes(blake2b(f"{name}\n{caller}".encode(), digest_size=6).digest()) * 100 / 2**48
-
-
-async def drain(previous: Repository, current: Repository) -> None:
-    """Frees the versions that only `previous` has, once the last request that uses them has ended."""
-    remaining = {id(model) for model in current.all_models()}
-    removed = [model for model in previous.all_models() if id(model) not in remaining]
-    for model in removed:
-        await model.use.wait_until_unused()
-    for model in removed:
-        await model.batcher.aclose()

@@ -36,7 +36,11 @@ class Batcher:
     def __init__(
         self, session: Session, *, length: int, bound_s: float = math.inf, cost_model: CostModel | None = None
     ) -> None:
-        """length: items that may wait or run. bound_s: seconds that a run of more than one item may take."""
+        """length: items that may wait or run. bound_s: seconds that a run of more than one item may take.
+
+        last_used: when the last item came, by time.monotonic().
+        """
+        self.last_used = time.monotonic()
         self._session = session
         self._length = length
         self._bound_s = bound_s
@@ -78,6 +82,7 @@ class Batcher:
             raise NotReady("The model is no longer served.")
         if self.depth >= self._length and not work.has_place:
             raise QueueFull(self._length, retry_after_s=math.ceil(self._drained_in(tensor.size)))
+        self.last_used = time.monotonic()
         result: asyncio.Future[InferenceResult] = asyncio.get_running_loop().create_future()
         item = WorkItem(next(self._numbers), tensor, tuple(outputs), work, result, arrived=time.perf_counter())
         work.reservation.retain()
@@ -98,6 +103,7 @@ class Batcher:
                 return None
             self._idle -= 1
             self._inline += 1
+        self.last_used = time.monotonic()
         started = time.perf_counter()
         try:
             outputs_by_name = self._session.run(tensor, outputs)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter
 
-from service.telemetry.model_statistics import Statistics
+from service.telemetry.model_metrics import Statistics
 from service.telemetry.multiprocess import replace_file
 
 Counts = dict[str, Statistics]  # by the package's digest

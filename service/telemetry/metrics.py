@@ -1,19 +1,14 @@
 """Prometheus metrics, declared once. Labels come from closed sets: routes, models, stages, codes, classes."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Literal, TypedDict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-
-from models.source import Image
-from service.api.answers import InputWarning
-from service.scheduling.work_item import InferenceResult
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it would add a second series for each one
@@ -108,7 +103,6 @@ class Metrics:
         self.loop_lag = histogram("event_loop_lag_seconds", "Delay of a timer of the event loop.", buckets=SECONDS)
         self.engine_starts = counter("engine_starts_total", "Starts of the engine process (several front ends only).")
 
-        self.for_model = cache(partial(ModelMetrics, self))
         self.scrape: Callable[[], bytes] = (
             self.exposition
         )  # background_telemetry replaces it if there are several processes
@@ -116,51 +110,6 @@ class Metrics:
     def exposition(self) -> bytes:
         """Returns the exposition text of this process."""
         return generate_latest(self.registry)
-
-
-class ModelMetrics:
-    """The metrics of one model, each looked up once: finding a labelled child takes as long as counting."""
-
-    def __init__(self, metrics: Metrics, model: str) -> None:
-        self.stage = cache(lambda stage: metrics.stage_duration.labels(stage, model))
-        self._prediction = cache(lambda label: metrics.predictions.labels(model, label))
-        self._input_warning = cache(lambda code: metrics.input_warnings.labels(model, code))
-        self._released = cache(lambda reason: metrics.batches.labels(model, reason.name.lower()))
-        self._input_side = metrics.input_side.labels(model)
-        self._batch_size = metrics.batch_size.labels(model)
-        self._confidence = metrics.confidence.labels(model)
-        self.failed_runs = metrics.failed_runs.labels(model)
-        self._figure = cache(
-            lambda figure: (
-                metrics.input_deviation.labels(model, figure).observe,
-                metrics.inputs_outside.labels(model, figure, "low").inc,
-                metrics.inputs_outside.labels(model, figure, "high").inc,
-            )
-        )
-
-    def observe_input(self, image: Image, warnings: Iterable[InputWarning], deviations: Mapping[str, float]) -> None:
-        """Observes a preprocessed image. deviations: the values of input_deviation_ratio by figure."""
-        self._input_side.observe(math.sqrt(image.height * image.width))
-        for warning in warnings:
-            self._input_warning(warning.code).inc()
-        for figure, ratio in deviations.items():
-            observe, low, high = self._figure(figure)
-            observe(ratio)
-            if ratio > 1:
-                high()
-            elif ratio < -1:
-                low()
-
-    def observe_run(self, result: InferenceResult) -> None:
-        """Observes an image or tile that the network has processed."""
-        if result.close_reason is not None:
-            self._released(result.close_reason).inc()
-            self._batch_size.observe(result.batch_size)
-
-    def observe_prediction(self, label: str, probability: float) -> None:
-        """Observes a classifier's most probable class."""
-        self._prediction(label).inc()
-        self._confidence.observe(probability)
 
 
 class _ModelCollector(Collector):

@@ -13,7 +13,7 @@ from service.http.openinference.schemas import (
     TensorMetadata,
 )
 from service.repository.state import ServedModel
-from service.telemetry.model_statistics import DurationSum
+from service.telemetry.model_metrics import DurationSum
 
 _FORMATS = ", ".join(format.name for format in FORMATS)
 EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "schedule_policy", "statistics")

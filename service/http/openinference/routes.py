@@ -63,7 +63,7 @@ class OpenInferenceRoutes:
     async def model(self, request: Request) -> Response:
         """Returns a model's input and output tensors."""
         model = self._served(request)
-        known = self._runtime.repository.live_versions(model.spec.name)
+        known = self._runtime.state.current.live_versions(model.spec.name)
         return json_response(model_metadata(model, versions=tuple(each.spec.version for each in known)))
 
     async def model_ready(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class OpenInferenceRoutes:
                 return response
 
     def _served(self, request: Request, *, caller: str = "") -> ServedModel:
-        return _served(self._runtime.repository, request, caller=caller)
+        return _served(self._runtime.state.current, request, caller=caller)
 
     async def _parsed(
         self, body: bytes, request: Request, model: ServedModel, exchange: Exchange

@@ -60,7 +60,7 @@ class Workbench:
     async def packaged(self, request: Request) -> Response:
         """Returns a file of a model's package: its README, a sample, a plot."""
         name = request.path_params["file"]
-        package = self._runtime.repository.get(request.path_params["name"]).package
+        package = self._runtime.state.current.get(request.path_params["name"]).package
         if name not in package.readable:
             raise UnknownFile(name, known=package.readable)
         try:

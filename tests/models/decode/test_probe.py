@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from models.decode import DECODERS, FORMATS, open_source, probe
+from models.decode import DECODERS, FORMATS, open_source, probe, recognised
 from models.decode.decoder import Format, listed
 from models.decode.signal import SIGNAL_FORMATS, open_signal
 from models.errors import DamagedImage, NotAnImage, NotASignal, TooManyPixels, UnsupportedImage
@@ -41,7 +41,7 @@ def test_the_header_says_what_decoding_gives(name: str) -> None:
     assert found.format.name.lower() == source.format
     assert found.pixels == image.height * image.width
     assert found.pages == (3 if name == "OME-TIFF" else 1)
-    again = open_source(data, max_pixels=10_000, probed=found)
+    again = recognised(data).open(data, found)
     np.testing.assert_array_equal(again.read(), source.read())
 
 

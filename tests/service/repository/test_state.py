@@ -1,11 +1,15 @@
-"""Tests of the repository state: the choice of a model, canary buckets and missing models."""
+"""Tests of the repository state: the choice of a model, canary buckets, missing models and counted requests."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from service.errors import NotReady
+from service.http.errors import MissingField
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
-from service.repository.state import canary_bucket
+from service.repository.state import CurrentState, Repository, canary_bucket
+from service.telemetry.model_metrics import DurationSum, Statistics
 from tests import tiny
 from tests.service.repository.loaded_repository import load_repository
 
@@ -48,3 +52,28 @@ def test_canary_buckets_are_uniform(percent: int) -> None:
     n, p = 20_000, percent / 100
     hits = sum(canary_bucket("brightness", f"{number:x}") < percent for number in range(n))
     assert abs(hits - n * p) < 4 * (n * p * (1 - p)) ** 0.5
+
+
+def test_a_request_succeeds_or_fails(root: Path) -> None:
+    model = load_repository(root).get("brightness")
+    statistics = model.statistics
+    with model.request(time.perf_counter() - 5):
+        pass
+    with pytest.raises(MissingField), model.request(time.perf_counter()):
+        raise MissingField(["image"])
+    assert (statistics.success.count, statistics.fail.count) == (1, 1)
+    assert statistics.success.seconds >= 5
+    assert statistics.last == pytest.approx(time.time(), abs=600)
+    assert Statistics().last == 0
+    assert Statistics().success == DurationSum()
+
+
+def test_until_the_models_are_known_the_reason_is_given() -> None:
+    state = CurrentState()
+    with pytest.raises(NotReady, match="still being loaded"):
+        _ = state.current
+    state.known = repository = Repository()
+    assert state.current is repository
+    state.known, state.unknown_because = None, "The engine has ended."
+    with pytest.raises(NotReady, match="The engine has ended"):
+        _ = state.current

@@ -5,7 +5,7 @@ from pathlib import Path
 from service.api.answers import Timings
 from service.scheduling.work_item import InferenceResult
 from service.telemetry.cluster_statistics import ClusterStatistics
-from service.telemetry.model_statistics import Comparison, DurationSum, Statistics
+from service.telemetry.model_metrics import Comparison, DurationSum, Statistics
 
 
 def make_statistics(images: int, *, size: int = 1, last: float = 0.0) -> Statistics:

@@ -1,11 +1,16 @@
-"""Model statistics: requests, times and batch sizes of one model version, as in Triton's statistics extension."""
+"""Model metrics: what is counted of one model, in Prometheus series and as in Triton's statistics extension."""
 
+import math
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, get_args
 
-from service.api.answers import Timings
+from models.source import Image
+from service.api.answers import InputWarning, Stage, Timings
 from service.scheduling.work_item import InferenceResult
+from service.telemetry.metrics import Metrics
 
 Phase = Literal["queue", "compute_input", "compute_infer", "compute_output"]
 
@@ -82,9 +87,10 @@ class Statistics:
         """Adds the time of reading a request or writing its response, apart from its images."""
         self.parts[part].seconds += seconds
 
-    def request(self, started: float) -> "CountedRequest":
-        """Returns a context manager that counts a request which arrived at perf_counter() == `started`."""
-        return CountedRequest(self, started)
+    def add_request(self, started: float, *, failed: bool) -> None:
+        """Counts a request that arrived at perf_counter() == `started` and ends now."""
+        (self.fail if failed else self.success).add(time.perf_counter() - started)
+        self.last = time.time()
 
     def runs(self) -> dict[int, DurationSum]:
         """Returns the runs of the network by batch size, computed from the items whose callers received a result."""
@@ -94,17 +100,53 @@ class Statistics:
         }
 
 
-class CountedRequest:
-    """A request to count as success or failure: a class, since a generator would take four times as long."""
+class ModelMetrics:
+    """The Prometheus series of one model, each looked up once: finding a labelled child takes as long as counting."""
 
-    __slots__ = ("_started", "_statistics")
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._stage = cache(lambda stage: metrics.stage_duration.labels(stage, model))
+        self._prediction = cache(lambda label: metrics.predictions.labels(model, label))
+        self._input_warning = cache(lambda code: metrics.input_warnings.labels(model, code))
+        self._released = cache(lambda reason: metrics.batches.labels(model, reason.name.lower()))
+        self._input_side = metrics.input_side.labels(model)
+        self._batch_size = metrics.batch_size.labels(model)
+        self._confidence = metrics.confidence.labels(model)
+        self.failed_runs = metrics.failed_runs.labels(model)
+        self._figure = cache(
+            lambda figure: (
+                metrics.input_deviation.labels(model, figure).observe,
+                metrics.inputs_outside.labels(model, figure, "low").inc,
+                metrics.inputs_outside.labels(model, figure, "high").inc,
+            )
+        )
 
-    def __init__(self, statistics: Statistics, started: float) -> None:
-        self._statistics, self._started = statistics, started
+    def observe_input(self, image: Image, warnings: Iterable[InputWarning], deviations: Mapping[str, float]) -> None:
+        """Observes a preprocessed image. deviations: the values of input_deviation_ratio by figure."""
+        self._input_side.observe(math.sqrt(image.height * image.width))
+        for warning in warnings:
+            self._input_warning(warning.code).inc()
+        for figure, ratio in deviations.items():
+            observe, low, high = self._figure(figure)
+            observe(ratio)
+            if ratio > 1:
+                high()
+            elif ratio < -1:
+                low()
 
-    def __enter__(self) -> None: ...
+    def observe_run(self, result: InferenceResult, statistics: Statistics) -> None:
+        """Observes an image or tile that the network has processed. statistics: of the version that ran."""
+        statistics.add_run(result)
+        if result.close_reason is not None:
+            self._released(result.close_reason).inc()
+            self._batch_size.observe(result.batch_size)
 
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        total = self._statistics.fail if error else self._statistics.success
-        total.add(time.perf_counter() - self._started)
-        self._statistics.last = time.time()
+    def observe_answer(self, seconds: Mapping[Stage, float], timings: Timings, statistics: Statistics) -> None:
+        """Observes an answered image. seconds: the duration of each of its stages; timings: the same in ms."""
+        statistics.add_image(timings)
+        for stage, duration in seconds.items():
+            self._stage(stage).observe(duration)
+
+    def observe_prediction(self, label: str, probability: float) -> None:
+        """Observes a classifier's most probable class."""
+        self._prediction(label).inc()
+        self._confidence.observe(probability)

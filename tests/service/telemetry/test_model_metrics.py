@@ -1,13 +1,10 @@
-"""Tests of the counts and times of one model version."""
-
-import time
+"""Tests of what is counted of one model."""
 
 import pytest
 
 from service.api.answers import Timings
-from service.http.errors import MissingField
 from service.scheduling.work_item import InferenceResult
-from service.telemetry.model_statistics import DurationSum, Statistics
+from service.telemetry.model_metrics import Statistics
 
 
 def test_a_run_is_counted_once_for_all_its_images() -> None:
@@ -29,16 +26,3 @@ def test_stages_are_mapped_to_tritons_phases() -> None:
     assert durations == {
         "queue": (2, 0.008), "compute_input": (2, 0.106), "compute_infer": (2, 0.016), "compute_output": (2, 0.096),
     }  # fmt: skip
-
-
-def test_a_request_succeeds_or_fails() -> None:
-    statistics = Statistics()
-    with statistics.request(time.perf_counter() - 5):
-        pass
-    with pytest.raises(MissingField), statistics.request(time.perf_counter()):
-        raise MissingField(["image"])
-    assert (statistics.success.count, statistics.fail.count) == (1, 1)
-    assert statistics.success.seconds >= 5
-    assert statistics.last == pytest.approx(time.time(), abs=600)
-    assert Statistics().last == 0
-    assert Statistics().success == DurationSum()
