@@ -50,7 +50,7 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
             decoder = recognised(data)
             header = decoder.probe(data)
             check_size(header, max_pixels=work.max_pixels)
-            work.reservation.reserve_image(header.pixels, spec, body_bytes=len(data))
+            work.reservation.reserve_image(header.width * header.height, spec, body_bytes=len(data))
             image = image_of(decoder.open(data, header))
         digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
@@ -87,7 +87,7 @@ def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     pixels = math.prod(size)
     if spec.input.kind == "image":
         header = probe(data)  # a small file may hold a large image
-        pixels = max(pixels, header.pixels)
+        pixels = max(pixels, header.width * header.height)
     return _PASSES * pixels
 
 
