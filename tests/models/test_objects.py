@@ -3,8 +3,8 @@ import pytest
 
 from models.image import Array
 from models.objects import grow, separate, without_small
-from tests.models.tiny_packages import classifier_fields, segmenter_fields
-from tests.tiny import spec_of
+from tests.models.tiny_descriptions import classifier_fields, segmenter_fields
+from tests.package_parts import spec_of
 
 SPEC = spec_of(**segmenter_fields())  # nucleus >= .5, seed >= .6, at least 3 px
 

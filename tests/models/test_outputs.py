@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from models.errors import PackageError
 from models.outputs import graph_name, is_tap
 from models.spec import ModelSpec
-from tests.models.tiny_packages import classifier_fields, contents, segmenter_fields
-from tests.tiny import CAM, HIRESCAM, PROBABILITIES, PROBABILITY_MAPS, spec_of, tap
+from tests.models.tiny_descriptions import classifier_fields, segmenter_fields
+from tests.models.tiny_packages import contents
+from tests.package_parts import CAM, HIRESCAM, PROBABILITIES, PROBABILITY_MAPS, spec_of, tap
 
 GRID = {"size": (5, 5), "stride": 4}
 FEATURES = {"size": (4, 5, 5), "receptive_field": 3, "stride": 3}

@@ -14,8 +14,9 @@ from models import package
 from models.errors import PackageError
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
-from tests.models.tiny_packages import KINDS, contents, everything_fields
-from tests.tiny import spec_of
+from tests.models.tiny_descriptions import everything_fields
+from tests.models.tiny_packages import KINDS, contents
+from tests.package_parts import spec_of
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
 from models.taxonomy import Taxonomy, coarser
-from tests.models.tiny_packages import classifier_fields
-from tests.tiny import spec_of
+from tests.models.tiny_descriptions import classifier_fields
+from tests.package_parts import spec_of
 
 #            lung            skin
 #        infection   oedema   nevus

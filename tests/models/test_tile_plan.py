@@ -12,7 +12,7 @@ from models.geometry import Grid, plan
 from models.image import Array
 from models.preprocess import pad
 from service.inference import open_session
-from tests import tiny
+from tests import package_parts, tiny
 
 
 @given(
@@ -54,7 +54,7 @@ def grid_of(*, tile_px: int, halo: int, border: int, step: int, stride: int) -> 
     """min_size is the smallest multiple of step that valid convolutions leave something of."""
     min_size = (2 * border // step + 1) * step
     fields = {"input": {"channels": 1, "min_size": min_size, "step": step, "steps": []}}
-    return Grid.of(tiny.spec_of(halo=halo, border=border, stride=stride, **fields), tile_px=tile_px)
+    return Grid.of(package_parts.spec_of(halo=halo, border=border, stride=stride, **fields), tile_px=tile_px)
 
 
 def unet(*, valid: bool) -> bytes:
@@ -82,7 +82,7 @@ def unet(*, valid: bool) -> bytes:
             nodes.append(helper.make_node("Resize", [x, "", "scales"], ["up"], mode="nearest"))
             x = "up"
     nodes.append(helper.make_node("Sigmoid", [x], ["probabilities"]))
-    return tiny.graph(
+    return package_parts.graph(
         nodes, constants=constants, inputs=("N", 1, "H", "W"), outputs={"probabilities": ("N", 2, "H2", "W2")}
     )
 
@@ -97,7 +97,7 @@ NETWORKS = {
 @pytest.mark.parametrize("size", [(40, 44), (101, 67), (64, 200), (7, 150)])
 def test_tiles_give_what_one_pass_over_the_whole_image_gives(case: str, size: tuple[int, int]) -> None:
     valid, sizes, lost = NETWORKS[case]
-    spec = tiny.spec_of(input={"channels": 1, "steps": [], **sizes}, stride=4, **lost)
+    spec = package_parts.spec_of(input={"channels": 1, "steps": [], **sizes}, stride=4, **lost)
     session = open_session(unet(valid=valid), device="cpu", threads=1)
     image = np.random.default_rng(2).normal(size=(1, *size)).astype(np.float32)
     grid = Grid.of(spec, tile_px=48)

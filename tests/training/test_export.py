@@ -17,7 +17,7 @@ from models.geometry import Geometry
 from models.image import Array
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
-from tests import tiny
+from tests import package_parts, tiny
 from training.build import Exported, Normalised
 from training.config import InputConfig, read_recipe
 from training.export import PLOT_BYTES, network_input, plots, prepared, sample_files
@@ -114,8 +114,8 @@ def test_another_class_on_top_is_refused_however_near() -> None:
 
 
 def test_a_package_says_its_precision_and_each_outputs_tolerance(tmp_path: Any) -> None:
-    cam = tiny.CAM | {"size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
-    outputs = [tiny.PROBABILITIES | {"tolerance": 0.01}, cam]
+    cam = package_parts.CAM | {"size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
+    outputs = [package_parts.PROBABILITIES | {"tolerance": 0.01}, cam]
     spec = tiny.brightness(tmp_path, precision="half", outputs=outputs).spec
     assert (spec.precision, *(output.tolerance for output in spec.outputs)) == ("half", 0.01, 0.3)
     document = to_rdf(spec)

@@ -22,7 +22,7 @@ from service.http.application import create_app
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.work import Deadline, Work
 from service.settings import Settings
-from tests import tiny
+from tests import package_parts
 from tests.conftest import Client
 from tests.service.faults.test_load import depth, metric
 from tests.service.gated_sessions import Gate
@@ -138,7 +138,7 @@ async def test_a_caller_of_many_images_who_leaves_frees_every_place(root: Path, 
 
 def fragile(root: Path) -> None:
     """A classifier of 8 x 8 grey images that ONNX Runtime fails to run on a white one: it looks up the third of two."""
-    weights = tiny.graph(
+    weights = package_parts.graph(
         [
             helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=0),  # (N,)
             helper.make_node("Mul", ["mean", "two"], ["twice"]),
@@ -156,13 +156,13 @@ def fragile(root: Path) -> None:
         "description": "Fails on white.",
         "task": "classification",
         "architecture": "tiny",
-        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": tiny.TO_UNIT},
+        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": package_parts.TO_UNIT},
         "classes": [{"label": "dark"}, {"label": "bright"}],
         "activation": "softmax",
         "receptive_field": 8,
         "stride": 8,
     }
-    tiny.package(root, spec, weights, tiny.ramp(1, 8))
+    package_parts.write_package(root, spec, weights, package_parts.ramp(1, 8))
 
 
 def top(answer: dict[str, Any]) -> str:

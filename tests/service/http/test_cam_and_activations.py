@@ -17,7 +17,7 @@ from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
 from service.inference.onnxruntime import CPU, load
 from service.tasks.occlusion import STEPS, windows
-from tests import tiny
+from tests import package_parts, tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine, front_end, submit
 from tests.service.http.test_routes import HALVES, brightness_of
@@ -29,7 +29,7 @@ FILTERS = np.arange(3 * 4, dtype=np.float32).reshape(3, 1, 2, 2)
 
 def shades(root: Path) -> Package:
     """tiny.brightness with its 2 x 2 block means, and them times 1, 2 and -1, as layers; "cam" is called gradcam."""
-    weights = tiny.graph(
+    weights = package_parts.graph(
         [
             helper.make_node("AveragePool", ["x"], ["tap_blocks"], kernel_shape=[2, 2], strides=[2, 2]),
             helper.make_node("Mul", ["tap_blocks", "factors"], ["tap_three_times"]),
@@ -61,22 +61,22 @@ def shades(root: Path) -> Package:
         "description": "Is it bright?",
         "task": "classification",
         "architecture": "tiny",
-        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": tiny.TO_UNIT},
+        "input": {"channels": 1, "size": (8, 8), "smallest_image": 4, "steps": package_parts.TO_UNIT},
         "classes": [{"label": "dark"}, {"label": "bright"}, {"label": "neither"}],
         "activation": "softmax",
         "outputs": [
-            tiny.PROBABILITIES,
-            tiny.CAM | {"method": "gradcam", "size": (4, 4), "origin": 0.5, "stride": 2},
-            tiny.HIRESCAM | {"size": (4, 4), "origin": 0.5, "stride": 2},
-            tiny.tap("blocks", size=(1, 4, 4), **blocks),
-            tiny.tap("three.times", size=(3, 4, 4), **blocks),
+            package_parts.PROBABILITIES,
+            package_parts.CAM | {"method": "gradcam", "size": (4, 4), "origin": 0.5, "stride": 2},
+            package_parts.HIRESCAM | {"size": (4, 4), "origin": 0.5, "stride": 2},
+            package_parts.tap("blocks", size=(1, 4, 4), **blocks),
+            package_parts.tap("three.times", size=(3, 4, 4), **blocks),
         ],
         "receptive_field": 2,
         "stride": 2,
     }
-    ramp = tiny.ramp(1, 8)
+    ramp = package_parts.ramp(1, 8)
     names = ("probabilities", "cam", "hirescam", "tap_blocks", "tap_three_times")
-    outputs = tiny.run(weights, ramp / np.float32(255), names)
+    outputs = package_parts.run(weights, ramp / np.float32(255), names)
     files: dict[str, Any] = {"test_input": ramp, "test_outputs": outputs, "filters": FILTERS}
     return write(root / "shades/1.0", spec, weights=weights, readme="Tiny.", **files)
 
@@ -215,7 +215,7 @@ async def test_the_filters_are_shown_and_given(serving: Client, models: Path) ->
 
 
 async def test_front_ends_get_every_output_of_the_engine(models: Path) -> None:
-    x = tiny.ramp(1, 8) / np.float32(255)
+    x = package_parts.ramp(1, 8) / np.float32(255)
     async with engine(models) as (path, here), front_end(path) as there:
         for outputs in (("tap_three_times",), ("probabilities", "hirescam"), ("probabilities", "tap_blocks", "cam")):
             wanted = await submit(here.served["shades"].batcher, x, outputs)
@@ -228,7 +228,7 @@ async def test_front_ends_get_every_output_of_the_engine(models: Path) -> None:
 def test_buffers_for_a_tap_are_there_only_where_it_is_asked_for(models: Path) -> None:
     network = load(models / "shades/1.0/model.onnx", threads=1, providers=[CPU])
     session = BoundSession(network, memory=HostMemory(), buckets=(1, 2))
-    x = tiny.ramp(1, 8) / np.float32(255)
+    x = package_parts.ramp(1, 8) / np.float32(255)
     for outputs in (("probabilities",), ("tap_blocks",), ("probabilities", "cam"), ("hirescam", "tap_blocks")):
         given = session.run(x, outputs)
         for name, wanted in zip(outputs, network.run(list(outputs), {"x": x})):

@@ -9,7 +9,7 @@ from onnx import helper
 
 from models.image import Array
 from service.inference import open_session
-from tests import tiny
+from tests import package_parts
 
 
 def convolutions(size: tuple[int | str, int | str]) -> bytes:
@@ -19,7 +19,7 @@ def convolutions(size: tuple[int | str, int | str]) -> bytes:
     ]
     weights = np.full((64, 64, 3, 3), 1e-3, np.float32)
     shape = ("N", 64, *size)
-    return tiny.graph(layers, constants={"w": weights}, inputs=shape, outputs={"y": shape})
+    return package_parts.graph(layers, constants={"w": weights}, inputs=shape, outputs={"y": shape})
 
 
 def threads_of(network: bytes, image: Array) -> int:

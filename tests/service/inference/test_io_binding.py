@@ -10,7 +10,7 @@ import pytest
 from service.inference.device_memory import HostMemory
 from service.inference.io_binding import BoundSession
 from service.inference.onnxruntime import CPU, InferenceFailed, load
-from tests import tiny
+from tests import package_parts, tiny
 
 BUCKETS = (1, 2, 4)
 
@@ -46,7 +46,7 @@ def test_only_requested_outputs_are_returned(tmp_path: Path) -> None:
     package = tiny.brightness(tmp_path)
     session = bound(load(package.weights, threads=1, providers=[CPU]))
     batch = images(3, side=8) / 255
-    wanted = tiny.run(package.weights.read_bytes(), batch, ("probabilities", "cam"))
+    wanted = package_parts.run(package.weights.read_bytes(), batch, ("probabilities", "cam"))
     assert set(session.run(batch, ["cam"])) == {"cam"}
     outputs = session.run(batch, ["cam", "probabilities"])
     assert list(outputs) == ["cam", "probabilities"]

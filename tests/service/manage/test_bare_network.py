@@ -6,7 +6,7 @@ from onnx import helper
 
 from models.errors import PackageError
 from service.manage.bare_network import batch_independent_output, parse_numbers, parse_size
-from tests import tiny
+from tests import package_parts
 
 
 @pytest.mark.parametrize(("text", "size"), [("", None), ("224x224", (224, 224)), ("96x128", (96, 128))])
@@ -37,7 +37,7 @@ def network(*, is_batch_dependent: bool) -> bytes:
         helper.make_node("Sub", ["x", "mean"], ["probabilities"]),
     ]
     shape = ("N", 1, 4, 4)
-    return tiny.graph(nodes, constants={}, inputs=shape, outputs={"probabilities": shape})
+    return package_parts.graph(nodes, constants={}, inputs=shape, outputs={"probabilities": shape})
 
 
 def test_an_output_that_depends_on_the_batch_is_rejected() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from models import package
 from service.manage.__main__ import main
-from tests import tiny
+from tests import package_parts, tiny
 from tests.conftest import Client
 from tests.data import real_data
 from tests.models.tiny_packages import contents
@@ -132,7 +132,7 @@ async def test_a_bare_classifier_serves(models: Path, tmp_path: Path, serving: C
     async with serving(models=models) as http:
         answer = (await http.post("/predict", files=multipart(tiff(pixels, photometric="rgb")))).json()
     x = (pixels / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.2, 0.1]
-    logits = tiny.run(source.read_bytes(), x.transpose(2, 0, 1)[None].astype(np.float32), ("y",))["y"][0]
+    logits = package_parts.run(source.read_bytes(), x.transpose(2, 0, 1)[None].astype(np.float32), ("y",))["y"][0]
     wanted = np.exp(logits) / np.exp(logits).sum()
     assert {known["label"]: known["probability"] for known in answer["classes"]} == pytest.approx(
         dict(zip(("cat", "dog"), wanted.tolist())), abs=1e-5
@@ -154,8 +154,8 @@ def test_a_batch_size_fixed_by_a_reshape_becomes_dynamic(models: Path, tmp_path:
     assert run_import(source, *BARE, "--classes", "a,b") == 0
     made = package.read(models / "bare-one/1.0")
     images = np.random.default_rng(5).random((3, 1, foreign.SIDE, foreign.SIDE)).astype(np.float32)
-    batch = tiny.run(made.weights.read_bytes(), images, ("probabilities",))["probabilities"]
-    single = [tiny.run(source.read_bytes(), image[None], ("y",))["y"][0] for image in images]
+    batch = package_parts.run(made.weights.read_bytes(), images, ("probabilities",))["probabilities"]
+    single = [package_parts.run(source.read_bytes(), image[None], ("y",))["y"][0] for image in images]
     assert batch == pytest.approx(np.array(single), abs=1e-6)
 
 

@@ -11,7 +11,7 @@ from models.flips import Flip, mirrored, orientations
 from models.image import Array
 from models.package import Package
 from service.encode.png_writer import png
-from tests import tiny
+from tests import package_parts, tiny
 from tests.conftest import Client
 from tests.service.image_files import form
 from training.evaluated_model import model_from_package
@@ -23,7 +23,7 @@ WEIGHT = np.random.default_rng(2).normal(0, 0.3, (3, 1, 8, 8)).astype(np.float32
 
 def sided(root: Path, flips: tuple[Flip, ...]) -> Package:
     """A classifier of 8 x 8 images that sees where what is: softmax(WEIGHT . image)."""
-    weights = tiny.graph(
+    weights = package_parts.graph(
         [
             helper.make_node("Conv", ["x", "weight"], ["map"]),
             helper.make_node("Flatten", ["map"], ["logits"]),
@@ -35,17 +35,17 @@ def sided(root: Path, flips: tuple[Flip, ...]) -> Package:
     )
     spec = {
         "name": "sided", "version": "1", "description": "Which side?", "task": "classification", "architecture": "tiny",
-        "input": {"channels": 1, "size": (8, 8), "steps": tiny.TO_UNIT}, "activation": "softmax",
+        "input": {"channels": 1, "size": (8, 8), "steps": package_parts.TO_UNIT}, "activation": "softmax",
         "classes": [{"label": "a"}, {"label": "b"}, {"label": "c"}], "receptive_field": 8, "stride": 1, "flips": flips,
     }  # fmt: skip
-    return tiny.package(root, spec, weights, tiny.ramp(1, 8))
+    return package_parts.write_package(root, spec, weights, package_parts.ramp(1, 8))
 
 
 def shifting(root: Path, flips: tuple[Flip, ...]) -> Package:
     """A segmenter of any size that is a multiple of 4: its answer for a pixel is that pixel's left neighbour."""
     weight = np.zeros((1, 1, 1, 3), np.float32)
     weight[..., 0] = 1.0
-    weights = tiny.graph(
+    weights = package_parts.graph(
         [
             helper.make_node("Conv", ["x", "weight"], ["logits"], pads=[0, 1, 0, 1]),
             helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
@@ -56,11 +56,11 @@ def shifting(root: Path, flips: tuple[Flip, ...]) -> Package:
     )
     spec = {
         "name": "shifting", "version": "1", "description": "Left?", "task": "segmentation", "architecture": "tiny",
-        "input": {"channels": 1, "min_size": 4, "step": 4, "smallest_image": 4, "steps": tiny.TO_UNIT},
+        "input": {"channels": 1, "min_size": 4, "step": 4, "smallest_image": 4, "steps": package_parts.TO_UNIT},
         "classes": [{"label": "left"}], "activation": "sigmoid", "receptive_field": 3, "stride": 4, "halo": 4,
         "flips": flips,
     }  # fmt: skip
-    return tiny.package(root, spec, weights, tiny.ramp(1, 8))
+    return package_parts.write_package(root, spec, weights, package_parts.ramp(1, 8))
 
 
 def softmax(logits: Array) -> Array:

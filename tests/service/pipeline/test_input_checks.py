@@ -7,7 +7,7 @@ from models.image import Array
 from models.preprocess import prepare
 from models.source import Image
 from service.pipeline.input_checks import deviations, figures_of, input_warnings
-from tests.tiny import spec_of
+from tests.package_parts import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)

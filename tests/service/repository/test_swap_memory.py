@@ -14,7 +14,7 @@ from models.package import Package
 from service.repository import loader
 from service.repository.state import Repository
 from service.settings import Settings
-from tests import tiny
+from tests import package_parts
 from tests.service.repository.versions import INPUT, SessionTracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
@@ -36,13 +36,15 @@ def heavy(root: Path, number: str) -> Package:
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     outputs = {"probabilities": ("N", 2)}
-    weights = tiny.graph(nodes, constants={"matrix": matrix, "fold": fold}, inputs=("N", 1, 8, 8), outputs=outputs)
+    weights = package_parts.graph(
+        nodes, constants={"matrix": matrix, "fold": fold}, inputs=("N", 1, 8, 8), outputs=outputs
+    )
     fields = {
         "name": "heavy", "version": number, "description": "Large.", "task": "classification", "architecture": "tiny",
-        "input": {**INPUT, "steps": tiny.TO_UNIT}, "classes": [{"label": "a"}, {"label": "b"}],
+        "input": {**INPUT, "steps": package_parts.TO_UNIT}, "classes": [{"label": "a"}, {"label": "b"}],
         "activation": "softmax", "receptive_field": 8, "stride": 8,
     }  # fmt: skip
-    return tiny.package(root, fields, weights, tiny.ramp(1, 8))
+    return package_parts.write_package(root, fields, weights, package_parts.ramp(1, 8))
 
 
 def pss_bytes() -> int:

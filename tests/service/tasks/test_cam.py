@@ -9,8 +9,8 @@ from models.spec import ModelSpec
 from service.errors import NoMap, UnknownLabel, UnknownMethod
 from service.tasks import cam
 from service.tasks.cam import ClassMap, index_of, positive_part
-from tests import tiny
-from tests.tiny import spec_of
+from tests import package_parts
+from tests.package_parts import spec_of
 
 GRID = {"size": (2, 2), "origin": 1.5, "stride": 4}
 
@@ -18,11 +18,11 @@ GRID = {"size": (2, 2), "origin": 1.5, "stride": 4}
 def spec_with(*maps: dict[str, Any]) -> ModelSpec:
     return spec_of(
         task="classification", stride=1, input={"channels": 1, "size": (8, 8), "steps": []},
-        classes=[{"label": "a"}, {"label": "b"}], outputs=[tiny.PROBABILITIES, *maps],
+        classes=[{"label": "a"}, {"label": "b"}], outputs=[package_parts.PROBABILITIES, *maps],
     )  # fmt: skip
 
 
-SPEC = spec_with(tiny.CAM | GRID)
+SPEC = spec_with(package_parts.CAM | GRID)
 OUTPUTS = {
     "probabilities": np.array([0.3, 0.7], np.float32),
     "cam": np.stack([np.full((2, 2), -1.0), np.array([[0.0, 2.0], [4.0, 6.0]])]).astype(np.float32),
@@ -44,7 +44,7 @@ def test_both_gradient_methods_of_a_pooled_map_are_the_map_over_its_places() -> 
 
 
 def test_a_gradient_map_has_no_cam_and_may_have_hirescam() -> None:
-    spec = spec_with(tiny.CAM | GRID | {"method": "gradcam"}, tiny.HIRESCAM | GRID)
+    spec = spec_with(package_parts.CAM | GRID | {"method": "gradcam"}, package_parts.HIRESCAM | GRID)
     assert spec.cam is not None
     outputs = OUTPUTS | {"hirescam": OUTPUTS["cam"] * 2}
     assert list(spec.cam.methods) == ["gradcam", "hirescam"]
@@ -58,7 +58,7 @@ def test_the_method_is_the_packages_own_unless_told(method: str | None, expected
 
 
 def test_a_method_that_a_package_has_not_is_refused_with_those_it_has() -> None:
-    dense = spec_with(tiny.CAM | GRID | {"method": "gradcam"})
+    dense = spec_with(package_parts.CAM | GRID | {"method": "gradcam"})
     with pytest.raises(UnknownMethod, match="method=cam; it supports 'gradcam', 'occlusion'"):
         cam.method_of("cam", dense)
     plain = spec_with()

@@ -14,7 +14,7 @@ from service.encode.colour import rgb
 from service.tasks.mask import class_map, interpret
 from service.tasks.measurement import measure
 from service.tasks.segmentation import FORMATS, class_values, edges
-from tests.tiny import spec_of
+from tests.package_parts import spec_of
 
 
 def spec(*labels: str, activation: str = "sigmoid", thresholds: tuple[float, ...] = ()) -> ModelSpec:
