@@ -12,16 +12,8 @@ from pydantic import ValidationError
 
 from models import package
 from models.errors import PackageError
-from models.rdf import from_rdf, to_rdf
-from models.spec import ModelSpec
 from tests.models.tiny_descriptions import everything_fields
-from tests.models.tiny_packages import KINDS, contents
-from tests.package_parts import spec_of
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def parts(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return contents(request.param)
+from tests.models.tiny_packages import contents
 
 
 @pytest.fixture
@@ -68,37 +60,6 @@ def test_taps_must_fit_the_rest(change: dict[str, Any], sentence: str, tmp_path:
     parts = contents("tapped")
     with pytest.raises((PackageError, ValidationError), match=sentence):
         package.write(tmp_path / "1.0", **parts | {"fields": parts["fields"] | change})
-
-
-def test_every_field_survives_the_description(parts: dict[str, Any], tmp_path: Path) -> None:
-    spec = package.write(tmp_path / "1.0", **parts).spec
-    assert from_rdf(yaml.safe_load(yaml.safe_dump(to_rdf(spec)))) == spec
-
-
-def test_the_description_of_everything_leaves_no_field_at_its_default(tmp_path: Path) -> None:
-    spec = package.write(tmp_path / "1.0", **contents("everything")).spec
-    alone = {"border", "nodes", "filters"}  # a segmenter with objects has none
-    assert {name for name, field in ModelSpec.model_fields.items() if getattr(spec, name) == field.default} == alone
-    stated = {name for name, value in everything_fields().items() if getattr(spec, name) == value}
-    assert {"name", "version", "license", "authors", "cite", "temperature", "pixel_size_um"} <= stated
-    assert spec.outputs[0].tolerance == everything_fields()["outputs"][0]["tolerance"]
-
-
-@pytest.mark.parametrize(
-    ("labels", "names"),
-    [
-        (("normal", "viral pneumonia"), ["normal", "viral_pneumonia"]),
-        (("0", "1"), ["_0", "_1"]),
-        (("class", "µm"), ["class_", "µm"]),
-        (("a b", "a_b"), ["a_b_0", "a_b_1"]),
-    ],
-)
-def test_labels_become_the_names_that_bioimage_io_allows(labels: tuple[str, ...], names: list[str]) -> None:
-    fields = everything_fields() | {"classes": [{"label": label} for label in labels], "auxiliary": [], "objects": None}
-    spec = spec_of(**fields)
-    (channels,) = [axis for axis in to_rdf(spec)["outputs"][0]["axes"] if axis["type"] == "channel"]
-    assert channels["channel_names"] == names
-    assert from_rdf(to_rdf(spec)).channel_names == labels
 
 
 def edited(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
