@@ -10,7 +10,7 @@ import pytest
 
 from service.security.api_keys import new_key
 from service.security.audit_log import verify
-from tests.service.faults.test_load import metric
+from tests.service.exposition import metric
 from tests.service.image_files import form, grey
 from tests.service.test_main import served
 

@@ -16,8 +16,8 @@ from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.test_supervisor import children, until
+from tests.service.exposition import metric
 from tests.service.faults.callers import callers
-from tests.service.faults.test_load import metric
 from tests.service.http.live_server import live, received, statuses
 from tests.service.image_files import form, grey, png_claiming
 from tests.service.test_main import served

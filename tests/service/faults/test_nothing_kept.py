@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.faults.test_callers_leave import listening, told
-from tests.service.faults.test_load import metric
+from tests.service.exposition import metric, wait_for_line
+from tests.service.faults.listening_service import listening
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form
 from tests.service.request_mixture import BAD, CALLERS, GOOD
@@ -48,7 +48,7 @@ async def flood(http: httpx.AsyncClient, *, requests: int) -> Counter[int]:
             statuses[response.status_code] += 1
 
     await asyncio.gather(*map(caller, range(CALLERS)))
-    await told(http, "striate_in_flight_requests 1.0")
+    await wait_for_line(http, "striate_in_flight_requests 1.0")
     return statuses
 
 

@@ -15,8 +15,8 @@ from service.inference import InferenceFailed
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Work
 from tests.conftest import Client
-from tests.service.faults.test_callers_leave import fragile
-from tests.service.faults.test_load import metric
+from tests.service.exposition import metric
+from tests.service.fragile_network import fragile
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
 from tests.service.scheduling.doubling_network import BAD, batching, begun, item, later, queued
