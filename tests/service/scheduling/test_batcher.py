@@ -6,29 +6,14 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.image import Array
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
 from service.scheduling.batcher import Batcher
 from service.scheduling.cost_model import BatchCloseReason, CostModel
-from service.scheduling.scheduler import Scheduler
-from service.scheduling.work import Priority, Work
-from service.settings import Settings
-from tests.service.scheduling.doubling_network import (
-    BAD,
-    BULK,
-    INTERACTIVE,
-    Doubler,
-    batching,
-    begun,
-    item,
-    later,
-    queued,
-    until,
-)
+from service.scheduling.work import Work
+from tests.service.scheduling.doubling_network import BAD, BULK, Doubler, batching, begun, item, later, queued
 
 pytestmark = pytest.mark.anyio
 
@@ -144,37 +129,6 @@ async def test_an_item_whose_deadline_passes_never_runs() -> None:
     assert session.batches == [[1], [3]]
 
 
-async def test_a_run_shorter_than_a_change_of_thread_is_done_where_it_is() -> None:
-    costs, scheduler = CostModel(), Scheduler(Settings())
-    with batching(paying=False, costs=costs) as (session, batcher):
-        session.gate.set()
-        costs.record(1, elements=1, seconds=1e-6)
-        ran = await scheduler.run(batcher, item(1), ["y"], Work(later()))
-        assert ran.outputs["y"].item() == 2
-        assert threading.current_thread() in session.threads
-        with pytest.raises(InferenceFailed):
-            await scheduler.run(batcher, item(BAD), ["y"], Work(later()))
-        for _ in range(50):
-            costs.record(1, elements=1, seconds=1.0)
-        session.threads.clear()
-        await scheduler.run(batcher, item(1), ["y"], Work(later()))
-        assert threading.current_thread() not in session.threads
-        assert batcher.depth == 0
-
-
-async def test_many_short_runs_leave_the_loop_to_others_between_them() -> None:
-    costs, scheduler = CostModel(), Scheduler(Settings())
-    with batching(paying=False, costs=costs) as (session, batcher):
-        session.gate.set()
-        other = asyncio.create_task(asyncio.sleep(0))
-        for _ in range(2):
-            for _ in range(50):  # whatever the run before really took
-                costs.record(1, elements=1, seconds=1e-6)
-            await scheduler.run(batcher, item(1), ["y"], Work(later()))
-        assert session.threads == {threading.current_thread()}
-        assert other.done()
-
-
 async def test_a_deadline_that_passed_before_the_loop_could_tell_is_seen_at_the_launch() -> None:
     with batching() as (session, batcher):
         session.gate.set()
@@ -203,16 +157,6 @@ def test_warming_stops_where_it_no_longer_pays_or_takes_too_long() -> None:
         batcher.warm(item(1), ["y"])
         assert session.batches[0] == [1]
         assert costs.seconds(1) > 0
-
-
-async def test_what_is_much_larger_than_anything_measured_is_never_run_in_the_event_loop() -> None:
-    costs, scheduler = CostModel(), Scheduler(Settings())
-    with batching(paying=False, costs=costs) as (session, batcher):
-        session.gate.set()
-        for size, seconds in ((1, 2.2e-5), (2, 2.0e-5)):  # noise: no rate can be told from it
-            costs.record(size, elements=size, seconds=seconds)
-        await scheduler.run(batcher, item(1, height=1000), ["y"], Work(later()))
-        assert threading.current_thread() not in session.threads
 
 
 class Shared(Doubler):
@@ -287,84 +231,3 @@ async def test_closing_answers_everyone() -> None:
             await batcher.submit(item(5), ["y"], Work(later()))
     assert answers[0] == 2
     assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[1:])
-
-
-sizes = st.sampled_from((1, 2))
-fates = st.sampled_from(("answered", "answered", "answered", "bad", "late", "gone"))
-wishes = st.tuples(st.sampled_from(Priority), sizes, fates)
-
-
-@given(wishes=st.lists(wishes, max_size=25), lanes=st.integers(1, 3), paying=st.booleans())
-def test_no_request_is_lost_or_answered_with_anothers(
-    wishes: list[tuple[Priority, int, str]], lanes: int, paying: bool
-) -> None:
-    """Whatever comes in whatever order: each good one gets its own answer, once, and no other's trouble."""
-
-    async def ask(batcher: Batcher, value: float, priority: Priority, height: int, fate: str) -> object:
-        tensor = item(BAD if fate == "bad" else value, height=height)
-        deadline = later(0.0 if fate == "late" else 120.0)
-        ran = await batcher.submit(tensor, ["y"], Work(deadline, priority, has_place=True))
-        return ran.outputs["y"].ravel().tolist()
-
-    async def scenario() -> None:
-        with batching(lanes=lanes, paying=paying) as (session, batcher):
-            tasks = [asyncio.create_task(ask(batcher, n, *wish)) for n, wish in enumerate(wishes, start=1)]
-            await asyncio.sleep(0)
-            for task, (_, _, fate) in zip(tasks, wishes):
-                if fate == "gone":
-                    task.cancel()
-            session.gate.set()
-            answers = await asyncio.gather(*tasks, return_exceptions=True)
-            check(answers, wishes)
-            ran = [value for values in session.batches for value in values]
-            kept = [n for n, (_, _, fate) in enumerate(wishes, start=1) if fate == "answered"]
-            never = [n for n, (_, _, fate) in enumerate(wishes, start=1) if fate == "late"]
-            assert set(kept) <= set(ran)
-            assert not set(never) & set(ran)
-            assert session.most <= lanes
-            await until(lambda: batcher.depth == 0)  # a run goes on for a moment after its caller has gone
-            assert batcher.waiting == 0
-
-    asyncio.run(scenario())
-
-
-def check(answers: list[object], wishes: list[tuple[Priority, int, str]]) -> None:
-    errors = {"bad": InferenceFailed, "late": DeadlinePassed, "gone": asyncio.CancelledError}
-    for n, (answer, (_, height, fate)) in enumerate(zip(answers, wishes), start=1):
-        if fate == "answered":
-            assert answer == [2.0 * n] * height
-        else:
-            assert isinstance(answer, errors[fate])
-
-
-@given(wishes=st.lists(st.tuples(st.sampled_from(Priority), sizes), max_size=40))
-def test_order_and_fairness(wishes: list[tuple[Priority, int]]) -> None:
-    """Within a priority and a shape items begin in the order of arrival.
-
-    The oldest of a priority is never passed over; interactive ones wait for at most one batch of bulk in five.
-    """
-
-    async def scenario() -> list[list[float]]:
-        with batching() as (session, batcher):
-            tasks = await queued(batcher, item(1000.0))  # keeps the lane busy until all are there
-            for n, (priority, height) in enumerate(wishes):
-                tasks += await queued(batcher, item(n, height=height), priority=priority)
-            session.gate.set()
-            await asyncio.gather(*tasks)
-            return [sorted({int(value) for value in values}) for values in session.batches[1:]]
-
-    waiting = dict(enumerate(wishes))
-    turns = previous = 0
-    for batch in asyncio.run(scenario()):
-        (priority, height), head = wishes[batch[0]], batch[0]
-        assert head == min(n for n, (other, _) in waiting.items() if other is priority)
-        same = [n for n, wish in waiting.items() if wish == (priority, height)]
-        assert batch == same[: len(batch)]
-        both = len({other for other, _ in waiting.values()}) == 2
-        turns = turns + 1 if both and priority is INTERACTIVE else 0
-        assert turns <= 4
-        assert priority is INTERACTIVE or not both or previous == 4
-        previous = turns
-        for n in batch:
-            del waiting[n]
-    assert not waiting

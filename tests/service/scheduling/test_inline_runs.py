@@ -1,10 +1,9 @@
-"""Who is alone runs in the thread that made the image ready; whoever comes meanwhile finds all as it should be."""
+"""Inline runs: an uncontended request runs in its own thread, and those that come meanwhile wait their turn."""
 
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,11 +13,6 @@ from service.errors import QueueFull
 from service.inference import InferenceFailed
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Work
-from tests.conftest import Client
-from tests.service.exposition import metric
-from tests.service.fragile_network import fragile
-from tests.service.gated_sessions import Gate
-from tests.service.image_files import form, grey
 from tests.service.scheduling.doubling_network import BAD, batching, begun, item, later, queued
 
 pytestmark = pytest.mark.anyio
@@ -103,28 +97,3 @@ def test_whoever_runs_it_each_is_answered_once_and_with_its_own(values: list[int
             return answers
 
     assert asyncio.run(scenario()) == [2 * value for value in values]
-
-
-LARGE = {"height": 100, "width": 100}  # too much for the event loop to make ready by itself
-
-
-async def test_an_image_by_itself_runs_where_it_was_decoded_and_others_in_lanes(serving: Client, root: Path) -> None:
-    gate = Gate()
-    async with serving(models=root, open_session=gate.batching_session, worker_threads=2) as http:
-        gate.threads.clear()
-        assert (await http.post("/predict", files=form(grey(200, **LARGE)))).status_code == 200
-        assert [name.partition("_")[0] for name in gate.threads] == ["image"]
-        gate.threads.clear()
-        answer = await http.post("/predict", files=form(*(grey(value, **LARGE) for value in range(8))))
-        assert len(answer.json()["results"]) == 8
-        assert {name.partition("_")[0] for name in gate.threads} == {"session"}
-
-
-async def test_its_failure_is_answered_and_counted(serving: Client, tmp_path: Path) -> None:
-    fragile(tmp_path)
-    async with serving(models=tmp_path, worker_threads=2) as http:
-        answers = [await http.post("/predict", files=form(grey(value, **LARGE))) for value in (200, 255, 30)]
-        metrics = (await http.get("/metrics")).text
-    assert [answer.status_code for answer in answers] == [200, 500, 200]
-    assert metric(metrics, "striate_failed_runs_total", model="fragile") == 1
-    assert metric(metrics, "striate_queue_depth") == 0
