@@ -1,5 +1,6 @@
 """Tiny but real model packages whose answers can be worked out by hand."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,13 @@ def brightness(root: Path, *, name: str = "brightness", version: str = "1.0", **
         **fields,
     }
     return write_package(root, spec, weights, ramp(1, 8))
+
+
+def brightness_of(m: float) -> dict[str, float]:
+    """What tiny.brightness must answer for an image of mean m in [0, 1]."""
+    logits = {"dark": 2 - 4 * m, "bright": 4 * m - 2, "neither": -1.0}
+    total = sum(map(math.exp, logits.values()))
+    return {label: math.exp(logit) / total for label, logit in logits.items()}
 
 
 def corners(root: Path, *, name: str = "corners", version: str = "1.0", **fields: Any) -> Package:

@@ -13,6 +13,11 @@ from models.image import Array
 from service.encode.png_writer import png
 
 Part = tuple[str, tuple[str, bytes]]
+HALVES = np.zeros((8, 8), np.uint8)  # bright above, dark below
+HALVES[:4] = 255
+BLOBS = np.zeros((10, 13), np.uint8)  # two cores joined by a bridge: two objects of 4 x 5 pixels that touch
+BLOBS[2:6, 1:11] = 150
+BLOBS[3:5, 2:4] = BLOBS[3:5, 8:10] = 250
 
 
 def grey(value: int, *, height: int = 8, width: int = 8) -> bytes:

@@ -15,8 +15,7 @@ import pytest
 
 from service.repository.startup_message import SAMPLE
 from tests import tiny
-from tests.service.http.test_routes import HALVES
-from tests.service.image_files import form, grey, jpeg
+from tests.service.image_files import HALVES, form, grey, jpeg
 from tests.serving import answers, end, free_port
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,7 @@ from service.tasks.occlusion import STEPS, windows
 from tests import package_parts, tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine, front_end, submit
-from tests.service.http.test_routes import HALVES, brightness_of
-from tests.service.image_files import form, grey
+from tests.service.image_files import HALVES, form, grey
 
 pytestmark = pytest.mark.anyio
 FILTERS = np.arange(3 * 4, dtype=np.float32).reshape(3, 1, 2, 2)
@@ -125,7 +124,7 @@ async def test_occlusion_is_the_mean_drop_over_the_squares_on_a_pixel(serving: C
     for window in windows(8, 8):
         covered = image.copy()
         covered[window] = image.mean()
-        total[window] += brightness_of(0.5)["bright"] - brightness_of(covered.mean())["bright"]
+        total[window] += tiny.brightness_of(0.5)["bright"] - tiny.brightness_of(covered.mean())["bright"]
         count[window] += 1
     assert method == "occlusion"
     np.testing.assert_allclose(found, total / count, atol=1e-5)

@@ -6,7 +6,6 @@ import pytest
 
 from tests import tiny
 from tests.conftest import Client
-from tests.service.http.test_routes import brightness_of
 from tests.service.image_files import form, grey
 
 CLASSES = [{"label": "dark", "parent": "extreme"}, {"label": "bright", "parent": "extreme"}, {"label": "neither"}]
@@ -20,7 +19,7 @@ async def test_inner_nodes_are_the_sums_of_all_their_classes(tmp_path: Path, ser
     async with serving(models=tmp_path) as http:
         answer = (await http.post("/predict", files=form(grey(153)), data={"top_k": "1"})).json()
         facts = (await http.get("/models/brightness")).json()
-    expected = brightness_of(0.6)
+    expected = tiny.brightness_of(0.6)
     assert [found["label"] for found in answer["classes"]] == ["bright"]
     both = pytest.approx(expected["dark"] + expected["bright"], abs=1e-6)
     assert answer["nodes"] == [

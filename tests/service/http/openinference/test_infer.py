@@ -14,6 +14,7 @@ import pytest
 from models.image import Array
 from service.encode.png_writer import png
 from service.http.openinference.schemas import InferResponse
+from tests import tiny
 from tests.conftest import Client
 from tests.service.http.openinference.requests import (
     LENGTH,
@@ -26,8 +27,7 @@ from tests.service.http.openinference.requests import (
     prepared,
     tensor,
 )
-from tests.service.http.test_routes import BLOBS, brightness_of
-from tests.service.image_files import form, grey
+from tests.service.image_files import BLOBS, form, grey
 
 pytestmark = pytest.mark.anyio
 INFER = "/v2/models/brightness/infer"
@@ -37,7 +37,7 @@ PROBABILITIES = output("probabilities")
 
 def expected(*means: float) -> Array:
     """(N, 3): what tiny.brightness must answer."""
-    return np.array([list(brightness_of(mean).values()) for mean in means])
+    return np.array([list(tiny.brightness_of(mean).values()) for mean in means])
 
 
 def numbers(answer: httpx.Response, name: str = "probabilities") -> Array:
@@ -120,7 +120,7 @@ async def test_classification_gives_value_index_and_label(serving: Client, top: 
 
 
 def _named(mean: float) -> list[tuple[float, int, str]]:
-    return [(p, index, label) for index, (label, p) in enumerate(brightness_of(mean).items())]
+    return [(p, index, label) for index, (label, p) in enumerate(tiny.brightness_of(mean).items())]
 
 
 async def test_an_output_says_itself_whether_it_is_binary(serving: Client) -> None:
