@@ -164,3 +164,20 @@ def zipped(folder: Path) -> Path:
         for file in folder.iterdir():
             archive.write(file, file.name)
     return target
+
+
+def external_weights() -> bytes:
+    """Returns a network whose weights refer to a file of the machine."""
+    model = onnx.load_model_from_string(segmenter())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return model.SerializeToString()
+
+
+def custom_operation() -> bytes:
+    """Returns a network that imports operators of another domain."""
+    model = onnx.load_model_from_string(segmenter())
+    model.opset_import.add(domain="com.example", version=1)
+    return model.SerializeToString()

@@ -5,23 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.manage.__main__ import main
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    monkeypatch.setenv("STRIATE_MODELS", str(folder))
-    return folder
-
-
-def run_import(source: Path) -> int:
-    return main(["import", str(source)])
-
-
-def is_empty(models: Path) -> bool:
-    return list(models.iterdir()) == []
+from tests.service.manage.import_command import is_empty, run_import
 
 
 def link(archive: zipfile.ZipFile) -> None:
