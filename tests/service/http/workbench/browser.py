@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -17,6 +18,8 @@ needs_chromium = pytest.mark.skipif(
     not Path(CHROMIUM).exists(), reason=f"no Chromium at {CHROMIUM}: apt-get install it"
 )
 SIZES = {"phone": (390, 844), "laptop": (1280, 800), "large": (1920, 1080)}
+XRAY = ROOT / "models/starter/pneumonia/1.0.0/sample.png"
+NUCLEI = ROOT / "models/starter/nuclei/1.0.0/sample.png"
 LIMIT = 5_000_000  # bytes of an upload
 expect.set_options(timeout=20_000)  # the machine may be busy
 
@@ -129,3 +132,7 @@ def tab_to(page: Page, selector: str) -> None:
         if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
             return
     raise AssertionError(f"Tab never came to {selector}")
+
+
+def asked(url: str, path: str, image: bytes, **fields: str) -> httpx.Response:
+    return httpx.post(url + path, files={"image": image}, data=fields, timeout=60).raise_for_status()
