@@ -7,7 +7,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.service.http.workbench.browser import chromium, opened, take_sample
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 TO = ROOT / "build/screenshots"
 README = ROOT / "docs/images"

@@ -4,6 +4,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -60,3 +61,52 @@ def process(command: Sequence[str], *, ready: str, folder: Path, **environment: 
             yield
         finally:
             end(running)
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STRIATE_", "BENTOML_"))}
+    return {**inherited, **variables}
+
+
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "service", "--port", str(port)]
+
+
+@contextmanager
+def served(
+    log: Path, *, within: Sequence[str] = (), **variables: str
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """Runs a service until every front end is ready; its output goes to `log`. within: a command that runs it."""
+    port = free_port()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*within, *command(port)],
+            cwd=ROOT,
+            env=environment(**variables),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
+            wait_until_ready(http, process, log, front_ends=int(variables.get("STRIATE_FRONT_ENDS", "1")))
+            yield http, process
+    finally:
+        end(process)
+
+
+def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
+    """Waits for the service, and for the log line of each front end: any one of several may answer /readyz."""
+    for _ in range(1200):
+        assert process.poll() is None, log.read_text()
+        try:
+            all_ready = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
+            if all_ready and http.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())

@@ -14,11 +14,11 @@ import yaml
 
 from service import __version__
 from service.settings import PREFIX, Settings
+from tests.compose import COMPOSE
 from tests.serving import free_port, process
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = sorted(COMPOSE["services"])
 IN_IMAGE = "/home/bentoml/bento"
 BENTOFILES = {"cpu": ROOT / "bentofile.yaml", "gpu": ROOT / "deploy/bentofile.gpu.yaml"}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.service.test_main import ROOT
+from tests.serving import ROOT
 
 ROWS = re.findall(r"^\| (?!term |---)(.+?) \| (.+) \|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
 # The words of the wire, the log and the recipes.

@@ -16,7 +16,7 @@ from monitoring.dashboards.panels import rendered
 from service.telemetry.metrics import CONTENT_TYPE, Metrics, ModelFacts
 from service.telemetry.process_metrics import GpuCollector, ProcessCollector
 from tests.monitoring_queries import ALERTS, BOARDS, EXPRESSIONS, MONITORING, PANELS, ROOT, RULES, filled
-from tests.service.telemetry.test_process_metrics import Driver
+from tests.service.telemetry.gpu_driver import Driver
 
 HISTOGRAM = ("_bucket", "_sum", "_count")
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests import tiny
 from tests.monitoring_queries import EXPRESSIONS, MONITORING, PANELS, ROOT, RULES, filled
-from tests.service.engine.test_supervisor import until
-from tests.service.telemetry.test_process_metrics import Driver
+from tests.service.service_processes import until
+from tests.service.telemetry.gpu_driver import Driver
 from tests.serving import free_port, process
 
 # A substitute for nvidia-ml-py: a module with the functions of a driver with two GPUs.

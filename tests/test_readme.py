@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 pytestmark = pytest.mark.slow
 README = (ROOT / "README.md").read_text()

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from service import __version__
+from tests.compose import COMPOSE
 from tests.deploy.chart import CHART, KEYS, STORE, VALUES, environment, helm, needs_helm, pod, rendered
-from tests.test_deployment import COMPOSE
 
 pytestmark = needs_helm
 USUAL = {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service"}

@@ -22,3 +22,9 @@ async def wait_for_line(http: httpx.AsyncClient, line: str) -> None:
     async with asyncio.timeout(120):
         while line not in (await http.get("/metrics")).text.splitlines():
             await asyncio.sleep(0.01)
+
+
+def series_of(text: bytes) -> dict[str, float]:
+    """Parses an exposition into the value of each series."""
+    parts = (line.rpartition(" ") for line in text.decode().splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in parts}

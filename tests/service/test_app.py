@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from tests.service.image_files import form, grey
-from tests.service.test_main import served
+from tests.serving import served
 
 TIMEOUT_S = 60.0
 

@@ -1,12 +1,9 @@
 """Tests of `python -m service` in a process of its own, over a socket."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,56 +13,9 @@ import pytest
 from service.repository.startup_message import SAMPLE
 from tests import tiny
 from tests.service.image_files import HALVES, form, grey, jpeg
-from tests.serving import answers, end, free_port
+from tests.serving import ROOT, answers, command, environment, free_port, served
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STRIATE_", "BENTOML_"))}
-    return {**inherited, **variables}
-
-
-def command(port: int) -> list[str]:
-    return [sys.executable, "-m", "service", "--port", str(port)]
-
-
-@contextmanager
-def served(
-    log: Path, *, within: Sequence[str] = (), **variables: str
-) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """Runs a service until every front end is ready; its output goes to `log`. within: a command that runs it."""
-    port = free_port()
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*within, *command(port)],
-            cwd=ROOT,
-            env=environment(**variables),
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
-            wait_until_ready(http, process, log, front_ends=int(variables.get("STRIATE_FRONT_ENDS", "1")))
-            yield http, process
-    finally:
-        end(process)
-
-
-def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
-    """Waits for the service, and for the log line of each front end: any one of several may answer /readyz."""
-    for _ in range(1200):
-        assert process.poll() is None, log.read_text()
-        try:
-            all_ready = front_ends == 1 or log.read_text().count('"event":"ready"') >= front_ends
-            if all_ready and http.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture(scope="module")

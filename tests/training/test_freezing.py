@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_train import DIGITS
+from tests.training.digits_recipe import DIGITS
 from training import checkpoint, train
 from training.config import Recipe, read_recipe
 from training.data.examples import DataSet

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from tests.training.test_train import DIGITS
+from tests.training.digits_recipe import DIGITS
 from training import losses
 from training.config import Recipe, TrainingConfig, read_recipe
 from training.tasks import TASKS

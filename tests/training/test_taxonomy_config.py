@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.taxonomy import Taxonomy
-from tests.training.test_train import DIGITS
+from tests.training.digits_recipe import DIGITS
 from training import evaluate
 from training.class_fields import class_fields
 from training.config import Recipe, read_recipe

@@ -10,6 +10,7 @@ import torch
 
 from models import package
 from models.preprocess import prepare
+from tests.training.digits_recipe import DIGITS
 from training import checkpoint, export, train
 from training.config import Recipe, read_recipe
 from training.data.examples import DataError
@@ -19,7 +20,6 @@ from training.evaluated_model import model_from_checkpoint, model_from_package
 from training.onnx_export import TOLERANCE, ExportError
 from training.prepared_dataset import draws
 
-DIGITS = Path("training/recipes/digits.toml")
 EXAMPLES = read_recipe(DIGITS).data.load().examples
 
 

@@ -11,7 +11,7 @@ from tests.service.faults.listening_service import listening
 from tests.service.faults.long_job import AS_SMALL_TILES, LONG
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
-from tests.service.test_main import served
+from tests.serving import served
 
 pytestmark = pytest.mark.anyio
 GONE = 'striate_requests_total{route="/predict",status="499"}'

@@ -12,7 +12,7 @@ from service.security.api_keys import new_key
 from service.security.audit_log import verify
 from tests.service.exposition import metric
 from tests.service.image_files import form, grey
-from tests.service.test_main import served
+from tests.serving import served
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not LIBRARIES, reason="libfaketime (Debian: faketime) is not here")]

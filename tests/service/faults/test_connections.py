@@ -10,10 +10,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_supervisor import children, until
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import write_version
-from tests.service.test_main import served
+from tests.service.service_processes import children, until
+from tests.serving import served
 
 pytestmark = pytest.mark.slow
 IDLE, FILES, FLOOD = 1000, 128, 400

@@ -17,7 +17,7 @@ import pytest
 from service.security.audit_log import verify
 from tests import tiny
 from tests.service.image_files import form, grey
-from tests.service.test_main import ROOT, environment, served
+from tests.serving import ROOT, environment, served
 
 MOUNT = "mount -t tmpfs -o size=512k striate {models} && mount -t tmpfs -o size=64k striate {audit}"
 

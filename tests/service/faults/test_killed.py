@@ -7,9 +7,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_supervisor import children, engines, suspended, until
 from tests.service.faults.callers import callers
-from tests.service.test_main import served
+from tests.service.service_processes import children, engines, suspended, until
+from tests.serving import served
 
 pytestmark = pytest.mark.slow
 CALLERS = 8

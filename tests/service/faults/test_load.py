@@ -16,7 +16,7 @@ from tests.service.exposition import depth, metric, wait_for_line
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
 from tests.service.request_mixture import CALLERS, converse
-from tests.service.test_main import served
+from tests.serving import served
 
 pytestmark = pytest.mark.anyio
 

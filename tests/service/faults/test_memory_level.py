@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from tests.service.image_files import form, grey
-from tests.service.test_main import served
+from tests.serving import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 WARM, MANY = 1_000, 30_000

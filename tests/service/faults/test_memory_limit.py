@@ -15,12 +15,12 @@ from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, memory_
 from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
-from tests.service.engine.test_supervisor import children, until
 from tests.service.exposition import metric
 from tests.service.faults.callers import callers
 from tests.service.http.live_server import live, received, statuses
 from tests.service.image_files import form, grey, png_claiming
-from tests.service.test_main import served
+from tests.service.service_processes import children, until
+from tests.serving import served
 
 SIDE = 7000  # 49 megapixels, within STRIATE_MAX_PIXELS
 MIB = 2**20

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.exposition import wait_for_line
 from tests.service.faults.long_job import AS_SMALL_TILES, LONG
-from tests.service.test_main import served
+from tests.serving import served
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,7 @@ from service.settings import InvalidSettings, Settings, check_host
 from tests.conftest import Client
 from tests.service.http.live_server import exchange, statuses
 from tests.service.image_files import form, grey
-from tests.service.test_main import ROOT, command, environment, served
-from tests.serving import free_port
+from tests.serving import ROOT, command, environment, free_port, served
 
 ROUTES = ("/predict", "/cam", "/segment", "/v2/models/brightness/infer")
 

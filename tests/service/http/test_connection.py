@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from service.http import connection
-from tests.service.engine.test_supervisor import until
 from tests.service.http.live_server import exchange, live, received, statuses
 from tests.service.image_files import grey
+from tests.service.service_processes import until
 
 PNG = {"Content-Type": "image/png"}
 HEAD = b"POST /predict HTTP/1.1\r\nHost: striate\r\n"

@@ -17,7 +17,7 @@ from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
 from service.security.api_keys import new_key
 from service.settings import Settings
-from tests.service.test_main import ROOT, environment, served
+from tests.serving import ROOT, environment, served
 
 DOCUMENT = document(version=__version__)
 OPERATIONS = [

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.service.image_files import form
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 STARTER = ROOT / "models/starter/pneumonia/1.0.0"

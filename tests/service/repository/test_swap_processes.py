@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.engine.test_supervisor import until
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import LABELS, write_version
-from tests.service.test_main import served
+from tests.service.service_processes import until
+from tests.serving import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CALLERS, SWAPS = 16, 20

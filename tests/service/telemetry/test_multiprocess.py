@@ -9,12 +9,7 @@ import pytest
 
 from service.telemetry.metrics import Metrics, ModelFacts
 from service.telemetry.multiprocess import MultiprocessMetrics
-
-
-def series_of(text: bytes) -> dict[str, float]:
-    """Parses an exposition into the value of each series."""
-    parts = (line.rpartition(" ") for line in text.decode().splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, _, value in parts}
+from tests.service.exposition import series_of
 
 
 def served(*, depth: int = 0) -> tuple[ModelFacts, ...]:

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.engine.test_supervisor import answer, children, engines, readiness, suspended, until
+from tests.service.exposition import series_of
 from tests.service.image_files import form, grey
-from tests.service.telemetry.test_multiprocess import series_of
-from tests.service.test_main import served
+from tests.service.service_processes import answer, children, engines, readiness, suspended, until
+from tests.serving import served
 
 pytestmark = pytest.mark.slow
 ANSWERED = 'striate_requests_total{route="/predict",status="200"}'

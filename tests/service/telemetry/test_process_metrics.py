@@ -2,7 +2,6 @@
 
 import sys
 from ctypes import c_uint
-from types import SimpleNamespace
 from typing import Any
 
 import pynvml
@@ -10,33 +9,7 @@ import pytest
 
 from service.telemetry.metrics import Metrics
 from service.telemetry.process_metrics import register_gpus
-
-
-class Driver:
-    """A driver with two GPUs, as nvidia-ml-py presents it; the second does not report its utilisation."""
-
-    class NVMLError(Exception): ...
-
-    def nvmlInit(self) -> None: ...
-    def nvmlSystemGetDriverVersion(self) -> str:
-        return "580.1"
-
-    def nvmlDeviceGetCount(self) -> int:
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetName(self, gpu: int) -> str:
-        return f"Test GPU {gpu}"
-
-    def nvmlDeviceGetMemoryInfo(self, gpu: int) -> SimpleNamespace:
-        return SimpleNamespace(used=2**30, total=2**34)
-
-    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> SimpleNamespace:
-        if gpu:
-            raise self.NVMLError("Not Supported")
-        return SimpleNamespace(gpu=75, memory=10)
+from tests.service.telemetry.gpu_driver import Driver
 
 
 class NoDriver(Driver):

@@ -20,7 +20,7 @@ from service.settings import InvalidSettings, Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
-from tests.service.test_main import served
+from tests.serving import served
 
 pytestmark = pytest.mark.anyio
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -1,15 +1,18 @@
-"""Requests of the protocol, put together by hand: what a client should send, and what it should not."""
+"""Requests of the protocol, put together by hand, good and bad; and the numbers of an answer."""
 
 from base64 import b64encode
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 
 from models.image import Array
+from tests import tiny
 
 LENGTH = "Inference-Header-Content-Length"
 Json = dict[str, Any]
+INFER = "/v2/models/brightness/infer"
 
 
 def prepared(*values: float) -> Array:
@@ -63,3 +66,17 @@ def outputs_of(body: bytes, length: str) -> tuple[Json, dict[str, bytes]]:
 
 def without_none(fields: Json) -> Json:
     return {key: value for key, value in fields.items() if value is not None}
+
+
+PROBABILITIES = output("probabilities")
+
+
+def expected(*means: float) -> Array:
+    """(N, 3): what tiny.brightness must answer."""
+    return np.array([list(tiny.brightness_of(mean).values()) for mean in means])
+
+
+def numbers(answer: httpx.Response, name: str = "probabilities") -> Array:
+    assert answer.status_code == 200, answer.text
+    (found,) = (each for each in answer.json()["outputs"] if each["name"] == name)
+    return np.array(found["data"], np.float32).reshape(found["shape"])

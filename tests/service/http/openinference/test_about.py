@@ -4,8 +4,7 @@ import pytest
 
 from service.http.openinference.schemas import AllStats, ModelMetadata, ServerMetadata
 from tests.conftest import Client
-from tests.service.http.openinference.requests import ask, images, prepared, tensor
-from tests.service.http.openinference.test_infer import INFER
+from tests.service.http.openinference.requests import INFER, ask, images, prepared, tensor
 from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ from models.spec import ModelSpec
 from tests import tiny
 from tests.data import real_data
 from tests.service.image_files import form, grey
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CLIENTS = {"triton": "tritonclient[http]==2.73.0", "kserve": "kserve==0.21.0"}

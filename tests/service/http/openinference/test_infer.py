@@ -11,17 +11,20 @@ import httpx
 import numpy as np
 import pytest
 
-from models.image import Array
 from service.encode.png_writer import png
 from service.http.openinference.schemas import InferResponse
 from tests import tiny
 from tests.conftest import Client
 from tests.service.http.openinference.requests import (
+    INFER,
     LENGTH,
+    PROBABILITIES,
     ask,
     binary,
     elements,
+    expected,
     images,
+    numbers,
     output,
     outputs_of,
     prepared,
@@ -30,20 +33,7 @@ from tests.service.http.openinference.requests import (
 from tests.service.image_files import BLOBS, form, grey
 
 pytestmark = pytest.mark.anyio
-INFER = "/v2/models/brightness/infer"
 BLOBS_INFER = "/v2/models/blobs/infer"
-PROBABILITIES = output("probabilities")
-
-
-def expected(*means: float) -> Array:
-    """(N, 3): what tiny.brightness must answer."""
-    return np.array([list(tiny.brightness_of(mean).values()) for mean in means])
-
-
-def numbers(answer: httpx.Response, name: str = "probabilities") -> Array:
-    assert answer.status_code == 200, answer.text
-    (found,) = (each for each in answer.json()["outputs"] if each["name"] == name)
-    return np.array(found["data"], np.float32).reshape(found["shape"])
 
 
 NESTED = prepared(0.8, 0.1).tolist()

@@ -14,8 +14,7 @@ from service.scheduling.work import Priority
 from service.settings import Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate
-from tests.service.http.openinference.requests import ask, prepared, tensor
-from tests.service.http.openinference.test_infer import INFER, PROBABILITIES, expected, numbers
+from tests.service.http.openinference.requests import INFER, PROBABILITIES, ask, expected, numbers, prepared, tensor
 from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio

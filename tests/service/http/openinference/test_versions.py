@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Client
-from tests.service.http.openinference.requests import ask, prepared, tensor
-from tests.service.http.openinference.test_infer import PROBABILITIES, numbers
+from tests.service.http.openinference.requests import PROBABILITIES, ask, numbers, prepared, tensor
 from tests.service.repository.versions import call, write_version
 
 pytestmark = pytest.mark.anyio

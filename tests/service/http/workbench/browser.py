@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests import tiny
 from tests.service.image_files import grey
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 needs_chromium = pytest.mark.skipif(

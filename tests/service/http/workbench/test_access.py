@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from service.security.api_keys import new_key
 from tests.service.http.workbench.browser import chromium, needs_chromium, opened
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 SAMPLE = ROOT / "models/starter/pneumonia/1.0.0/sample.png"

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from models.image import Array
 from service.encode.png_writer import png
 from tests.service.http.workbench.browser import SIZES, bring, needs_chromium, opened, take_sample
-from tests.service.test_main import ROOT
+from tests.serving import ROOT
 
 NUCLEI = ROOT / "models/starter/nuclei/1.0.0/sample.png"
 pytestmark = [pytest.mark.browser, needs_chromium]

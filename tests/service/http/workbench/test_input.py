@@ -15,7 +15,7 @@ from service.encode.png_writer import png
 from tests.data import real_data
 from tests.service.http.workbench.browser import bring, needs_chromium, opened, point_at, take_sample
 from tests.service.image_files import tiff
-from tests.service.test_main import ROOT
+from tests.serving import ROOT
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 XRAY = ROOT / "models/starter/pneumonia/1.0.0/sample.png"

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from service.encode.png_writer import png
 from service.errors import QueueFull
 from tests.service.http.workbench.browser import downloaded, needs_chromium, opened, tab_to
-from tests.service.test_main import ROOT, served
+from tests.serving import ROOT, served
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 SAMPLES = ROOT / "models/starter"
