@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = {"__init__.py", "__main__.py", "routes.py", "errors.py"}  # file names that several rooms may have
 RIDDLE = re.compile(r"(What|Where|How|Which|Who|When|Why|Whether|From|Of|As)\b")
 MODULES = sorted(path for room in ("service", "models", "training") for path in (ROOT / room).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
@@ -54,3 +55,8 @@ def test_a_file_is_one_idea_with_a_title(path: Path) -> None:
     assert not RIDDLE.match(title), title
     if path.name != "__init__.py":
         assert title, "a module without a title"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_a_file_of_tests_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 250
