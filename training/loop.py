@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from models.architectures.unet import trim
 from models.image import Array
+from training.auxiliary_heads import AuxiliaryHeadsLoss
 from training.build import Normalised
 from training.config import Recipe, TrainingConfig
 from training.distributed import ProcessGroup
 from training.freezing import freeze, frozen_parts
-from training.losses import AuxiliaryHeadsLoss
 from training.prepared_dataset import PreparedDataset, draws
 from training.tasks import TASKS
 

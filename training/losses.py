@@ -1,9 +1,61 @@
-"""Losses of each task: logits and a target -> a scalar."""
+"""Losses, logits and a target -> a scalar, and the choice of each task among them."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from models.image import Array
+from training.config import TrainingConfig
+
+
+def multiclass_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    """Returns cross-entropy or focal loss; class_weights "balanced" gives every class the same total weight."""
+    weights = config.class_weights
+    if weights == "balanced":
+        weights = balanced_weights(np.bincount(truths))
+    if config.focal_gamma:
+        return Focal(gamma=config.focal_gamma, weights=weights)
+    return CrossEntropy(weights=weights, smoothing=config.label_smoothing)
+
+
+def multilabel_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    """Returns binary cross-entropy or focal loss; class_weights "balanced" is CheXNet's weighted loss."""
+    weights = config.class_weights
+    if weights == "balanced":
+        return BalancedBinaryCrossEntropy(prevalence=tuple(np.mean(truths, axis=0).tolist()))
+    if config.focal_gamma:
+        return BinaryFocal(gamma=config.focal_gamma, weights=weights)
+    return BinaryCrossEntropy(weights=weights)
+
+
+def semantic_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    return DiceCrossEntropy(weights=config.explicit_class_weights)
+
+
+def multilabel_semantic_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    return DiceBinaryCrossEntropy(weights=config.explicit_class_weights)
+
+
+def boundaries_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    """Returns U-Net's weighted loss; class_weights "balanced" gives every class the same total weight w_c."""
+    weights = config.class_weights
+    if weights == "balanced":
+        classes = max(int(truth.max()) for truth in truths) + 1
+        weights = balanced_weights(np.sum([np.bincount(truth.ravel(), minlength=classes) for truth in truths], axis=0))
+    return BorderCrossEntropy(weights=weights)
+
+
+def instance_loss(config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
+    return InstanceLoss()
+
+
+def balanced_weights(counts: Array) -> tuple[float, ...]:
+    """Computes the weights that give every class the same total; counts: of each class, (C,) integers."""
+    return tuple((counts.sum() / (len(counts) * counts)).tolist())
 
 
 class CrossEntropy(nn.Module):
@@ -169,21 +221,3 @@ class InstanceLoss(nn.Module):
         entropy = F.binary_cross_entropy_with_logits(logits, maps, reduction="none") * weight  # (N, 2, H, W)
         foreground, core = entropy.sum(dim=(0, 2, 3)) / weight.sum()
         return self.dice(logits[:, :1], maps[:, :1]) + foreground + self.core_weight * core
-
-
-class AuxiliaryHeadsLoss(nn.Module):
-    """Loss of a network with auxiliary heads, each counted `weight` times (Szegedy 2015, section 5).
-
-    outputs: logits, or in training a tuple of the logits and those of the auxiliary heads.
-    """
-
-    def __init__(self, loss: nn.Module, *, weight: float) -> None:
-        super().__init__()
-        self.loss, self.weight = loss, weight
-
-    def forward(self, outputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
-        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
-        total = self.loss(logits.float(), target)
-        for inner in auxiliary:
-            total = total + self.weight * self.loss(inner.float(), target)
-        return total

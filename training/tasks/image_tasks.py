@@ -11,7 +11,6 @@ from models.image import Array
 from training import evaluation_metrics as metrics
 from training import losses
 from training.calibration import best_f1_threshold, fit_temperature, youden_threshold
-from training.config import TrainingConfig
 from training.tasks.training_task import Decision, Score
 
 
@@ -21,19 +20,10 @@ class Multiclass:
     activation: Literal["softmax", "sigmoid"] = "softmax"
     auxiliary: tuple[str, ...] = ()
     headline = "auroc"
+    loss = staticmethod(losses.multiclass_loss)
 
     def target(self, truth: Array, classes: int) -> Array:
         return truth.astype(np.int64)
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        """Returns cross-entropy or focal loss; class_weights "balanced" gives every class the same total weight."""
-        weights = config.class_weights
-        if weights == "balanced":
-            counts = np.bincount(truths)
-            weights = tuple((len(truths) / (len(counts) * counts)).tolist())
-        if config.focal_gamma:
-            return losses.Focal(gamma=config.focal_gamma, weights=weights)
-        return losses.CrossEntropy(weights=weights, smoothing=config.label_smoothing)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Fits the temperature by likelihood and, for two classes, the threshold by Youden's J (1950)."""
@@ -62,18 +52,10 @@ class Multilabel:
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
     auxiliary: tuple[str, ...] = ()
     headline = "auroc"
+    loss = staticmethod(losses.multilabel_loss)
 
     def target(self, truth: Array, classes: int) -> Array:
         return truth.astype(np.float32)
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        """Returns binary cross-entropy or focal loss; class_weights "balanced" is CheXNet's weighted loss."""
-        weights = config.class_weights
-        if weights == "balanced":
-            return losses.BalancedBinaryCrossEntropy(prevalence=tuple(np.mean(truths, axis=0).tolist()))
-        if config.focal_gamma:
-            return losses.BinaryFocal(gamma=config.focal_gamma, weights=weights)
-        return losses.BinaryCrossEntropy(weights=weights)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Fits the temperature by likelihood, and each label's threshold by its F1 (Rajpurkar 2017)."""

@@ -6,13 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
-from torch import nn
 
 from models.image import Array
 from models.objects import grow
 from training import evaluation_metrics as metrics
 from training import losses
-from training.config import TrainingConfig
 from training.tasks.training_task import Decision, Score, mean_score
 
 CROWDED_WEIGHT = 6.0  # of a pixel between two objects, in the loss
@@ -24,13 +22,11 @@ class Instance:
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
     auxiliary: tuple[str, ...] = ("core",)
     headline = "ap50"
+    loss = staticmethod(losses.instance_loss)
 
     def target(self, truth: Array, classes: int) -> Array:
         weight = np.where(crowded_pixels(truth), CROWDED_WEIGHT, 1.0)
         return np.stack([truth > 0, core_map(truth), weight]).astype(np.float32)  # (3, H, W)
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        return losses.InstanceLoss()
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Chooses thresholds and smallest area by coordinate search: the best mean AP@0.5."""

@@ -5,13 +5,11 @@ from typing import Literal
 
 import numpy as np
 from scipy import ndimage
-from torch import nn
 
 from models.image import Array
 from training import boundary_metrics, losses
 from training import evaluation_metrics as metrics
 from training.border_weight import border_weight
-from training.config import TrainingConfig
 from training.tasks.training_task import Decision, Score, mean_score
 
 BIASES = tuple(0.5 * n for n in range(-8, 9))
@@ -24,6 +22,7 @@ class Semantic:
     activation: Literal["softmax", "sigmoid"] = "softmax"
     auxiliary: tuple[str, ...] = ()
     headline = "dice"
+    loss = staticmethod(losses.semantic_loss)
     first_scored_class = 1  # the background has no score
 
     def target(self, truth: Array, classes: int) -> Array:
@@ -37,9 +36,6 @@ class Semantic:
     def predicted_masks(self, probabilities: Array, decision: Decision) -> Array:
         """Turns probabilities (C, H, W) into the predicted mask of each class, (C, H, W) bool."""
         return self.class_masks(probabilities.argmax(axis=0), len(probabilities))
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        return losses.DiceCrossEntropy(weights=config.explicit_class_weights)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         return Decision(thresholds=(0.5,) * len(logits[0]))
@@ -65,6 +61,7 @@ class MultilabelSemantic(Semantic):
     """Any number of classes per pixel; the truth is (H, W) of bits, bit c set where class c is present."""
 
     activation: Literal["softmax", "sigmoid"] = "sigmoid"
+    loss = staticmethod(losses.multilabel_semantic_loss)
     first_scored_class = 0
 
     def class_masks(self, truth: Array, classes: int) -> Array:
@@ -72,9 +69,6 @@ class MultilabelSemantic(Semantic):
 
     def predicted_masks(self, probabilities: Array, decision: Decision) -> Array:
         return probabilities >= np.array(decision.thresholds)[:, None, None]
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        return losses.DiceBinaryCrossEntropy(weights=config.explicit_class_weights)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Chooses each class's threshold by its mean Dice."""
@@ -92,18 +86,11 @@ class Boundaries(Semantic):
     The headline is Dice: until the boundary's bias is chosen, V-rand jumps where a single pixel joins two cells.
     """
 
+    loss = staticmethod(losses.boundaries_loss)
+
     def target(self, truth: Array, classes: int) -> Array:
         """Returns (C + 1, H, W): a mask for each class, then the border weight without w_c (Ronneberger 2015)."""
         return np.concatenate([super().target(truth, classes), border_weight(label_cells(truth))[None]])
-
-    def loss(self, config: TrainingConfig, truths: Sequence[Array]) -> nn.Module:
-        """Returns U-Net's weighted loss; class_weights "balanced" gives every class the same total weight w_c."""
-        weights = config.class_weights
-        if weights == "balanced":
-            classes = max(int(truth.max()) for truth in truths) + 1
-            counts = np.sum([np.bincount(truth.ravel(), minlength=classes) for truth in truths], axis=0)
-            weights = tuple((counts.sum() / (len(counts) * counts)).tolist())
-        return losses.BorderCrossEntropy(weights=weights)
 
     def decide(self, logits: Sequence[Array], truths: Sequence[Array]) -> Decision:
         """Chooses the boundary's bias by mean V-rand: the border weight makes the network predict it too often."""

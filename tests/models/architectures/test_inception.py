@@ -10,12 +10,12 @@ from torch import nn
 from models.architectures import ARCHITECTURES
 from models.architectures.googlenet import GoogLeNet, Inception
 from models.architectures.inception import InceptionV3
+from training.auxiliary_heads import AuxiliaryHeadsLoss
 from training.build import build
 from training.config import NetworkConfig, read_recipe
 from training.distributed import ProcessGroup
 from training.layer_trace import trace
 from training.loop import Loop
-from training.losses import AuxiliaryHeadsLoss
 
 
 @pytest.fixture(autouse=True)
