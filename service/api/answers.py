@@ -5,14 +5,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
-WarningCode = Literal[
-    "unlike_training_data",
-    "constant_image",
-    "aspect_ratio",
-    "upscaled",
-    "colour_discarded",
-    "pixel_size_differs",
-]
 Stage = Literal["decode", "preprocess", "queue", "infer", "postprocess", "encode"]
 
 
@@ -42,7 +34,7 @@ class InputInfo(WireModel):
 class InputWarning(WireModel):
     """A reason why the answer may be unreliable."""
 
-    code: WarningCode
+    code: str
     message: str
 
 

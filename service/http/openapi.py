@@ -1,13 +1,13 @@
 """OpenAPI 3.1 document, generated from the tasks, the wire format and the error classes."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from models.decode import FORMATS
 from models.errors import ImageError, StriateError
-from service.api.answers import Health, WireError
+from service.api.answers import Health, InputWarning, WireError
 from service.api.model_info import (
     Index,
     IndexRequest,
@@ -51,6 +51,7 @@ from service.http.openinference.schemas import (
     ServerMetadata,
     ServerReady,
 )
+from service.pipeline.input_checks import WarningCode
 from service.repository.errors import RolloutError, UnknownModel, UnknownVersion, WrongTask
 from service.security.errors import AccessDenied, AuditUnavailable, RateLimited
 from service.tasks import TASKS
@@ -84,25 +85,28 @@ _ASKED: tuple[type[BaseModel], ...] = (InferRequest, IndexRequest, LoadRequest, 
 
 def document(*, version: str) -> Json:
     """Returns the document. version: of the service."""
-    wire: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _ANSWERS]
-    wire += [(model, "validation") for model in _ASKED]
-    _, schemas = models_json_schema(wire, ref_template=_REF + "{model}")
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Striate",
-            "version": version,
-            "description": "Networks for biomedical images.",
-        },
+        "info": {"title": "Striate", "version": version, "description": "Networks for biomedical images."},
         "paths": _paths() | _protocol() | _operator(),
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": _schemas(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
+
+
+def _schemas() -> Json:
+    """Describes every body. The codes of warnings come from the input checks, which the wire format cannot import."""
+    wire: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _ANSWERS]
+    wire += [(model, "validation") for model in _ASKED]
+    schemas: Json = models_json_schema(wire, ref_template=_REF + "{model}")[1]["$defs"]
+    warning = schemas[InputWarning.__name__]["properties"]
+    warning["code"] = {"enum": list(get_args(WarningCode)), **warning["code"]}
+    return schemas
 
 
 def _paths() -> Json:

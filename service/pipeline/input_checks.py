@@ -1,6 +1,7 @@
 """Input checks: warnings about images whose answers may be unreliable; never errors."""
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from models.evaluation import Range
 from models.image import Array
@@ -9,6 +10,14 @@ from models.source import Image
 from models.spec import ModelSpec
 from service.api.answers import InputWarning
 
+WarningCode = Literal[
+    "unlike_training_data",
+    "constant_image",
+    "aspect_ratio",
+    "upscaled",
+    "colour_discarded",
+    "pixel_size_differs",
+]
 UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
 PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
@@ -39,9 +48,9 @@ def deviations(figures: Mapping[str, float], spec: ModelSpec) -> dict[str, float
 def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
     pixels = image.pixels
     if pixels.min() == pixels.max():
-        yield InputWarning(code="constant_image", message=f"Every pixel of the image is {pixels.flat[0].item():g}.")
+        yield _warning("constant_image", f"Every pixel of the image is {pixels.flat[0].item():g}.")
     if spec.input.channels == 1 and any((pixels[:, :, 0] != pixels[:, :, c]).any() for c in range(1, image.channels)):
-        yield InputWarning(code="colour_discarded", message="The image is in colour; this model sees its luma only.")
+        yield _warning("colour_discarded", "The image is in colour; this model sees its luma only.")
 
 
 def _of_size(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
@@ -50,14 +59,14 @@ def _of_size(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
         scale_y, scale_x = height / image.height, width / image.width
         sizes = f"from {image.width} x {image.height} to {width} x {height} pixels"
         if max(scale_x, scale_y) > UPSCALE:
-            yield InputWarning(code="upscaled", message=f"The image was enlarged {sizes}.")
+            yield _warning("upscaled", f"The image was enlarged {sizes}.")
         if max(scale_x / scale_y, scale_y / scale_x) > ASPECT:
-            yield InputWarning(code="aspect_ratio", message=f"The image's proportions were changed: {sizes}.")
+            yield _warning("aspect_ratio", f"The image's proportions were changed: {sizes}.")
     elif image.pixel_size_um and spec.pixel_size_um:
         ratio = image.pixel_size_um / spec.pixel_size_um
         if max(ratio, 1 / ratio) > PIXEL_SIZE:
             message = f"A pixel is {image.pixel_size_um:g} um; the model learned from {spec.pixel_size_um:g} um."
-            yield InputWarning(code="pixel_size_differs", message=message)
+            yield _warning("pixel_size_differs", message)
 
 
 def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[InputWarning]:
@@ -68,4 +77,8 @@ def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[Input
                 f"The {NAMES[name]} of the prepared image is {value:.4g}; "
                 f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
             )
-            yield InputWarning(code="unlike_training_data", message=message)
+            yield _warning("unlike_training_data", message)
+
+
+def _warning(code: WarningCode, message: str) -> InputWarning:
+    return InputWarning(code=code, message=message)

@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from service.api.answers import WarningCode
 from service.api.options import ActivationOptions, CamOptions, PredictOptions, SegmentOptions
 from service.http.application import create_app
 from service.http.routes import Routes
+from service.pipeline.input_checks import WarningCode
 from service.settings import Settings
 
 DOCS = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
