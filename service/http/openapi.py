@@ -51,7 +51,7 @@ from service.http.openinference.schemas import (
     ServerMetadata,
     ServerReady,
 )
-from service.pipeline.input_checks import WarningCode
+from service.pipeline.prepare import WarningCode
 from service.repository.errors import RolloutError, UnknownModel, UnknownVersion, WrongTask
 from service.security.errors import AccessDenied, AuditUnavailable, RateLimited
 from service.tasks import TASKS

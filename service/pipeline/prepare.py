@@ -1,25 +1,38 @@
-"""Preparation: an image's bytes -> the network's input tensor, and what every answer says of the image."""
+"""Preparation: an image's bytes -> the network's input tensor, and what every answer says of it, warnings included."""
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
 from models.decode import check_size, probe, recognised
 from models.decode.signal import open_signal
 from models.errors import ImageTooSmall, TooManyPixels
+from models.evaluation import Range
 from models.image import Array
-from models.preprocess import prepare
+from models.preprocess import intensity_figures, prepare
 from models.source import Image, Source, image_of
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge
-from service.pipeline.input_checks import deviations, figures_of, input_warnings
 from service.scheduling.work import Work
 
+WarningCode = Literal[
+    "unlike_training_data",
+    "constant_image",
+    "aspect_ratio",
+    "upscaled",
+    "colour_discarded",
+    "pixel_size_differs",
+]
+UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
+ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
+PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
+NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 _PASSES = 16  # about what decoding and preprocessing a pixel take, against going through it once
 _BRIEF_BYTES = 4096
 _dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
@@ -27,7 +40,7 @@ _dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each 
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """An image and the network's input tensor (C, H, W) float32. deviations: see input_checks.deviations."""
+    """An image and the network's input tensor (C, H, W) float32. deviations: see deviations_of."""
 
     image: Image
     input: InputInfo
@@ -112,10 +125,70 @@ def preprocess(image: Image, spec: ModelSpec, *, sha256: str) -> PreparedImage:
         sha256=sha256,
     )
     figures = figures_of(tensor, spec)
-    return PreparedImage(image, info, tensor, input_warnings(image, figures, spec), deviations(figures, spec))
+    return PreparedImage(image, info, tensor, input_warnings(image, figures, spec), deviations_of(figures, spec))
 
 
 def check_finite(values: Array, image: Image) -> None:
     """Raises ValuesTooLarge."""
     if not np.isfinite(values).all():
         raise ValuesTooLarge(low=float(image.pixels.min()), high=float(image.pixels.max()))
+
+
+def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[InputWarning, ...]:
+    """Returns the reasons why an answer may be unreliable. image: as it was sent. figures: of the prepared tensor."""
+    return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_figures(figures, spec))
+
+
+def figures_of(tensor: Array, spec: ModelSpec) -> dict[str, float]:
+    """Computes what is known of the training images too, of a prepared tensor (C, H, W) float32, by name."""
+    return intensity_figures(tensor) if spec.intensity else {}
+
+
+def deviations_of(figures: Mapping[str, float], spec: ModelSpec) -> dict[str, float]:
+    """Scales each figure to the range of 99 % of the training images: 0 is its middle, -1 and 1 are its ends."""
+    found: dict[str, float] = {}
+    for name, value in figures.items():
+        usual: Range = getattr(spec.intensity, name)
+        half = (usual.high - usual.low) / 2
+        if half > 0:
+            found[name] = (value - usual.low) / half - 1
+    return found
+
+
+def _of_pixels(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
+    pixels = image.pixels
+    if pixels.min() == pixels.max():
+        yield _warning("constant_image", f"Every pixel of the image is {pixels.flat[0].item():g}.")
+    if spec.input.channels == 1 and any((pixels[:, :, 0] != pixels[:, :, c]).any() for c in range(1, image.channels)):
+        yield _warning("colour_discarded", "The image is in colour; this model sees its luma only.")
+
+
+def _of_size(image: Image, spec: ModelSpec) -> Iterator[InputWarning]:
+    if spec.input.size is not None:
+        height, width = spec.input.size
+        scale_y, scale_x = height / image.height, width / image.width
+        sizes = f"from {image.width} x {image.height} to {width} x {height} pixels"
+        if max(scale_x, scale_y) > UPSCALE:
+            yield _warning("upscaled", f"The image was enlarged {sizes}.")
+        if max(scale_x / scale_y, scale_y / scale_x) > ASPECT:
+            yield _warning("aspect_ratio", f"The image's proportions were changed: {sizes}.")
+    elif image.pixel_size_um and spec.pixel_size_um:
+        ratio = image.pixel_size_um / spec.pixel_size_um
+        if max(ratio, 1 / ratio) > PIXEL_SIZE:
+            message = f"A pixel is {image.pixel_size_um:g} um; the model learned from {spec.pixel_size_um:g} um."
+            yield _warning("pixel_size_differs", message)
+
+
+def _of_figures(figures: Mapping[str, float], spec: ModelSpec) -> Iterator[InputWarning]:
+    for name, value in figures.items():
+        usual: Range = getattr(spec.intensity, name)
+        if not usual.low <= value <= usual.high:
+            message = (
+                f"The {NAMES[name]} of the prepared image is {value:.4g}; "
+                f"99 % of the training images lie between {usual.low:.4g} and {usual.high:.4g}."
+            )
+            yield _warning("unlike_training_data", message)
+
+
+def _warning(code: WarningCode, message: str) -> InputWarning:
+    return InputWarning(code=code, message=message)

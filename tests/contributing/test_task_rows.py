@@ -156,7 +156,7 @@ print("text/plain" in operation["responses"]["200"]["content"])
 def test_a_warning(tmp_path: Path) -> None:
     change = ChangedCopy(tmp_path, row="a warning")
     change.edit(
-        "service/pipeline/input_checks.py",
+        "service/pipeline/prepare.py",
         ('    "constant_image",\n', '    "very_bright",\n    "constant_image",\n'),
         (
             "    if pixels.min() == pixels.max():",

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from service.api.options import ActivationOptions, CamOptions, PredictOptions, SegmentOptions
 from service.http.application import create_app
 from service.http.routes import Routes
-from service.pipeline.input_checks import WarningCode
+from service.pipeline.prepare import WarningCode
 from service.settings import Settings
 
 DOCS = (Path(__file__).parents[3] / "docs" / "api.md").read_text()

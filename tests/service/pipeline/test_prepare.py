@@ -6,7 +6,7 @@ import pytest
 from models.image import Array
 from models.preprocess import prepare
 from models.source import Image
-from service.pipeline.input_checks import deviations, figures_of, input_warnings
+from service.pipeline.prepare import deviations_of, figures_of, input_warnings
 from tests.package_parts import spec_of
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
@@ -52,9 +52,9 @@ def test_an_image_gets_the_warnings_it_deserves(pixels: Array, options: dict[str
 def test_a_figure_deviates_by_its_place_between_what_training_images_have() -> None:
     spec = spec_of(input={"channels": 1, "steps": []}, stride=1, intensity={**USUAL, "p1": {"low": 3, "high": 3}})
     figures = {"mean": 125.0, "std": 90.0, "p99": 172.5, "p1": 3.0}
-    assert deviations(figures, spec) == {"mean": 0.0, "std": 1.0, "p99": -2.0}  # a range of no width says nothing
+    assert deviations_of(figures, spec) == {"mean": 0.0, "std": 1.0, "p99": -2.0}  # a range of no width says nothing
 
 
 def test_where_nothing_is_known_of_the_training_images_nothing_deviates() -> None:
     spec = spec_of(input={"channels": 1, "steps": []}, stride=1)
-    assert deviations(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}
+    assert deviations_of(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}
