@@ -16,7 +16,6 @@ from models.image import Array
 from models.source import ArraySource
 from models.spec import ModelSpec
 from service.api.answers import ClassProbability, InputInfo, InputWarning, MeasuredObject, WireModel
-from service.api.options import CamOptions, PredictOptions, SegmentOptions
 from service.inference import Device
 from service.pipeline.pipeline import Pipeline, Result, Sent
 from service.repository.errors import WrongTask
@@ -27,10 +26,10 @@ from service.scheduling.batcher import Batcher
 from service.scheduling.work import Deadline, Work
 from service.settings import Settings
 from service.tasks import TASKS
-from service.tasks.cam import Evidence
-from service.tasks.classification import Classified
+from service.tasks.cam import CamOptions, Evidence
+from service.tasks.classification import Classified, PredictOptions
 from service.tasks.mask import Mask
-from service.tasks.segmentation import label_image
+from service.tasks.segmentation import SegmentOptions, label_image
 from service.tasks.task import Document
 from service.telemetry.metrics import Metrics
 

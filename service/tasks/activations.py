@@ -3,23 +3,55 @@
 import json
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from models.image import Array
 from models.outputs import TapSpec
 from models.source import Image
 from models.spec import ModelSpec
-from service.api.options import ActivationOptions, FilterOptions
+from service.api.answers import WireModel
+from service.api.options import COLORMAP_DESCRIPTION, Colormap, FilterOptions, OneOf
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
 from service.errors import InvalidOption, UnknownLayer
-from service.tasks.task import Kind, Outputs, Picture, Task
+from service.tasks.task import Kind, Outputs, Picture, Task, media_types_of
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
 _GAP = 1  # px between maps
+
+
+def raw(chosen: Array, options: "ActivationOptions") -> tuple[bytes, dict[str, str]]:
+    return npy(chosen), {}
+
+
+def picture(chosen: Array, options: "ActivationOptions") -> tuple[bytes, dict[str, str]]:
+    """Maps each channel's minimum and maximum, given in "Ranges", to the ends of the colour map."""
+    scaled, ranges = stretched(chosen)
+    tiled, columns = side_by_side(levels(scaled))
+    facts = {"Ranges": json.dumps(ranges), "Columns": str(columns)}
+    return png_indexed(tiled, palette(options.colormap)), facts
+
+
+FORMATS: dict[str, tuple[str, Callable[[Array, "ActivationOptions"], tuple[bytes, dict[str, str]]]]] = {
+    "picture": ("image/png", picture),
+    "raw": ("application/x-npy", raw),
+}
+
+
+class ActivationOptions(WireModel):
+    """The fields of /activations other than `image` and `model`."""
+
+    layer: str | None = Field(None, description="One of the model's layers; by default the first.")
+    format: Annotated[str, OneOf(FORMATS)] = Field(
+        "picture", description="The maps side by side (PNG), or their values as a float32 .npy."
+    )
+    first: int = Field(0, ge=0, description="Index of the first channel, from 0.")
+    count: int = Field(64, ge=1, le=64, description="Number of channels.")
+    colormap: Colormap = Field("viridis", description=COLORMAP_DESCRIPTION)
 
 
 class Activations(Task[ActivationOptions, Array]):
@@ -29,7 +61,7 @@ class Activations(Task[ActivationOptions, Array]):
     summary = "What a layer sees in the image."
     kind: ClassVar[Kind] = "classification"
     options = ActivationOptions
-    media_types = ("image/png", "application/x-npy")
+    media_types = media_types_of(FORMATS)
     errors = (UnknownLayer,)
 
     def outputs(self, options: ActivationOptions, spec: ModelSpec) -> tuple[str, ...]:
@@ -65,19 +97,9 @@ def activations(maps: Array, options: ActivationOptions, *, layer: str) -> Pictu
     chosen = maps[options.first : options.first + options.count]
     channels = range(options.first, options.first + len(chosen))
     facts = {"Layer": layer, "Channels": json.dumps(list(channels)), "Of": str(len(maps))}
-    return FORMATS[options.format](chosen, options, facts)
-
-
-def raw(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Picture:
-    return Picture(npy(chosen), "application/x-npy", facts)
-
-
-def picture(chosen: Array, options: ActivationOptions, facts: dict[str, str]) -> Picture:
-    """Maps each channel's minimum and maximum, given in "Ranges", to the ends of the colour map."""
-    scaled, ranges = stretched(chosen)
-    tiled, columns = side_by_side(levels(scaled))
-    facts = {**facts, "Ranges": json.dumps(ranges), "Columns": str(columns)}
-    return Picture(png_indexed(tiled, palette(options.colormap)), "image/png", facts)
+    media_type, write = FORMATS[options.format]
+    body, more = write(chosen, options)
+    return Picture(body, media_type, facts | more)
 
 
 def filters(weights: Array, options: FilterOptions) -> Picture:
@@ -112,6 +134,3 @@ def side_by_side(tiles: Array) -> tuple[Array, int]:
         top, left = n // columns * height, n % columns * width
         whole[top : top + height - _GAP, left : left + width - _GAP] = tile
     return whole, columns
-
-
-FORMATS: dict[str, Callable[[Array, ActivationOptions, dict[str, str]], Picture]] = {"picture": picture, "raw": raw}

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec
-from service.api.options import CamOptions
+from service.api.answers import WireModel
+from service.api.options import COLORMAP_DESCRIPTION, Alpha, Colormap, OneOf
 from service.encode.colour import blend, colormap, displayable, levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
 from service.errors import CamError, NoMap, NoPicture, UnknownLabel, UnknownMethod
 from service.tasks.classification import most_probable
 from service.tasks.occlusion import occlusion_map
-from service.tasks.task import Kind, Outputs, Passes, Picture, Task
+from service.tasks.task import Kind, Outputs, Passes, Picture, Task, media_types_of
 
 OCCLUSION: Literal["occlusion"] = "occlusion"
 _MOST_PASSES = 32  # covered images that wait or run together: a GPU's batch
@@ -47,6 +49,49 @@ class Evidence:
     method: str
 
 
+def positive_part(values: Array) -> Array:
+    """(H, W) any range -> (H, W) float32 in [0, 1]: ReLU, then divided by the maximum; nothing positive gives zeros."""
+    positive = values.clip(min=0)
+    top: float = positive.max()
+    return positive / top if top > 0 else positive
+
+
+def overlay(values: Array, image: Image, options: "CamOptions") -> bytes:
+    """The image under the colour map, which hides it in proportion to the map: without evidence it stays untouched."""
+    values = positive_part(values)
+    picture = blend(displayable(image.pixels), colormap(values, options.colormap), values * options.alpha)
+    return png(picture)
+
+
+def heatmap(values: Array, image: Image, options: "CamOptions") -> bytes:
+    return png_indexed(levels(positive_part(values)), palette(options.colormap))
+
+
+def raw(values: Array, image: Image, options: "CamOptions") -> bytes:
+    return npy(values)
+
+
+FORMATS: dict[str, tuple[str, Callable[[Array, Image, "CamOptions"], bytes]]] = {
+    "overlay": ("image/png", overlay),
+    "heatmap": ("image/png", heatmap),
+    "raw": ("application/x-npy", raw),
+}
+
+
+class CamOptions(WireModel):
+    """The fields of /cam other than `image` and `model`."""
+
+    label: str | None = Field(None, description="The class to map; by default the most probable one.")
+    method: Literal["cam", "gradcam", "hirescam", "occlusion"] | None = Field(
+        None, description="The method that computes the map; by default the model's own."
+    )
+    format: Annotated[str, OneOf(FORMATS)] = Field(
+        "overlay", description="The map over the image, the map alone (both PNG), or its values as a float32 .npy."
+    )
+    colormap: Colormap = Field("inferno", description=COLORMAP_DESCRIPTION)
+    alpha: Alpha = Field(0.6, description="Opacity of the overlay at the map's maximum.")
+
+
 async def _occluded(outputs: Outputs, tensor: Array, options: CamOptions, spec: ModelSpec, passes: Passes) -> Outputs:
     """Adds the occlusion map, if it is asked for."""
     if method_of(options.method, spec) != OCCLUSION:
@@ -66,7 +111,7 @@ class ClassActivation(Task[CamOptions, Evidence]):
     summary = "Where the network saw a class."
     kind: ClassVar[Kind] = "classification"
     options = CamOptions
-    media_types = ("image/png", "application/x-npy")
+    media_types = media_types_of(FORMATS)
     errors = (CamError,)
     extra_passes = staticmethod(_occluded)
 
@@ -89,10 +134,10 @@ class ClassActivation(Task[CamOptions, Evidence]):
         return Evidence(values, spec.classes[index].label, found.probability, method)
 
     def encode(self, findings: Evidence, image: Image, options: CamOptions, spec: ModelSpec) -> Picture:
-        body, media_type = FORMATS[options.format](findings.values, image, options)
+        media_type, write = FORMATS[options.format]
         probability = f"{findings.probability:.6g}"
         facts = {"Label": findings.label, "Probability": probability, "Method": findings.method}
-        return Picture(body, media_type, facts)
+        return Picture(write(findings.values, image, options), media_type, facts)
 
 
 def index_of(label: str | None, spec: ModelSpec) -> int | None:
@@ -158,32 +203,3 @@ def resample(found: ClassMap, spec: ModelSpec, *, size: tuple[int, int]) -> Arra
         far *= part
         values = near + far
     return values
-
-
-def positive_part(values: Array) -> Array:
-    """(H, W) any range -> (H, W) float32 in [0, 1]: ReLU, then divided by the maximum; nothing positive gives zeros."""
-    positive = values.clip(min=0)
-    top: float = positive.max()
-    return positive / top if top > 0 else positive
-
-
-def overlay(values: Array, image: Image, options: CamOptions) -> tuple[bytes, str]:
-    """The image under the colour map, which hides it in proportion to the map: without evidence it stays untouched."""
-    values = positive_part(values)
-    picture = blend(displayable(image.pixels), colormap(values, options.colormap), values * options.alpha)
-    return png(picture), "image/png"
-
-
-def heatmap(values: Array, image: Image, options: CamOptions) -> tuple[bytes, str]:
-    return png_indexed(levels(positive_part(values)), palette(options.colormap)), "image/png"
-
-
-def raw(values: Array, image: Image, options: CamOptions) -> tuple[bytes, str]:
-    return npy(values), "application/x-npy"
-
-
-FORMATS: dict[str, Callable[[Array, Image, CamOptions], tuple[bytes, str]]] = {
-    "overlay": overlay,
-    "heatmap": heatmap,
-    "raw": raw,
-}

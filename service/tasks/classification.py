@@ -3,12 +3,19 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pydantic import Field
+
 from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec
-from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions
-from service.api.options import PredictOptions
+from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions, WireModel
 from service.tasks.task import Document, Kind, Outputs, Task
+
+
+class PredictOptions(WireModel):
+    """The fields of /predict other than `image` and `model`."""
+
+    top_k: int = Field(5, ge=1, le=1000, description="Number of classes to return, most probable first.")
 
 
 @dataclass(frozen=True, slots=True)

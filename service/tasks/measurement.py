@@ -6,18 +6,15 @@ import numpy as np
 from scipy import ndimage
 
 from models.image import Array
-from models.source import Image
 from service.api.answers import Box, MeasuredClass, MeasuredObject, Measurements, Point
-from service.api.options import SegmentOptions
 from service.tasks.mask import Mask, layers, own_pixels
 from service.tasks.task import Document
 
 
-def measurements(mask: Mask, image: Image, options: SegmentOptions) -> Document:
+def measurements(mask: Mask, *, pixel_size_um: float | None) -> Document:
     """Returns every class and object in pixels, and in micrometres where the pixel size is known."""
-    size = options.pixel_size_um or image.pixel_size_um
-    classes, objects = measure(mask, pixel_size_um=size)
-    fields = {"pixel_size_um": size, "count": len(objects), "classes": classes, "objects": ()}
+    classes, objects = measure(mask, pixel_size_um=pixel_size_um)
+    fields = {"pixel_size_um": pixel_size_um, "count": len(objects), "classes": classes, "objects": ()}
     return Document(Measurements, fields, raw={"objects": objects})
 
 

@@ -3,49 +3,25 @@
 import json
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec
-from service.api.answers import Measurements
-from service.api.options import SegmentOptions
+from service.api.answers import Measurements, WireModel
+from service.api.options import Alpha, OneOf
 from service.encode.colour import blend, displayable, rgb
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_binary, png_indexed
 from service.errors import TooLargeForOnePass, TooManyObjects
 from service.tasks.mask import BACKGROUND, Mask, interpret, own_pixels
 from service.tasks.measurement import measurements
-from service.tasks.task import Encoded, Kind, Outputs, Picture, Task
+from service.tasks.task import Encoded, Kind, Outputs, Picture, Task, media_types_of
 
-
-class Segmentation(Task[SegmentOptions, Mask]):
-    """Which pixels are what, and which objects they make up."""
-
-    name = "segment"
-    summary = "Which pixels are what."
-    kind: ClassVar[Kind] = "segmentation"
-    options = SegmentOptions
-    schemas = (Measurements,)
-    media_types = ("image/png", "application/x-npy")
-    errors = (TooManyObjects, TooLargeForOnePass)
-
-    def warm_up_options(self, spec: ModelSpec) -> tuple[SegmentOptions, ...]:
-        return (SegmentOptions(), SegmentOptions(format="measurements"))
-
-    def outputs(self, options: SegmentOptions, spec: ModelSpec) -> tuple[str, ...]:
-        return ()
-
-    def pixels(self, options: SegmentOptions, image: Image) -> float:
-        return math.inf
-
-    def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
-        return interpret(outputs[spec.names["probabilities"]], spec, size=(image.height, image.width))
-
-    def encode(self, findings: Mask, image: Image, options: SegmentOptions, spec: ModelSpec) -> Encoded:
-        return FORMATS[options.format](findings, image, options)
+Written = tuple[bytes, dict[str, str]]  # the body and the facts of a Picture
 
 
 def label_image(mask: Mask) -> Array:
@@ -53,7 +29,7 @@ def label_image(mask: Mask) -> Array:
     return mask.objects if mask.spec.objects else class_values(mask.spec).take(mask.classes)
 
 
-def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+def labels(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
     """Encodes the label image; a header explains a class's value.
 
     8 bits of grey even where there is one class: some readers give 255 for a 1-bit PNG's 1, some a palette's colours.
@@ -62,36 +38,36 @@ def labels(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
     if mask.spec.objects is None:
         labels = [described.label for described in mask.spec.classes]
         names = {str(value): label for value, label in zip(class_values(mask.spec)[1:], labels)}
-        return _picture(mask, png(values), {"Values": json.dumps(names)})
+        return png(values), {"Values": json.dumps(names)}
     if mask.count > np.iinfo(np.uint16).max:
         raise TooManyObjects(mask.count)
-    return _picture(mask, png(values.astype(np.uint8 if mask.count <= 255 else np.uint16)))
+    return png(values.astype(np.uint8 if mask.count <= 255 else np.uint16)), {}
 
 
-def overlay(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+def overlay(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
     """Draws each class's colour over the image, opaque along the edges, so that touching objects are distinct."""
     palette = colours_of(mask.spec)
     foreground = mask.objects > 0
     weight = np.where(edges(mask.objects), np.float32(1), np.float32(options.alpha)) * foreground
-    return _picture(mask, png(blend(displayable(image.pixels), palette.take(mask.classes, axis=0), weight)))
+    return png(blend(displayable(image.pixels), palette.take(mask.classes, axis=0), weight)), {}
 
 
-def binary(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return _picture(mask, png_binary(mask.objects > 0))
+def binary(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
+    return png_binary(mask.objects > 0), {}
 
 
-def colours(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return _picture(mask, png_indexed(mask.classes, colours_of(mask.spec)))
+def colours(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
+    return png_indexed(mask.classes, colours_of(mask.spec)), {}
 
 
-def probabilities(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return _array(mask, npy(mask.probabilities))
+def probabilities(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
+    return npy(mask.probabilities), _channels(mask)
 
 
-def masks(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
+def masks(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
     """(C, H, W) uint8, 1 where the class is."""
     every = [own_pixels(mask, place) for place in range(1, len(mask.spec.classes) + 1)]
-    return _array(mask, npy(np.stack(every).view(np.uint8)))
+    return npy(np.stack(every).view(np.uint8)), _channels(mask)
 
 
 def edges(objects: Array) -> Array:
@@ -117,21 +93,60 @@ def colours_of(spec: ModelSpec) -> Array:
     return np.array([(0, 0, 0), *(rgb(known.colour) for known in spec.classes)], np.uint8)
 
 
-def _picture(mask: Mask, body: bytes, facts: dict[str, str] | None = None) -> Picture:
-    return Picture(body, "image/png", {**(facts or {}), "Count": str(mask.count)})
+def _channels(mask: Mask) -> dict[str, str]:
+    return {"Channels": json.dumps([described.label for described in mask.spec.classes])}
 
 
-def _array(mask: Mask, body: bytes) -> Picture:
-    channels = json.dumps([described.label for described in mask.spec.classes])
-    return Picture(body, "application/x-npy", {"Channels": channels, "Count": str(mask.count)})
-
-
-FORMATS: dict[str, Callable[[Mask, Image, SegmentOptions], Encoded]] = {
-    "labels": labels,
-    "overlay": overlay,
-    "binary": binary,
-    "colours": colours,
-    "probabilities": probabilities,
-    "masks": masks,
-    "measurements": measurements,
+FORMATS: dict[str, tuple[str, Callable[[Mask, Image, "SegmentOptions"], Written]]] = {
+    "labels": ("image/png", labels),
+    "overlay": ("image/png", overlay),
+    "binary": ("image/png", binary),
+    "colours": ("image/png", colours),
+    "masks": ("application/x-npy", masks),
+    "probabilities": ("application/x-npy", probabilities),
 }
+
+
+class SegmentOptions(WireModel):
+    """The fields of /segment other than `image` and `model`."""
+
+    format: Annotated[str, OneOf((*FORMATS, "measurements"))] = Field(
+        "labels",
+        description="PNG (`labels`, `overlay`, `binary`, `colours`), .npy (`masks`, `probabilities`) or JSON "
+        "(`measurements`).",
+    )
+    alpha: Alpha = Field(0.4, description="Opacity of the overlay inside objects.")
+    pixel_size_um: float | None = Field(
+        None, gt=0, le=1e6, description="Pixel size in micrometres; overrides the file's."
+    )
+
+
+class Segmentation(Task[SegmentOptions, Mask]):
+    """Which pixels are what, and which objects they make up."""
+
+    name = "segment"
+    summary = "Which pixels are what."
+    kind: ClassVar[Kind] = "segmentation"
+    options = SegmentOptions
+    schemas = (Measurements,)
+    media_types = media_types_of(FORMATS)
+    errors = (TooManyObjects, TooLargeForOnePass)
+
+    def warm_up_options(self, spec: ModelSpec) -> tuple[SegmentOptions, ...]:
+        return (SegmentOptions(), SegmentOptions(format="measurements"))
+
+    def outputs(self, options: SegmentOptions, spec: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+    def pixels(self, options: SegmentOptions, image: Image) -> float:
+        return math.inf
+
+    def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
+        return interpret(outputs[spec.names["probabilities"]], spec, size=(image.height, image.width))
+
+    def encode(self, findings: Mask, image: Image, options: SegmentOptions, spec: ModelSpec) -> Encoded:
+        if options.format == "measurements":
+            return measurements(findings, pixel_size_um=options.pixel_size_um or image.pixel_size_um)
+        media_type, write = FORMATS[options.format]
+        body, facts = write(findings, image, options)
+        return Picture(body, media_type, {**facts, "Count": str(findings.count)})

@@ -41,6 +41,11 @@ class Document:
 Encoded = Picture | Document
 
 
+def media_types_of(formats: Mapping[str, tuple[str, object]]) -> tuple[str, ...]:
+    """Returns each media type once. formats: name -> media type and the function that writes the answer."""
+    return tuple(dict.fromkeys(media_type for media_type, _ in formats.values()))
+
+
 class Passes(Protocol):
     """Runs the network on changed inputs."""
 

@@ -130,26 +130,33 @@ def text(array: Array) -> bytes:
         ),
         (
             "FORMATS: dict",
-            """def as_text(mask: Mask, image: Image, options: SegmentOptions) -> Picture:
-    return Picture(text(label_image(mask)), "text/plain")
+            """def as_text(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
+    return text(label_image(mask)), {}
 
 
 FORMATS: dict""",
         ),
-        ('    "labels": labels,\n', '    "labels": labels,\n    "text": as_text,\n'),
-        ('media_types = ("image/png", ', 'media_types = ("text/plain", "image/png", '),
+        ('    "overlay": (', '    "text": ("text/plain", as_text),\n    "overlay": ('),
+        (".npy (`masks`", "text (`text`), .npy (`masks`"),
     )
-    change.edit("service/api/options.py", ('format: Literal["labels", ', 'format: Literal["text", "labels", '))
+    change.edit("docs/api.md", (".npy (`masks`", "text (`text`), .npy (`masks`"))
+    change.edit(
+        "service/http/workbench/static/segmentation.js",
+        ('["overlay", "Overlay", "png"]', '["text", "Text", "txt"], ["overlay", "Overlay", "png"]'),
+    )
     told = change.run(
         ANSWERED
         + """
 answer, operation = asyncio.run(post("/segment", {"format": "text"}))
-print(answer.status_code, set(answer.text.split()) <= set("0123456789"))
+print(answer.status_code, answer.headers["Content-Type"], set(answer.text.split()) <= set("0123456789"))
 print("text/plain" in operation["responses"]["200"]["content"])
+answer, _ = asyncio.run(post("/segment", {"format": "tex"}))
+print(answer.status_code, "'labels', 'text', 'overlay'" in answer.json()["error"])
 """
     )
-    assert told.splitlines() == ["200 True", "True"]
-    change.passes("tests/service/http/test_openapi.py")
+    assert told.splitlines() == ["200 text/plain; charset=utf-8 True", "True", "422 True"]
+    change.passes("tests/service/http/test_openapi.py", "tests/service/http/test_api_docs.py")
+    change.passes("tests/service/http/workbench/test_files.py", only="offers")
     assert change.code == 3
 
 

@@ -7,11 +7,14 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from service.api.options import ActivationOptions, CamOptions, PredictOptions, SegmentOptions
 from service.http.application import create_app
 from service.http.routes import Routes
 from service.pipeline.prepare import WarningCode
 from service.settings import Settings
+from service.tasks.activations import ActivationOptions
+from service.tasks.cam import CamOptions
+from service.tasks.classification import PredictOptions
+from service.tasks.segmentation import SegmentOptions
 
 DOCS = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 

@@ -9,11 +9,10 @@ import pytest
 from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec
-from service.api.options import SegmentOptions
 from service.encode.colour import rgb
 from service.tasks.mask import class_map, interpret
 from service.tasks.measurement import measure
-from service.tasks.segmentation import FORMATS, class_values, edges
+from service.tasks.segmentation import FORMATS, SegmentOptions, class_values, edges
 from tests.package_parts import spec_of
 
 
@@ -108,7 +107,7 @@ def test_a_mask_to_look_at() -> None:
     pixels[1, 1:3] = 0.9
     found = interpret(np.stack([0 * pixels, pixels]), spec("a", "b"), size=(3, 4))
     image = Image(np.zeros((3, 4, 1), np.uint8), format="png")
-    shown = {kind: FORMATS[kind](found, image, SegmentOptions()).body for kind in ("binary", "colours")}
+    shown = {kind: FORMATS[kind][1](found, image, SegmentOptions())[0] for kind in ("binary", "colours")}
     read = {kind: PIL.Image.open(io.BytesIO(body)) for kind, body in shown.items()}
     assert {kind: picture.mode for kind, picture in read.items()} == {"binary": "1", "colours": "P"}
     assert np.array_equal(np.asarray(read["binary"]), pixels > 0)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.api.options import CamOptions, SegmentOptions
 from service.http.workbench import POLICY, STATIC
 from service.security.api_keys import new_key
+from service.tasks.cam import CamOptions
+from service.tasks.segmentation import SegmentOptions
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import grey
