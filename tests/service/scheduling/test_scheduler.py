@@ -39,11 +39,13 @@ def place() -> str:
 
 
 @contextmanager
-def scheduling(**fields: Any) -> Iterator[Scheduler]:
-    scheduler = Scheduler(Settings(**fields))
+def scheduling(**fields: Any) -> Iterator[tuple[Scheduler, threading.Event]]:
+    """A scheduler with these settings, and a gate for steps to wait at, which opens at the end."""
+    scheduler, gate = Scheduler(Settings(**fields)), threading.Event()
     try:
-        yield scheduler
+        yield scheduler, gate
     finally:
+        gate.set()
         scheduler.close()
 
 
@@ -51,7 +53,7 @@ def scheduling(**fields: Any) -> Iterator[Scheduler]:
 @pytest.mark.parametrize(("pixels", "where"), [(0, "loop"), (2**16, "loop"), (2**16 + 1, "image"), (math.inf, "image")])
 async def test_a_step_over_few_pixels_runs_in_the_event_loop(pixels: float, where: str, priority: Priority) -> None:
     work = Work(later(), priority)
-    with scheduling(worker_threads=2) as scheduler:
+    with scheduling(worker_threads=2) as (scheduler, _):
         assert await scheduler.prepare(place, work, pixels=pixels) == where
         assert await scheduler.compute(place, work, pixels=pixels) == where
         assert scheduler.preparing == 0
@@ -69,7 +71,7 @@ async def test_a_step_over_few_pixels_runs_in_the_event_loop(pixels: float, wher
 async def test_an_uncontended_interactive_image_runs_in_the_worker_that_prepared_it(
     priority: Priority, workers: int, pixels: float, where: str
 ) -> None:
-    with scheduling(worker_threads=workers) as scheduler, batching() as (session, batcher):
+    with scheduling(worker_threads=workers) as (scheduler, _), batching() as (session, batcher):
         session.gate.set()
         work = Work(later(), priority)
         prepared, result = await scheduler.prepare_and_run(
@@ -80,9 +82,8 @@ async def test_an_uncontended_interactive_image_runs_in_the_worker_that_prepared
 
 
 async def test_bulk_leaves_a_worker_to_interactive_images() -> None:
-    gate = threading.Event()
     bulk = Work(later(), Priority.BULK)
-    with scheduling(worker_threads=3) as scheduler:
+    with scheduling(worker_threads=3) as (scheduler, gate):
         tasks = [asyncio.create_task(scheduler.prepare(gate.wait, bulk, pixels=math.inf)) for _ in range(5)]
         await until(lambda: scheduler.preparing == 2)
         assert await scheduler.prepare(place, Work(later()), pixels=math.inf) == "image"
@@ -94,22 +95,22 @@ async def test_bulk_leaves_a_worker_to_interactive_images() -> None:
 
 @pytest.mark.parametrize("priority", Priority)
 async def test_one_image_more_than_the_queue_takes_is_refused(priority: Priority) -> None:
-    gate = threading.Event()
-    with scheduling(worker_threads=2, queue_length=2) as scheduler:
+    with scheduling(worker_threads=2, queue_length=2) as (scheduler, gate):
         ahead = [asyncio.create_task(scheduler.prepare(gate.wait, Work(later()), pixels=math.inf)) for _ in range(2)]
         await until(lambda: scheduler.preparing == 2)
         for _ in range(2):  # a refusal takes nothing: the next is refused too, and not left waiting
             with pytest.raises(QueueFull, match="2 images"):
-                await scheduler.prepare(place, Work(later(), priority), pixels=math.inf)
+                async with asyncio.timeout(60):
+                    await scheduler.prepare(place, Work(later(), priority), pixels=math.inf)
         gate.set()
         await asyncio.gather(*ahead)
         assert await scheduler.prepare(place, Work(later(), priority), pixels=math.inf) == "image"
 
 
 async def test_the_memory_of_an_image_whose_caller_has_left_is_held_until_its_step_ends() -> None:
-    gate, budget = threading.Event(), MemoryBudget(2**30)
+    budget = MemoryBudget(2**30)
     reservation = Reservation(budget)
-    with scheduling(worker_threads=1) as scheduler:
+    with scheduling(worker_threads=1) as (scheduler, gate):
         with reservation:
             reservation.reserve_body(2**21)
             step = scheduler.compute(gate.wait, Work(later(), reservation=reservation), pixels=math.inf)
@@ -136,7 +137,7 @@ async def test_a_list_fans_out_to_so_many_at_a_time(queue_length: int, most: int
         now -= 1
         return 2 * number
 
-    with scheduling(queue_length=queue_length) as scheduler:
+    with scheduling(queue_length=queue_length) as (scheduler, _):
         assert await scheduler.fan_out(double, range(10), most=most) == [2 * number for number in range(10)]
     assert peak == together
 
@@ -151,7 +152,7 @@ async def test_the_first_of_a_list_that_fails_ends_the_others() -> None:
             ended.append(number)
         raise QueueFull(number)
 
-    with scheduling() as scheduler, pytest.raises(QueueFull, match="2 images"):
+    with scheduling() as (scheduler, _), pytest.raises(QueueFull, match="2 images"):
         await scheduler.fan_out(fail_at_two, range(4), most=4)
     assert sorted(ended) == [0, 1, 2, 3]
 
