@@ -6,13 +6,14 @@ DEVICE ?= auto
 ORT := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
+HERE := not long and not gpu and not benchmark and not image and not browser
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 # Nothing here reports to anybody.
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help serve test test-slow test-browser screenshots check format reference benchmark image image-gpu image-test clean
+.PHONY: help serve test test-slow test-long test-browser screenshots check format reference benchmark image image-gpu image-test clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,11 +21,14 @@ help:  ## List the targets
 serve: .venv/serve-$(ORT)  ## Serve MODELS (the starter packages) on PORT, on DEVICE
 	@STRIATE_MODELS=$(MODELS) STRIATE_DEVICE=$(DEVICE) $(BIN)/python -m service --port $(PORT)
 
-test: .venv/test  ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu and not benchmark and not image and not browser"
+test: .venv/test  ## Run the tests that take seconds, two at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and $(HERE)"
 
 test-slow: .venv/test  ## Run the tests that take longer
-	$(BIN)/python -m pytest -m "slow and not gpu and not benchmark and not image and not browser"
+	$(BIN)/python -m pytest -m "slow and $(HERE)"
+
+test-long: .venv/test  ## Run the tests that take minutes each: trainings, soaks
+	$(BIN)/python -m pytest -m long
 
 test-browser: .venv/test  ## Drive the page in a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -m browser tests/service/http/workbench

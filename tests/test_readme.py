@@ -43,7 +43,8 @@ def test_curl(line: str, http: httpx.Client, tmp_path: Path) -> None:
     assert pictures or run.stdout
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_training_lines(tmp_path: Path) -> None:
     """One after the other, in a folder of their own; what they make can be served."""
     for name in (".venv", "training", "models", "service"):

@@ -16,6 +16,7 @@ from benchmarks.images import speck
 pytestmark = pytest.mark.slow  # it exports a network
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_whole_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: one that is killed could not end the servers that it started."""

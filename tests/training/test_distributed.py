@@ -74,7 +74,7 @@ def test_accumulation_is_a_larger_batch() -> None:
     assert trained(digits(batch_size=4), count=40)[0] != pytest.approx(loss, abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_two_processes_make_the_weights_of_one(tmp_path: Path) -> None:
     """torchrun on this machine, an epoch of batches of 32 and one of what remains, an odd number."""

@@ -10,7 +10,7 @@ import pytest
 from tests.service.image_files import form, grey
 from tests.serving import served
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 WARM, MANY = 1_000, 30_000
 MOST_GROWTH = 1.05
 
