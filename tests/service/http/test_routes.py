@@ -3,7 +3,6 @@
 import io
 import json
 from pathlib import Path
-from urllib.parse import unquote
 
 import imagecodecs
 import numpy as np
@@ -30,20 +29,6 @@ async def test_predict_gives_the_probabilities_of_the_formula(serving: Client) -
     assert answer["classes"][2]["name"] == "Dark"
 
 
-async def test_every_json_answer_says_what_it_is_about(serving: Client) -> None:
-    data = jpeg(np.full((20, 30, 3), 90, np.uint8))
-    async with serving() as http:
-        answer = (await http.post("/predict", files=form(data), headers={"X-Request-ID": "case-7"})).json()
-        model = (await http.get("/models/brightness")).json()
-    assert answer["request_id"] == "case-7"
-    assert answer["model"] == {key: model[key] for key in ("name", "version", "sha256")}
-    digest = answer["input"].pop("sha256")
-    assert len(digest) == 64
-    assert answer["input"] == {"width": 30, "height": 20, "channels": 3, "dtype": "uint8", "format": "jpeg"}
-    assert list(answer["timings_ms"]) == ["decode", "preprocess", "queue", "infer", "postprocess", "encode"]
-    assert [warning["code"] for warning in answer["warnings"]] == ["constant_image"]
-
-
 @pytest.mark.parametrize(("sent", "kept"), [("a.b-c:1_2", True), ("two words", False), ("x" * 129, False), ("", False)])
 async def test_a_request_id_is_the_callers_if_it_can_stand_in_a_log(serving: Client, sent: str, kept: bool) -> None:
     async with serving() as http:
@@ -57,22 +42,6 @@ async def test_top_k_limits_the_classes(serving: Client) -> None:
     async with serving() as http:
         answer = (await http.post("/predict", files=form(grey(0)), data={"top_k": "1"})).json()
     assert [found["label"] for found in answer["classes"]] == ["dark"]
-
-
-async def test_an_image_may_be_the_body_and_its_options_the_query(serving: Client) -> None:
-    async with serving() as http:
-        answer = await http.post("/predict?top_k=1", content=grey(0), headers={"Content-Type": "image/png"})
-    assert [found["label"] for found in answer.json()["classes"]] == ["dark"]
-
-
-async def test_several_images_have_their_results_in_order(serving: Client) -> None:
-    values = [0, 51, 102, 153, 204, 255]
-    async with serving() as http:
-        answer = (await http.post("/predict", files=form(*map(grey, values)))).json()
-    for value, result in zip(values, answer["results"], strict=True):
-        found = {known["label"]: known["probability"] for known in result["classes"]}
-        assert found["bright"] == pytest.approx(tiny.brightness_of(value / 255)["bright"], abs=1e-6)
-    assert answer["model"]["name"] == "brightness"
 
 
 RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257  # 0 to 65535
@@ -141,27 +110,6 @@ async def test_an_overlay_hides_only_what_the_network_looked_at(serving: Client)
     assert (picture[0] != 255).any(axis=1).all()
 
 
-async def test_binary_answers_say_what_json_ones_do_in_their_headers(serving: Client) -> None:
-    async with serving() as http:
-        response = await http.post("/cam", files=form(grey(200)), headers={"X-Request-ID": "case-8"})
-        model = (await http.get("/models/brightness")).json()
-    headers = response.headers
-    assert headers["X-Request-ID"] == "case-8"
-    assert headers["X-Striate-Model"] == "brightness"
-    assert headers["X-Striate-Model-Version"] == "1.0"
-    assert headers["X-Striate-Model-Sha256"] == model["sha256"]
-    assert json.loads(headers["X-Striate-Input"])["width"] == 8
-    assert json.loads(headers["X-Striate-Warnings"])[0]["code"] == "constant_image"
-    assert set(json.loads(headers["X-Striate-Timings-Ms"])) >= {"decode", "infer", "encode"}
-
-
-async def test_a_label_that_no_header_can_hold_is_percent_encoded(serving: Client, tmp_path: Path) -> None:
-    tiny.brightness(tmp_path, classes=[{"label": "100 % Ödem\n"}, {"label": "b"}, {"label": "c"}])
-    async with serving(models=tmp_path) as http:
-        response = await http.post("/cam", files=form(grey(0)))
-    assert unquote(response.headers["X-Striate-Label"]) == "100 % Ödem\n"
-
-
 async def test_turned_images_are_answered_upright(serving: Client) -> None:
     exif = Exif()
     exif[274] = 6  # stored lying on its side
@@ -170,15 +118,6 @@ async def test_turned_images_are_answered_upright(serving: Client) -> None:
         picture = await http.post("/cam", files=form(jpeg(np.zeros((8, 20, 3), np.uint8), exif=exif)))
     assert (answer["input"]["width"], answer["input"]["height"]) == (8, 20)
     assert imagecodecs.png_decode(picture.content).shape == (20, 8, 3)
-
-
-async def test_unknown_paths_and_methods_have_the_one_error_shape(serving: Client) -> None:
-    async with serving() as http:
-        path = await http.get("/predictions")
-        method = await http.get("/predict")
-    assert (path.status_code, path.json()["code"]) == (404, "no_such_route")
-    assert "/predict" in path.json()["error"]
-    assert (method.status_code, method.json()["code"], method.headers["Allow"]) == (405, "method_not_allowed", "POST")
 
 
 async def test_the_openapi_document_has_every_route_and_every_field(serving: Client) -> None:

@@ -1,0 +1,78 @@
+"""Tests of responses: JSON, and pictures with the same facts in their headers."""
+
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from service.http.responses import header_value, packaged
+from tests import tiny
+from tests.conftest import Client
+from tests.service.image_files import form, grey, jpeg
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_every_json_answer_says_what_it_is_about(serving: Client) -> None:
+    data = jpeg(np.full((20, 30, 3), 90, np.uint8))
+    async with serving() as http:
+        answer = (await http.post("/predict", files=form(data), headers={"X-Request-ID": "case-7"})).json()
+        model = (await http.get("/models/brightness")).json()
+    assert answer["request_id"] == "case-7"
+    assert answer["model"] == {key: model[key] for key in ("name", "version", "sha256")}
+    digest = answer["input"].pop("sha256")
+    assert len(digest) == 64
+    assert answer["input"] == {"width": 30, "height": 20, "channels": 3, "dtype": "uint8", "format": "jpeg"}
+    assert list(answer["timings_ms"]) == ["decode", "preprocess", "queue", "infer", "postprocess", "encode"]
+    assert [warning["code"] for warning in answer["warnings"]] == ["constant_image"]
+
+
+async def test_binary_answers_say_what_json_ones_do_in_their_headers(serving: Client) -> None:
+    async with serving() as http:
+        response = await http.post("/cam", files=form(grey(200)), headers={"X-Request-ID": "case-8"})
+        model = (await http.get("/models/brightness")).json()
+    headers = response.headers
+    assert headers["X-Request-ID"] == "case-8"
+    assert headers["X-Striate-Model"] == "brightness"
+    assert headers["X-Striate-Model-Version"] == "1.0"
+    assert headers["X-Striate-Model-Sha256"] == model["sha256"]
+    assert json.loads(headers["X-Striate-Input"])["width"] == 8
+    assert json.loads(headers["X-Striate-Warnings"])[0]["code"] == "constant_image"
+    assert set(json.loads(headers["X-Striate-Timings-Ms"])) >= {"decode", "infer", "encode"}
+
+
+async def test_a_label_that_no_header_can_hold_is_percent_encoded(serving: Client, tmp_path: Path) -> None:
+    tiny.brightness(tmp_path, classes=[{"label": "100 % Ödem\n"}, {"label": "b"}, {"label": "c"}])
+    async with serving(models=tmp_path) as http:
+        response = await http.post("/cam", files=form(grey(0)))
+    assert unquote(response.headers["X-Striate-Label"]) == "100 % Ödem\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Dark, 50 px; a=b", "Dark, 50 px; a=b"),
+        ("100 %", "100 %25"),
+        ("Ödem", "%C3%96dem"),
+        ("a\r\nSet-Cookie: b", "a%0D%0ASet-Cookie: b"),
+    ],
+)
+def test_a_header_value_is_visible_ascii(text: str, value: str) -> None:
+    assert header_value(text) == value
+    assert unquote(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sample.png", "image/png"),
+        ("README.md", "text/markdown; charset=utf-8"),
+        ("report.html", "application/octet-stream"),  # a browser must not run what a package brings
+        ("png", "application/octet-stream"),
+    ],
+)
+def test_a_file_of_a_package_is_a_picture_a_text_or_plain_bytes(name: str, kind: str) -> None:
+    answer = packaged(name, b"content")
+    assert (answer.body, answer.headers["Content-Type"]) == (b"content", kind)
