@@ -7,13 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
-from service.errors import ImageTooLarge, MemoryFull
-from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, memory_bytes, needed_bytes
-from service.scheduling.work import Reservation
-from tests import tiny
 from tests.conftest import Client
 from tests.service.exposition import metric
 from tests.service.faults.callers import callers
@@ -25,22 +20,6 @@ from tests.serving import served
 SIDE = 7000  # 49 megapixels, within STRIATE_MAX_PIXELS
 MIB = 2**20
 LIMIT_BYTES = 3 * 2**30  # of address space, of which each process has taken over 1 GiB when it is ready
-
-
-def test_large_images_share_an_budget_and_give_it_back(tmp_path: Path) -> None:
-    spec, pixels = tiny.blobs(tmp_path).spec, 2 * SMALL_PIXELS
-    budget = MemoryBudget(needed_bytes(pixels, spec))
-    with Reservation(budget) as first, Reservation(budget) as second:
-        first.reserve_image(pixels, spec)
-        first.reserve_image(pixels, spec)  # the same image, looked at again
-        assert budget.reserved_bytes == budget.total_bytes
-        second.reserve_image(SMALL_PIXELS, spec)  # small ones always have room
-        with pytest.raises(MemoryFull):
-            second.reserve_image(pixels, spec)
-        with pytest.raises(ImageTooLarge, match="STRIATE_IMAGE_BYTES"):
-            second.reserve_image(pixels + 1, spec)
-    assert budget.reserved_bytes == 0
-    assert 2**28 < memory_bytes() <= psutil.virtual_memory().total
 
 
 @pytest.mark.anyio
