@@ -1,4 +1,4 @@
-"""Tests of administration over HTTP: pins, rollbacks, canaries, shadows and unloading."""
+"""Tests of administration over HTTP: pins, rollbacks, canaries and unloading."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.manage.__main__ import main
@@ -16,7 +15,7 @@ from service.repository.state import canary_bucket
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import LABELS, ask, call, states, until, write_version
+from tests.service.repository.versions import LABELS, ask, call, states, write_version
 from tests.service.repository.versions import serving as serving_version
 
 pytestmark = pytest.mark.anyio
@@ -150,30 +149,6 @@ async def test_a_canary_answers_its_share_and_keeps_its_callers(serving: Client,
     share = {caller for caller in callers if canary_bucket("brightness", caller) < 30}
     assert {caller for caller, (number, _) in answers.items() if number == "3.0"} == share
     assert all(label == LABELS[number][100] for number, label in answers.values())
-
-
-async def comparison(http: httpx.AsyncClient, number: str) -> dict[str, int]:
-    known = (await http.get("/models/brightness")).json()["versions"]
-    (found,) = [each["comparison"] for each in known if each["version"] == number]
-    return found
-
-
-async def test_a_shadow_is_compared_and_never_answers(serving: Client, models: Path) -> None:
-    async with serving(models=models) as http:
-        await call(http, "rollout", {"pinned": "1.0", "shadow": "3.0"})
-        for n, value in enumerate([100, 200] * 10, start=1):
-            assert await ask(http, value) == ("1.0", LABELS["1.0"][value])
-
-            async def seen(n: int = n) -> bool:
-                return (await comparison(http, "3.0"))["compared"] == n
-
-            await until(seen)
-        # 1.0 calls 100 dark and 3.0 bright; both call 200 bright.
-        assert await comparison(http, "3.0") == {"compared": 20, "differed": 10, "failed": 0, "left_out": 0}
-        text = (await http.get("/metrics")).text
-    assert 'striate_predictions_total{label="dark",model="brightness"} 10.0' in text  # the shadow's do not count
-    assert 'striate_shadow_compared_total{model="brightness",version="3.0"} 20.0' in text
-    assert 'striate_shadow_differed_total{model="brightness",version="3.0"} 10.0' in text
 
 
 async def test_concurrent_changes_lose_no_response(serving: Client, models: Path) -> None:

@@ -8,7 +8,6 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from models.image import Array
 from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
@@ -121,12 +120,3 @@ async def test_more_than_255_objects_need_sixteen_bits(serving: Client) -> None:
         sixteen = await http.post("/segment", files=form(png(image)), data={"model": "blobs"})
     assert [imagecodecs.png_decode(r.content).dtype for r in (eight, sixteen)] == [np.uint8, np.uint16]
     assert [imagecodecs.png_decode(r.content).max() for r in (eight, sixteen)] == [255, 256]
-
-
-@pytest.mark.parametrize("size", [(5, 7), (64, 64), (131, 200)])
-async def test_tiles_give_what_the_whole_image_gives(serving: Client, size: tuple[int, int]) -> None:
-    pixels: Array = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
-    data = {"model": "blobs", "format": "probabilities"}
-    async with serving(tile_px=64) as tiled, serving() as whole:
-        answers = [(await http.post("/segment", files=form(png(pixels)), data=data)).content for http in (tiled, whole)]
-    assert answers[0] == answers[1]

@@ -182,15 +182,3 @@ def test_a_description_of_a_signal_is_consistent(tmp_path: Path, change: dict[st
     usual = {"kind": "signal", "channels": 4, "letters": "acgt", "size": (1, 8), "steps": []}
     with pytest.raises(ValueError, match=says):
         tiny.bases(tmp_path, input={**usual, **change})
-
-
-async def test_a_segmenter_that_sees_the_whole_image_refuses_what_would_need_tiles(
-    serving: Client, tmp_path: Path
-) -> None:
-    tiny.blobs(tmp_path, reach="image")
-    async with serving(models=tmp_path, tile_px=64) as http:
-        small = await http.post("/segment", files=form(grey(200, height=64, width=40)))
-        large = await http.post("/segment", files=form(grey(200, height=65, width=40)))
-    assert small.status_code == 200
-    assert (large.status_code, large.json()["code"]) == (413, "too_large_for_one_pass")
-    assert "64 x 64" in large.json()["error"]
