@@ -1,17 +1,11 @@
-"""Requests of the protocol in the model's queue: beside others, in time, and never more than it holds."""
+"""Tests of requests in the model's queue: beside others, in time, and never more than it holds."""
 
 import asyncio
-from pathlib import Path
 
 import httpx
 import numpy as np
-import orjson
 import pytest
 
-from models import package as packages
-from service.http.openinference.infer_request import parse_infer_request
-from service.scheduling.work import Priority
-from service.settings import Settings
 from tests.conftest import Client
 from tests.service.gated_sessions import Gate
 from tests.service.http.openinference.requests import INFER, PROBABILITIES, ask, expected, numbers, prepared, tensor
@@ -29,24 +23,6 @@ async def test_a_requests_own_timeout_is_kept_and_cannot_exceed_the_services(ser
     for answer in (hurried, patient):
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_passed")
         assert "1e-06 s" in answer.json()["error"]
-
-
-@pytest.mark.parametrize(
-    ("count", "sent", "priority"),
-    [
-        (1, {}, Priority.INTERACTIVE),
-        (1, {"priority": 0}, Priority.INTERACTIVE),
-        (1, {"priority": 1}, Priority.INTERACTIVE),
-        (1, {"priority": 2}, Priority.BULK),
-        (2, {"priority": 1}, Priority.BULK),
-    ],
-)
-async def test_many_images_and_low_priorities_go_after_one(
-    root: Path, count: int, sent: dict[str, int], priority: Priority
-) -> None:
-    spec = packages.read(root / "brightness" / "1.0").spec
-    body = orjson.dumps(ask(tensor(prepared(*[0.5] * count)), parameters=sent))
-    assert parse_infer_request(body, None, spec, Settings()).priority is priority
 
 
 async def test_images_of_this_route_and_of_predict_run_in_one_batch(serving: Client) -> None:

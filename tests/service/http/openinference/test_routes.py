@@ -1,19 +1,15 @@
-"""The protocol's answers, against networks whose answers are known and against /predict and /segment."""
+"""Tests of the protocol's routes: against networks whose answers are known, and against /predict and /segment."""
 
-import gzip
 import io
 import json
-import zlib
 from hashlib import sha256
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
 from service.encode.png_writer import png
 from service.http.openinference.schemas import InferResponse
-from tests import tiny
 from tests.conftest import Client
 from tests.service.http.openinference.requests import (
     INFER,
@@ -25,7 +21,6 @@ from tests.service.http.openinference.requests import (
     expected,
     images,
     numbers,
-    output,
     outputs_of,
     prepared,
     tensor,
@@ -80,51 +75,6 @@ async def test_image_files_get_what_predict_gives(serving: Client) -> None:
         assert answer.json()["parameters"] == {"sha256": predicted["model"]["sha256"], "warnings": "constant_image"}
 
 
-async def test_all_outputs_are_answered_unless_some_are_named(serving: Client) -> None:
-    halves = np.zeros((1, 1, 8, 8), np.float32)
-    halves[:, :, :4] = 1
-    async with serving() as http:
-        every = await http.post(INFER, json=ask(tensor(halves)))
-        one = await http.post(INFER, json=ask(tensor(halves), output("cam")))
-    assert [each["name"] for each in every.json()["outputs"]] == ["probabilities", "cam"]
-    assert [each["name"] for each in one.json()["outputs"]] == ["cam"]
-    assert (numbers(one, "cam") == numbers(every, "cam")).all()
-    assert numbers(one, "cam")[0, 1, 0] == pytest.approx(4.0)  # "bright" above, where it is bright
-    assert numbers(one, "cam")[0, 1, -1] == pytest.approx(0.0)
-
-
-@pytest.mark.parametrize(("top", "texts"), [(1, 1), (2, 2), (9, 3)])
-async def test_classification_gives_value_index_and_label(serving: Client, top: int, texts: int) -> None:
-    means = (0.8, 0.1)
-    wanted = [
-        [f"{p:.6f}:{index}:{label}" for p, index, label in sorted(_named(mean), reverse=True)[:texts]] for mean in means
-    ]
-    asked = ask(tensor(prepared(*means)), output("probabilities", classification=top))
-    async with serving() as http:
-        plain = (await http.post(INFER, json=asked)).json()["outputs"][0]
-        packed = await http.post(INFER, json={**asked, "parameters": {"binary_data_output": True}})
-    assert (plain["datatype"], plain["shape"]) == ("BYTES", [2, texts])
-    assert np.reshape(plain["data"], (2, texts)).tolist() == wanted
-    _, found = outputs_of(packed.content, packed.headers[LENGTH])
-    assert found["probabilities"] == elements(*(text.encode() for text in plain["data"]))
-
-
-def _named(mean: float) -> list[tuple[float, int, str]]:
-    return [(p, index, label) for index, (label, p) in enumerate(tiny.brightness_of(mean).items())]
-
-
-async def test_an_output_says_itself_whether_it_is_binary(serving: Client) -> None:
-    outputs = [output("cam"), output("probabilities", binary_data=False)]
-    async with serving() as http:
-        asked = ask(tensor(prepared(0.8)), *outputs, parameters={"binary_data_output": True})
-        answer = await http.post(INFER, json=asked)
-    text = answer.content[: int(answer.headers[LENGTH])]
-    cam, probabilities = httpx.Response(200, content=text).json()["outputs"]
-    assert cam["parameters"] == {"binary_data_size": 4 * 3 * 4 * 4}
-    assert "data" in probabilities
-    assert len(answer.content) == len(text) + 4 * 3 * 4 * 4
-
-
 @pytest.mark.parametrize("tile_px", [64, 1024])
 async def test_a_segmenters_tensor_has_any_size_and_so_has_its_answer(serving: Client, tile_px: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (70, 131)).astype(np.uint8)
@@ -141,31 +91,6 @@ async def test_a_segmenters_tensor_has_any_size_and_so_has_its_answer(serving: C
         maps = np.frombuffer(found["probabilities"], np.float32).reshape(2, 70, 131)
         assert (maps[:1] == segmented).all()
         assert maps[1] == pytest.approx(1 / (1 + np.exp(191.5 - pixels)), abs=1e-6)  # the auxiliary channel
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
-async def test_bodies_are_compressed_in_both_directions(serving: Client, encoding: str) -> None:
-    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}[encoding]
-    values = prepared(*np.linspace(0, 1, 16))
-    asked = ask(tensor(values), parameters={"binary_data_output": True})
-    async with serving() as http:
-        plain = await http.post(INFER, json=asked, headers={"Accept-Encoding": "gzip;q=0, br"})
-        body, headers = binary(asked, values.tobytes())
-        sent = {**headers, "Content-Encoding": encoding, "Accept-Encoding": encoding}
-        answer = await http.post(INFER, content=pack(body), headers=sent)
-    assert answer.headers.get("Content-Encoding", "identity") == encoding
-    assert "Content-Encoding" not in plain.headers
-    assert answer.headers["Vary"] == "Accept-Encoding"
-    assert answer.content == plain.content  # httpx inflates
-    assert answer.headers[LENGTH] == plain.headers[LENGTH]
-
-
-async def test_a_body_is_inflated_no_further_than_its_bound(serving: Client) -> None:
-    bomb = gzip.compress(bytes(10**7))
-    async with serving(max_upload_bytes=2**20) as http:
-        answer = await http.post(INFER, content=bomb, headers={"Content-Encoding": "gzip"})
-    assert len(bomb) < 2**20
-    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_bytes")
 
 
 async def test_fields_that_clients_add_are_ignored_and_the_request_id_is_answered(serving: Client) -> None:
@@ -187,3 +112,27 @@ async def test_the_audit_log_has_the_digest_of_each_tensor_and_file(serving: Cli
     by_tensor, by_file = [line["inputs"] for line in lines if "inputs" in line]
     assert by_tensor == [sha256(each.tobytes()).hexdigest() for each in values]
     assert by_file == [sha256(file).hexdigest() for file in files]
+
+
+async def test_a_service_without_its_wanted_model_is_alive_and_not_ready(serving: Client) -> None:
+    async with serving(wanted="absent") as http:
+        live, ready = [await http.get(f"/v2/health/{what}") for what in ("live", "ready")]
+    assert (live.status_code, ready.status_code, ready.json()["code"]) == (200, 503, "not_ready")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v2/models/nothing", 404, "unknown_model"),
+        ("GET", "/v2/models/nothing/stats", 404, "unknown_model"),
+        ("POST", "/v2/models/nothing/infer", 404, "unknown_model"),
+        ("GET", "/v2/models/blobs/versions/9.9/ready", 404, "unknown_version"),
+        ("POST", "/v2/models/blobs/versions/..%2f..%2fetc/infer", 404, "no_such_route"),
+        ("GET", "/v2/models/blobs/infer", 405, "method_not_allowed"),
+        ("GET", "/v2/nothing", 404, "no_such_route"),
+    ],
+)
+async def test_what_is_not_there(serving: Client, method: str, path: str, status: int, code: str) -> None:
+    async with serving() as http:
+        answer = await http.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)

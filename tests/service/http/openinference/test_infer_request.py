@@ -1,20 +1,22 @@
-"""What is wrong with a request of the protocol: the status, the code, and a sentence that says what."""
+"""Tests of inference requests: what is read from them, and what is wrong with those that are refused."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 
-from service.encode.png_writer import png
+from models import package as packages
+from service.http.openinference.infer_request import ParsedInferRequest, RequestedOutput, parse_infer_request
+from service.scheduling.work import Priority
+from service.settings import Settings
 from tests.conftest import Client
-from tests.service.http.openinference.requests import LENGTH, ask, binary, elements, images, output, prepared, tensor
+from tests.service.http.openinference.requests import ask, images, output, prepared, tensor
 from tests.service.image_files import grey, png_claiming
 
 pytestmark = pytest.mark.anyio
 GOOD = prepared(0.8)
-NAN = prepared(0.8)
-NAN[0, 0, 3, 3] = np.nan
 
 BAD_JSON: dict[str, tuple[Any, int, str, str]] = {
     "no object": ([], 400, "malformed_request", "no JSON object"),
@@ -87,51 +89,6 @@ async def test_a_bad_request_says_what_is_wrong_and_the_next_is_answered(serving
     assert after.status_code == 200
 
 
-def _sent(given: Any, data: bytes, **headers: str) -> tuple[bytes, dict[str, str]]:
-    body, own = binary(ask(given), data)
-    return body, own | {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-ONE = GOOD.tobytes()
-SHORT = elements(grey(0))
-BAD_BODIES: dict[str, tuple[tuple[bytes, dict[str, str]], int, str, str]] = {
-    "no JSON": ((b"hello", {}), 400, "malformed_request", "not JSON"),
-    "nothing": ((b"", {}), 400, "malformed_request", "not JSON"),
-    "NaN in JSON": ((b'{"inputs": [{"data": [NaN]}]}', {}), 400, "malformed_request", "not JSON"),
-    "lists without an end": ((b"[" * 60_000, {}), 400, "malformed_request", "not JSON"),
-    "JSON that is no UTF-8": ((b'{"id": "\xff"}', {}), 400, "malformed_request", "not JSON"),
-    "more numbers than are read": ((b"[" + b"0," * 2**20 + b"0]", {}), 400, "malformed_request", "as binary data"),
-    "more lists than are read": ((b"[" * 2**16 + b"{", {}), 400, "malformed_request", "as binary data"),
-    "a header longer than the body": ((b"{}", {LENGTH: "3"}), 400, "malformed_request", "the body has 2 bytes"),
-    "a header that is no number": ((b"{}", {LENGTH: "-2"}), 400, "malformed_request", "'-2'"),
-    "a header of many digits": ((b"{}", {LENGTH: "1" * 5000}), 400, "malformed_request", "no number"),
-    "a raw request": ((ONE, {LENGTH: "0"}), 400, "malformed_request", "not JSON"),
-    "too few bytes": (_sent(tensor(GOOD), ONE[:-4]), 422, "bad_tensor", "256 bytes, not 252"),
-    "too many bytes": (_sent(tensor(GOOD), ONE + ONE), 422, "bad_tensor", "256 bytes, not 512"),
-    "bytes that nobody announced": (
-        ((body := orjson.dumps(ask(tensor(GOOD)))) + b"....", {LENGTH: str(len(body))}), 422, "bad_tensor", "0, but 4",
-    ),
-    "NaN": (_sent(tensor(NAN), NAN.tobytes()), 422, "not_finite", "1 pixel"),
-    "infinity": (_sent(tensor(GOOD), np.full(64, np.inf, np.float32).tobytes()), 422, "not_finite", "64 pixel"),
-    "a file cut short": (_sent(images(grey(0)), SHORT[:-1]), 422, "bad_tensor", "within element 0, of"),
-    "a length cut short": (_sent(images(grey(0)), b"\1\0"), 422, "bad_tensor", "within the length of element 0"),
-    "more files than said": (_sent(images(grey(0)), SHORT + SHORT), 422, "bad_tensor", f"{len(SHORT)} bytes follow"),
-    "an endless file": (_sent(images(grey(0)), b"\xff\xff\xff\xff"), 422, "bad_tensor", "4,294,967,295"),
-    "an unknown encoding": (_sent(tensor(GOOD), ONE, Content_Encoding="br"), 415, "unsupported_encoding", "'gzip'"),
-    "two encodings": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip, gzip"), 415, "unsupported_encoding", "'gzip'"),
-    "what is no gzip": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip"), 400, "malformed_request", "'gzip'"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", BAD_BODIES)
-async def test_a_bad_body_says_what_is_wrong(serving: Client, case: str) -> None:
-    (body, headers), status, code, says = BAD_BODIES[case]
-    async with serving() as http:
-        refused = await http.post("/v2/models/brightness/infer", content=body, headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
-    assert says in refused.json()["error"]
-
-
 SEGMENTER: dict[str, tuple[Any, int, str, str]] = {
     "sides that overflow": (
         ask(tensor(GOOD, shape=[1, 1, 2**40, 2**40])), 413, "too_many_pixels", "1099511627776 x 1099511627776",
@@ -157,28 +114,43 @@ async def test_a_segmenter_refuses_what_it_cannot_answer(serving: Client, case: 
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
+    ("count", "sent", "priority"),
     [
-        ("GET", "/v2/models/nothing", 404, "unknown_model"),
-        ("GET", "/v2/models/nothing/stats", 404, "unknown_model"),
-        ("POST", "/v2/models/nothing/infer", 404, "unknown_model"),
-        ("GET", "/v2/models/blobs/versions/9.9/ready", 404, "unknown_version"),
-        ("POST", "/v2/models/blobs/versions/..%2f..%2fetc/infer", 404, "no_such_route"),
-        ("GET", "/v2/models/blobs/infer", 405, "method_not_allowed"),
-        ("GET", "/v2/nothing", 404, "no_such_route"),
+        (1, {}, Priority.INTERACTIVE),
+        (1, {"priority": 0}, Priority.INTERACTIVE),
+        (1, {"priority": 1}, Priority.INTERACTIVE),
+        (1, {"priority": 2}, Priority.BULK),
+        (2, {"priority": 1}, Priority.BULK),
     ],
 )
-async def test_what_is_not_there(serving: Client, method: str, path: str, status: int, code: str) -> None:
-    async with serving() as http:
-        answer = await http.request(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+async def test_many_images_and_low_priorities_go_after_one(
+    root: Path, count: int, sent: dict[str, int], priority: Priority
+) -> None:
+    spec = packages.read(root / "brightness" / "1.0").spec
+    body = orjson.dumps(ask(tensor(prepared(*[0.5] * count)), parameters=sent))
+    assert parse_infer_request(body, None, spec, Settings()).priority is priority
 
 
-async def test_an_answer_too_large_for_json_is_given_as_binary_data(serving: Client) -> None:
-    large = png(np.zeros((1500, 1500), np.uint8))  # 4.5 million numbers
-    async with serving() as http:
-        refused = await http.post("/v2/models/blobs/infer", json=ask(images(large)))
-        asked = ask(images(large), parameters={"binary_data_output": True})
-        given = await http.post("/v2/models/blobs/infer", json=asked, headers={"Accept-Encoding": "identity"})
-    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_option")
-    assert len(given.content) - int(given.headers[LENGTH]) == 4 * 2 * 1500 * 1500
+def parsed(root: Path, asked: dict[str, Any]) -> ParsedInferRequest:
+    spec = packages.read(root / "brightness" / "1.0").spec
+    return parse_infer_request(orjson.dumps(asked), None, spec, Settings())
+
+
+def test_a_request_says_which_outputs_how_soon_and_under_which_id(root: Path) -> None:
+    plain = parsed(root, ask(tensor(GOOD)))
+    assert (plain.id, plain.timeout_s) == (None, None)
+    assert plain.outputs == (RequestedOutput("probabilities", binary=False), RequestedOutput("cam", binary=False))
+    assert [image.shape for image in plain.images] == [(1, 8, 8)]
+    outputs = [output("cam"), output("probabilities", classification=2, binary_data=False)]
+    asked = ask(tensor(GOOD), *outputs, id="a", parameters={"timeout": 1_500_000, "binary_data_output": True})
+    told = parsed(root, asked)
+    assert (told.id, told.timeout_s) == ("a", 1.5)
+    assert told.outputs == (RequestedOutput("cam", binary=True), RequestedOutput("probabilities", False, top=2))
+
+
+def test_a_timeout_of_0_is_none(root: Path) -> None:
+    assert parsed(root, ask(tensor(GOOD), parameters={"timeout": 0})).timeout_s is None
+
+
+def test_files_are_read_as_they_were_sent(root: Path) -> None:
+    assert parsed(root, ask(images(grey(1), b"no image"))).images == (grey(1), b"no image")

@@ -1,4 +1,4 @@
-"""What the protocol tells of the server, its models, and what they have answered."""
+"""Tests of metadata: what the protocol tells of the server, its models, and what they have answered."""
 
 import pytest
 
@@ -27,12 +27,6 @@ async def test_what_the_server_and_its_models_are(serving: Client) -> None:
     ]
     assert blobs.inputs[0].shape == (-1, 1, -1, -1)
     assert [(given.name, given.shape) for given in blobs.outputs] == [("probabilities", (-1, 2, -1, -1))]
-
-
-async def test_a_service_without_its_wanted_model_is_alive_and_not_ready(serving: Client) -> None:
-    async with serving(wanted="absent") as http:
-        live, ready = [await http.get(f"/v2/health/{what}") for what in ("live", "ready")]
-    assert (live.status_code, ready.status_code, ready.json()["code"]) == (200, 503, "not_ready")
 
 
 async def test_what_happened_is_counted_by_every_route(serving: Client) -> None:

@@ -1,0 +1,130 @@
+"""Tests of bodies: compression, JSON, and the bytes after it."""
+
+import gzip
+import zlib
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from service.errors import TooManyBytes
+from service.http.errors import MalformedRequest
+from service.http.openinference.bodies import accepted, compressed, plain, split
+from tests.conftest import Client
+from tests.service.http.openinference.requests import INFER, LENGTH, ask, binary, elements, images, prepared, tensor
+from tests.service.image_files import grey
+
+pytestmark = pytest.mark.anyio
+GOOD = prepared(0.8)
+NAN = prepared(0.8)
+NAN[0, 0, 3, 3] = np.nan
+
+
+def _sent(given: Any, data: bytes, **headers: str) -> tuple[bytes, dict[str, str]]:
+    body, own = binary(ask(given), data)
+    return body, own | {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+ONE = GOOD.tobytes()
+
+
+SHORT = elements(grey(0))
+
+
+BAD_BODIES: dict[str, tuple[tuple[bytes, dict[str, str]], int, str, str]] = {
+    "no JSON": ((b"hello", {}), 400, "malformed_request", "not JSON"),
+    "nothing": ((b"", {}), 400, "malformed_request", "not JSON"),
+    "NaN in JSON": ((b'{"inputs": [{"data": [NaN]}]}', {}), 400, "malformed_request", "not JSON"),
+    "lists without an end": ((b"[" * 60_000, {}), 400, "malformed_request", "not JSON"),
+    "JSON that is no UTF-8": ((b'{"id": "\xff"}', {}), 400, "malformed_request", "not JSON"),
+    "more numbers than are read": ((b"[" + b"0," * 2**20 + b"0]", {}), 400, "malformed_request", "as binary data"),
+    "more lists than are read": ((b"[" * 2**16 + b"{", {}), 400, "malformed_request", "as binary data"),
+    "a header longer than the body": ((b"{}", {LENGTH: "3"}), 400, "malformed_request", "the body has 2 bytes"),
+    "a header that is no number": ((b"{}", {LENGTH: "-2"}), 400, "malformed_request", "'-2'"),
+    "a header of many digits": ((b"{}", {LENGTH: "1" * 5000}), 400, "malformed_request", "no number"),
+    "a raw request": ((ONE, {LENGTH: "0"}), 400, "malformed_request", "not JSON"),
+    "too few bytes": (_sent(tensor(GOOD), ONE[:-4]), 422, "bad_tensor", "256 bytes, not 252"),
+    "too many bytes": (_sent(tensor(GOOD), ONE + ONE), 422, "bad_tensor", "256 bytes, not 512"),
+    "bytes that nobody announced": (
+        ((body := orjson.dumps(ask(tensor(GOOD)))) + b"....", {LENGTH: str(len(body))}), 422, "bad_tensor", "0, but 4",
+    ),
+    "NaN": (_sent(tensor(NAN), NAN.tobytes()), 422, "not_finite", "1 pixel"),
+    "infinity": (_sent(tensor(GOOD), np.full(64, np.inf, np.float32).tobytes()), 422, "not_finite", "64 pixel"),
+    "a file cut short": (_sent(images(grey(0)), SHORT[:-1]), 422, "bad_tensor", "within element 0, of"),
+    "a length cut short": (_sent(images(grey(0)), b"\1\0"), 422, "bad_tensor", "within the length of element 0"),
+    "more files than said": (_sent(images(grey(0)), SHORT + SHORT), 422, "bad_tensor", f"{len(SHORT)} bytes follow"),
+    "an endless file": (_sent(images(grey(0)), b"\xff\xff\xff\xff"), 422, "bad_tensor", "4,294,967,295"),
+    "an unknown encoding": (_sent(tensor(GOOD), ONE, Content_Encoding="br"), 415, "unsupported_encoding", "'gzip'"),
+    "two encodings": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip, gzip"), 415, "unsupported_encoding", "'gzip'"),
+    "what is no gzip": (_sent(tensor(GOOD), ONE, Content_Encoding="gzip"), 400, "malformed_request", "'gzip'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+async def test_a_bad_body_says_what_is_wrong(serving: Client, case: str) -> None:
+    (body, headers), status, code, says = BAD_BODIES[case]
+    async with serving() as http:
+        refused = await http.post("/v2/models/brightness/infer", content=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+    assert says in refused.json()["error"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+async def test_bodies_are_compressed_in_both_directions(serving: Client, encoding: str) -> None:
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}[encoding]
+    values = prepared(*np.linspace(0, 1, 16))
+    asked = ask(tensor(values), parameters={"binary_data_output": True})
+    async with serving() as http:
+        plain = await http.post(INFER, json=asked, headers={"Accept-Encoding": "gzip;q=0, br"})
+        body, headers = binary(asked, values.tobytes())
+        sent = {**headers, "Content-Encoding": encoding, "Accept-Encoding": encoding}
+        answer = await http.post(INFER, content=pack(body), headers=sent)
+    assert answer.headers.get("Content-Encoding", "identity") == encoding
+    assert "Content-Encoding" not in plain.headers
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert answer.content == plain.content  # httpx inflates
+    assert answer.headers[LENGTH] == plain.headers[LENGTH]
+
+
+async def test_a_body_is_inflated_no_further_than_its_bound(serving: Client) -> None:
+    bomb = gzip.compress(bytes(10**7))
+    async with serving(max_upload_bytes=2**20) as http:
+        answer = await http.post(INFER, content=bomb, headers={"Content-Encoding": "gzip"})
+    assert len(bomb) < 2**20
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_bytes")
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [
+        ("", ""),
+        ("br, zstd", ""),
+        ("deflate, gzip", "gzip"),  # our own order
+        ("DEFLATE", "deflate"),
+        ("gzip;q=0.5, br", "gzip"),
+        ("gzip;q=0", ""),
+        ("gzip; q=0.000, deflate", "deflate"),
+    ],
+)
+def test_the_compression_is_the_first_of_ours_that_is_accepted(header: str, encoding: str) -> None:
+    assert accepted(header) == encoding
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_body_is_whole_and_alone(encoding: str) -> None:
+    packed = compressed(bytes(1000), encoding)
+    assert len(packed) < 100
+    assert plain(packed, encoding, max_bytes=1000) == bytes(1000)
+    with pytest.raises(TooManyBytes):
+        plain(packed, encoding, max_bytes=999)
+    for broken in (packed[:-1], packed + b"more"):
+        with pytest.raises(MalformedRequest, match="cut short, or followed"):
+            plain(broken, encoding, max_bytes=1000)
+
+
+def test_a_body_is_its_json_and_the_bytes_after_it() -> None:
+    document, rest = split(b'{"id": "a"}\0\1', "11")
+    assert (document, bytes(rest)) == ({"id": "a"}, b"\0\1")
+    document, rest = split(b'{"id": "a"}', None)
+    assert (document, bytes(rest)) == ({"id": "a"}, b"")
