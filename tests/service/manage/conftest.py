@@ -1,8 +1,10 @@
-"""Empty repository for tests of imports."""
+"""Repository for tests of commands: empty, or with three versions of one model."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.service.repository.versions import write_version
 
 
 @pytest.fixture
@@ -11,3 +13,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("STRIATE_MODELS", str(folder))
     return folder
+
+
+@pytest.fixture
+def three_versions(models: Path) -> None:
+    """Writes the versions 1.0, 2.0 and 3.0 of "brightness"; 3.0 is served."""
+    for number in ("1.0", "2.0", "3.0"):
+        write_version(models, number)

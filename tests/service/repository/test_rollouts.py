@@ -62,3 +62,20 @@ def test_an_invalid_file_is_rejected_with_the_field(tmp_path: Path, text: str, p
 
 def test_a_missing_file_is_empty(tmp_path: Path) -> None:
     assert rollouts.read(tmp_path) == Rollouts()
+
+
+def test_a_rollout_with_an_unknown_field_is_invalid(tmp_path: Path) -> None:
+    (tmp_path / rollouts.FILE).write_text('{"models": {"brightness": {"pined": "1.0"}}}')
+    with pytest.raises(InvalidRollouts, match=r"models\.brightness\.pined"):
+        rollouts.read(tmp_path)
+
+
+def test_concurrent_changes_are_all_saved(tmp_path: Path) -> None:
+    def unload(n: int) -> None:
+        rollouts.change(tmp_path, f"model-{n}", lambda plan: plan.model_copy(update={"unloaded": True}))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(unload, range(24)))
+    saved = rollouts.read(tmp_path)
+    assert saved.revision == len(saved.models) == 24
+    assert [each.name for each in tmp_path.glob(".striate*")] == [rollouts.FILE]

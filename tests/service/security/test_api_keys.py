@@ -1,15 +1,11 @@
 """Tests of the API key file: its format, the lookup of a key, and reloading."""
 
 import os
-import re
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from service.manage.__main__ import main
 from service.security import api_keys
 from service.security.api_keys import KeyStore, new_key, parse, sent_secret
 from service.settings import InvalidSettings
@@ -31,26 +27,6 @@ def test_a_new_key_is_random_and_its_lines_hold_only_its_hash() -> None:
     assert entry.sha256 == sha256(key.encode()).hexdigest()
     assert (entry.scopes, entry.rate_per_s) == ({"infer", "metrics"}, 2.5)
     assert new_key("viewer", ["infer"])[0] != key
-
-
-def test_the_command_line_prints_the_lines_and_the_key_on_separate_streams(tmp_path: Path) -> None:
-    """Uses the documented command: Prometheus takes the whole content of its file as the key."""
-    command = [sys.executable, "-m", "service.manage", "key"]
-    lines = ""
-    for name in ("viewer", "watcher"):
-        done = subprocess.run(
-            [*command, name, "--scopes", "infer,operate"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        assert re.fullmatch(r"striate_[\w-]{43}\n", done.stderr)
-        lines += done.stdout
-    found = KeyStore(write(tmp_path / "keys.toml", lines)).find(done.stderr.strip().encode())
-    assert found is not None
-    assert (found.name, found.scopes) == ("watcher", {"infer", "operate"})
-
-
-def test_an_unknown_scope_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["key", "viewer", "--scopes", "everything"]) == 1
-    assert "scopes" in capsys.readouterr().err
 
 
 GOOD = f'sha256 = "{"0" * 64}"\nscopes = ["infer"]\n'

@@ -10,19 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from service.manage.__main__ import main
 from service.security import audit_log
 from service.security.audit_log import AuditLog, BrokenChain, ChainLink, verify
+from tests.service.security.written_log import BIG, write_log
 
 ROOT = Path(__file__).parents[3]
-BIG = 2**30
-
-
-def write_log(path: Path, count: int, *, file_bytes: int = BIG) -> AuditLog:
-    log = AuditLog(path, file_bytes=file_bytes)
-    for number in range(count):
-        log.append({"status": 200 + number})
-    return log
 
 
 def lines_of(path: Path) -> list[bytes]:
@@ -106,18 +98,6 @@ def test_an_anchor_detects_a_rewritten_log(tmp_path: Path) -> None:
     assert verify(path).number == 8  # consistent in itself
     with pytest.raises(BrokenChain, match=f"without 4:{anchor.sha256}"):
         verify(path, anchor=anchor)
-
-
-def test_the_command_line_reports_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "audit.jsonl"
-    write_log(path, 2)
-    assert main(["audit", "verify", str(path)]) == 0
-    anchor = capsys.readouterr().out.split()[-1]
-    assert main(["audit", "verify", str(path), "--anchor", anchor]) == 0
-    path.write_bytes(path.read_bytes().replace(b":201,", b":200,"))
-    assert main(["audit", "verify", str(path)]) == 1
-    assert "lines at the end were removed or changed" in capsys.readouterr().err
-    assert main(["audit", "verify", str(tmp_path / "nowhere")]) == 1
 
 
 def test_a_restart_continues_and_drops_the_partial_line_of_a_crash(tmp_path: Path) -> None:
