@@ -1,4 +1,4 @@
-"""Tests of house rules that no linter knows: unique names, short files and functions, titles that name a subject."""
+"""Tests of house rules that no linter knows: names, lengths, titles that name a subject, tests that mirror the rooms."""
 
 import ast
 import re
@@ -13,6 +13,11 @@ SHARED = {"__init__.py", "__main__.py", "routes.py", "errors.py"}  # file names 
 RIDDLE = re.compile(r"(What|Where|How|Which|Who|When|Why|Whether|From|Of|As)\b")
 MODULES = sorted(path for room in ("service", "models", "training") for path in (ROOT / room).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+MIRRORED = ("service",)  # folders of which each module that has behaviour has a test file of its name
+TESTED_ELSEWHERE = {
+    "__init__.py",  # by the tests of the modules that the folder puts together
+    "errors.py",  # together, as HTTP answers them: tests/service/http/test_errors.py
+}
 
 
 def name_of(path: Path) -> str:
@@ -23,6 +28,11 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def has_behaviour(path: Path) -> bool:
+    """Returns whether a function does more than one thing; fields, constants and single expressions only declare."""
+    return any(len(node.body) - (ast.get_docstring(node) is not None) > 1 for node in functions(path))
 
 
 def test_no_two_files_share_a_name() -> None:
@@ -60,3 +70,12 @@ def test_a_file_is_one_idea_with_a_title(path: Path) -> None:
 @pytest.mark.parametrize("path", TESTS, ids=name_of)
 def test_a_file_of_tests_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 250
+
+
+@pytest.mark.parametrize("folder", MIRRORED)
+def test_a_module_that_has_behaviour_has_tests_of_its_name(folder: str) -> None:
+    modules = [path for path in MODULES if path.is_relative_to(ROOT / folder) and path.name not in TESTED_ELSEWHERE]
+    tests = {
+        path: ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.stem.strip('_')}.py") for path in modules
+    }
+    assert [name_of(path) for path in modules if has_behaviour(path) and not tests[path].exists()] == []
