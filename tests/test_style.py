@@ -1,4 +1,4 @@
-"""Tests of house rules that no linter knows: names, lengths, titles that name a subject, tests that mirror the rooms."""
+"""Tests of house rules that no linter knows: names, lengths, titles of a subject, and tests that mirror the rooms."""
 
 import ast
 import re
