@@ -8,8 +8,7 @@ from pydantic import ValidationError
 from models.errors import PackageError
 from models.outputs import graph_name, is_tap
 from models.spec import ModelSpec
-from tests.models.tiny_descriptions import classifier_fields, segmenter_fields
-from tests.models.tiny_packages import contents
+from tests.models.tiny_descriptions import classifier_fields
 from tests.package_parts import CAM, HIRESCAM, PROBABILITIES, PROBABILITY_MAPS, spec_of, tap
 
 GRID = {"size": (5, 5), "stride": 4}
@@ -41,12 +40,6 @@ def test_a_role_that_no_output_has_is_an_error_that_names_those_there_are(role: 
     with pytest.raises(PackageError, match=f"no output with the role '{role}' alone; it has probabilities"):
         classifier(PROBABILITIES).names[role]
     assert classifier(PROBABILITIES).cam is None
-
-
-def test_shapes_follow_from_roles() -> None:
-    spec = spec_of(**contents("tapped")["fields"])
-    assert [spec.output_shape(name, (16, 16)) for name in spec.every_output] == [(3,), (3, 5, 5), (3, 5, 5), (4, 5, 5)]
-    assert spec_of(**segmenter_fields()).output_shape("probabilities", (16, 32)) == (2, 16, 32)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import yaml
 from models import package
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
+from tests import package_parts, tiny
 from tests.models.tiny_descriptions import everything_fields
 from tests.models.tiny_packages import contents
 from tests.package_parts import spec_of
@@ -43,3 +44,16 @@ def test_labels_become_the_names_that_bioimage_io_allows(labels: tuple[str, ...]
     (channels,) = [axis for axis in to_rdf(spec)["outputs"][0]["axes"] if axis["type"] == "channel"]
     assert channels["channel_names"] == names
     assert from_rdf(to_rdf(spec)).channel_names == labels
+
+
+def test_a_package_says_its_precision_and_each_outputs_tolerance(tmp_path: Any) -> None:
+    cam = package_parts.CAM | {"size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
+    outputs = [package_parts.PROBABILITIES | {"tolerance": 0.01}, cam]
+    spec = tiny.brightness(tmp_path, precision="half", outputs=outputs).spec
+    assert (spec.precision, *(output.tolerance for output in spec.outputs)) == ("half", 0.01, 0.3)
+    document = to_rdf(spec)
+    assert from_rdf(document) == spec
+    assert [
+        (*entry["output_ids"], entry["absolute_tolerance"])
+        for entry in document["config"]["bioimageio"]["reproducibility_tolerance"]
+    ] == [("probabilities", 0.01), ("cam", 0.3)]

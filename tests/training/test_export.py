@@ -15,9 +15,6 @@ from models.architectures.resnet import ResNet18
 from models.architectures.unet import UNet
 from models.geometry import Geometry
 from models.image import Array
-from models.rdf import from_rdf, to_rdf
-from models.spec import ModelSpec
-from tests import package_parts, tiny
 from training.build import Exported, Normalised
 from training.config import InputConfig, read_recipe
 from training.export import PLOT_BYTES, network_input, plots, prepared, sample_files
@@ -111,23 +108,6 @@ def test_another_class_on_top_is_refused_however_near() -> None:
     bias[:] = torch.tensor([1e-3, 0.0, 0.0])
     with pytest.raises(ExportError, match="most probable class"):
         prove(network, weights, images(), tolerance=TOLERANCE["half"])
-
-
-def test_a_package_says_its_precision_and_each_outputs_tolerance(tmp_path: Any) -> None:
-    cam = package_parts.CAM | {"size": (4, 4), "origin": 0.5, "stride": 2, "tolerance": 0.3}
-    outputs = [package_parts.PROBABILITIES | {"tolerance": 0.01}, cam]
-    spec = tiny.brightness(tmp_path, precision="half", outputs=outputs).spec
-    assert (spec.precision, *(output.tolerance for output in spec.outputs)) == ("half", 0.01, 0.3)
-    document = to_rdf(spec)
-    assert from_rdf(document) == spec
-    assert [
-        (*entry["output_ids"], entry["absolute_tolerance"])
-        for entry in document["config"]["bioimageio"]["reproducibility_tolerance"]
-    ] == [("probabilities", 0.01), ("cam", 0.3)]
-
-
-def test_float32_is_the_default() -> None:
-    assert ModelSpec.model_fields["precision"].default == "float32"
 
 
 def test_a_package_brings_its_samples_and_the_smaller_plots_of_its_report(tmp_path: Path) -> None:

@@ -97,8 +97,3 @@ def test_every_list_of_formats_derives_from_the_decoders() -> None:
         open_signal(b"GIF89a", channels=1, length=1)
     assert [each.name for each in SIGNAL_FORMATS] == ["NPY", "JSON"]
     assert listed((Format("A", (), ()),)) == "A"
-
-
-def test_a_signal_is_a_source_of_channels_by_samples() -> None:
-    source = open_signal(b"[[1, 2, 3], [4, 5, 6]]", channels=2, length=3)
-    assert (source.axes, source.format, source.read().tolist()) == ("CX", "json", [[1, 2, 3], [4, 5, 6]])

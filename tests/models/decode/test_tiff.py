@@ -103,28 +103,6 @@ def test_its_orientation_turns_it_upright(orientation: int) -> None:
     np.testing.assert_array_equal(read(data).pixels[:, :, 0], np.array(UPRIGHT[orientation]) * 40)
 
 
-@pytest.mark.parametrize(
-    ("options", "pixel_size_um"),
-    [
-        ({}, None),
-        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),  # a printer's
-        ({"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}, 0.5),
-        ({"resolution": (20_000, 10_000), "resolutionunit": "CENTIMETER"}, None),  # not square
-        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "um"}}, 0.25),
-        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "\\u00B5m"}}, 0.25),
-        ({"resolution": (4, 4), "imagej": True, "metadata": {"unit": "pixel"}}, None),
-        ({"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 0.325}}, 0.325),
-        ({"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 90, "PhysicalSizeXUnit": "nm"}}, 0.09),
-        ({"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 1, "PhysicalSizeY": 2}}, None),
-        ({"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 3, "PhysicalSizeXUnit": "cubit"}}, None),
-    ],
-    ids=str,
-)
-def test_the_pixel_size_is_what_the_file_says(options: dict[str, object], pixel_size_um: float | None) -> None:
-    stated = read(tiff(noise(9, 11), **options)).pixel_size_um
-    assert stated == (None if pixel_size_um is None else pytest.approx(pixel_size_um))
-
-
 STACK = noise(5, 9, 11)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from models.flips import Flip, mirrored, orientations
+from models.flips import Flip
 from models.image import Array
 from models.package import Package
 from service.encode.png_writer import png
@@ -121,12 +121,3 @@ async def test_maps_are_of_the_image_as_it_is(tmp_path: Path, serving: Client) -
         async with serving(models=tmp_path / str(number)) as http:
             maps.append((await http.post("/cam", files=form(png(left)), data={"format": "raw"})).content)
     assert maps[0] == maps[1]
-
-
-def test_every_combination_once_and_back_again() -> None:
-    assert orientations(()) == ((),)
-    assert orientations(("horizontal", "vertical", "horizontal")) == ((), (-1,), (-2,), (-1, -2))
-    tensor = np.arange(24.0).reshape(2, 3, 4)
-    for axes in orientations(("horizontal", "vertical")):
-        assert (mirrored(mirrored(tensor, axes), axes) == tensor).all()
-    assert mirrored(tensor, (-1,))[0, 0].tolist() == [3, 2, 1, 0]

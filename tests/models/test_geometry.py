@@ -1,4 +1,4 @@
-"""Tiles: they cover every pixel once, and give what one pass over the whole image gives."""
+"""Tests of geometry: tiles that cover every pixel once, and give what one pass over the whole image gives."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from models.geometry import Grid, plan
+from models.geometry import Grid, halo_of, plan
 from models.image import Array
 from models.preprocess import pad
 from service.inference import open_session
@@ -119,3 +119,17 @@ def test_a_tile_grows_until_half_of_it_is_of_use(tmp_path: Path) -> None:
     spec = tiny.blobs(tmp_path, halo=96, stride=16, input={"channels": 1, "min_size": 16, "step": 16, "steps": []}).spec
     assert Grid.of(spec, tile_px=64).tile == 384
     assert Grid.of(spec, tile_px=1000).tile == 992
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "step", "halo"),
+    [
+        (0, 0, 1, 0),  # a pixel that depends on itself alone
+        (-1, 1, 1, 1),  # a 3 x 3 convolution
+        (-3, 3, 4, 4),  # a block of 0 to 3 that needs 3 px above: rounded up to the step
+        (-4, 7, 4, 4),
+        (-1, 8, 4, 8),  # the farther side decides: 5 px below
+    ],
+)
+def test_a_halo_is_the_farther_side_in_whole_steps(first: int, last: int, step: int, halo: int) -> None:
+    assert halo_of(first, last, step=step) == halo
