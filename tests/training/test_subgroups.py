@@ -8,7 +8,7 @@ import pytest
 
 from training import report, report_plots
 from training.config import read_recipe
-from training.data.examples import DataError, Example, columns_of, constant, group_of
+from training.data.examples import DataError, Example, constant
 from training.subgroups import by_column
 from training.tasks import TASKS
 from training.tasks.training_task import Decision
@@ -80,12 +80,3 @@ def test_the_report_says_which_is_worst_and_which_is_small(tmp_path: Path) -> No
     assert small.endswith("| small: fewer than 30 groups |")
     document = json.loads((tmp_path / "report-test.json").read_text())
     assert [(g["value"], g["worst"], g["small"]) for g in document["subgroups"]][2] == ("b", True, False)
-
-
-def test_named_groups_of_a_pattern_are_columns() -> None:
-    pattern = r"(?P<site>[A-Z]+)-(?P<patient>\d+)_(?P<view>PA|AP)?"
-    assert columns_of("NY-17_PA.png", pattern) == {"site": "NY", "patient": "17", "view": "PA"}
-    assert columns_of("NY-17_.png", pattern) == {"site": "NY", "patient": "17"}
-    assert columns_of("other.png", pattern) == columns_of("other.png", None) == {}
-    assert group_of("NY-17_PA.png", pattern, otherwise="") == "17"  # by its name, though it is not the first
-    assert group_of("person1_x.png", r"(person\d+)", otherwise="") == "person1"
