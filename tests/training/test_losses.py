@@ -77,3 +77,10 @@ def test_options_that_contradict_one_another_are_refused(table: str, field: str,
     values[table][field] = value
     with pytest.raises(ValidationError, match=says):
         Recipe.model_validate(values)
+
+
+def test_class_weights_scale_their_class() -> None:
+    logits, target = torch.zeros(2, 2), torch.tensor([0, 1])
+    each = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+    weighted = losses.CrossEntropy(weights=(1.0, 3.0))(logits, target)
+    assert weighted == pytest.approx(float((each * torch.tensor([1.0, 3.0])).sum() / 4))
