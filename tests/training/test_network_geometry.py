@@ -7,6 +7,7 @@ import torch
 from models.architectures import ARCHITECTURES
 from models.geometry import Geometry
 from models.preprocess import pad
+from tests.training import gradients
 from training.network_geometry import classifier_geometry, head_sees_whole_map, segmenter_geometry
 
 
@@ -92,3 +93,39 @@ def test_dense_layers_see_the_whole_map_and_a_mean_does_not(name: str, options: 
     """So an image larger than the receptive field is no reason to warn where they follow."""
     with torch.device("meta"):
         assert head_sees_whole_map(ARCHITECTURES[name](3, 2, **options)) is whole
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("unet", {"base_width": 2, "depth": 3}),
+        ("unet", {"base_width": 2, "depth": 2, "up": "bilinear"}),
+        ("unet", {"base_width": 2, "depth": 2, "convolutions": "valid"}),
+        ("fcn_unpool", {"base_width": 2, "convolutions": (1, 2)}),
+    ],
+)
+def test_segmenters_fields_are_those_of_gradients(name: str, options: dict) -> None:
+    """Where paths of several resolutions meet, the field depends on the place: the largest is compared."""
+    network = ARCHITECTURES[name](1, 2, **options)
+    found = segmenter_geometry(network, in_channels=1)
+    size = found.min_size + 128 // found.step * found.step
+    field, reach = gradients.segmenter_geometry(network, in_channels=1, size=size, step=found.step)
+    assert found.receptive_field == field
+    assert found.border or found.halo - found.step < reach <= found.halo
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("resnet18", {"width": 2, "map_stride": 16}, 64),
+        ("densenet121", {"growth": 2, "blocks": (2, 2, 1, 1)}, 64),
+        ("cnn1d", {}, 64),
+        ("lenet5", {}, 32),
+    ],
+)
+def test_classifiers_fields_are_those_of_gradients(name: str, options: dict, size: int) -> None:
+    network = ARCHITECTURES[name](1, 2, **options)
+    found = classifier_geometry(network, in_channels=1, size=size)
+    assert (found.receptive_field, found.stride, found.origin) == gradients.classifier_geometry(
+        network, in_channels=1, size=size, far=1024
+    )
