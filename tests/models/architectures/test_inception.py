@@ -10,7 +10,6 @@ from torch import nn
 from models.architectures import ARCHITECTURES
 from models.architectures.googlenet import GoogLeNet, Inception
 from models.architectures.inception import InceptionV3
-from training.auxiliary_heads import AuxiliaryHeadsLoss
 from training.build import build
 from training.config import NetworkConfig, read_recipe
 from training.distributed import ProcessGroup
@@ -41,17 +40,6 @@ def test_auxiliary_heads_answer_in_training_alone(
         answer = network.train()(x)
         assert network.eval()(x).shape == (2, 10)
     assert ([tuple(logits.shape) for logits in answer] if isinstance(answer, tuple) else answer.shape) == shapes
-
-
-@pytest.mark.parametrize(("name", "weight"), [("googlenet", 0.3), ("inception_v3", 0.4)])
-def test_auxiliary_losses_count_as_in_the_papers(name: str, weight: float) -> None:
-    with torch.device("meta"):
-        assert ARCHITECTURES[name](3, 10).auxiliary_weight == weight
-    loss = AuxiliaryHeadsLoss(nn.L1Loss(), weight=weight)
-    zero, heads = torch.zeros(()), (torch.tensor(1.0), torch.tensor(2.0), torch.tensor(4.0))
-    assert loss(heads, zero).item() == pytest.approx(1 + weight * 6)
-    assert loss(heads[0], zero).item() == 1
-    assert loss(heads[0].bfloat16(), zero).dtype == torch.float32
 
 
 def test_every_parameter_of_every_head_learns_in_the_loop() -> None:
