@@ -11,8 +11,8 @@ from torch import nn
 from models import package
 from models.architectures import ARCHITECTURES
 from training import checkpoint, export, train
-from training.build import Exported, Normalised, build
-from training.config import InputConfig, Recipe, read_recipe
+from training.build import Exported, Normalised
+from training.config import InputConfig, Recipe
 from training.evaluate import main as evaluate
 from training.evaluated_model import model_from_checkpoint, model_from_package
 from training.onnx_export import prove, to_onnx
@@ -63,19 +63,6 @@ def test_a_signal_is_an_image_one_pixel_high_to_the_graph(name: str) -> None:
     allowed = prove(network, to_onnx(network, x, step=None), [x, -x], tolerance=1e-5)
     assert list(allowed) == ["probabilities", "cam"]
     assert network(torch.from_numpy(x))[1].shape == (1, 3, 1, {"cnn1d": 28, "resnet1d": 8}[name])
-
-
-@pytest.mark.parametrize(("name", "kind"), [("cnn1d", "image"), ("resnet18", "signal"), ("unet3d", "image")])
-def test_a_network_of_other_axes_than_the_input_is_refused(name: str, kind: str) -> None:
-    recipe = read_recipe(Path("training/recipes/heartbeats.toml"))
-    changed = recipe.model_copy(
-        update={
-            "input": recipe.input.model_copy(update={"kind": kind}),
-            "network": recipe.network.model_copy(update={"name": name, "options": {}}),
-        }
-    )
-    with pytest.raises(ValueError, match=f"{name} is a network of . axes; input.kind is '{kind}'"):
-        build(changed, classes=2)
 
 
 def sequences(path: Path) -> Path:

@@ -119,10 +119,3 @@ def test_a_layer_without_maps_is_no_tap() -> None:
     geometry = classifier_geometry(network.network.body, in_channels=1, size=32)
     with pytest.raises(ValueError, match=r"'fc1' outputs \(120,\); a tap needs feature maps"):
         map_outputs(network, geometry, outputs, dict.fromkeys(outputs, 1e-4), side=32)
-
-
-def test_a_layer_that_is_not_used_is_no_tap() -> None:
-    body = LeNet5(1, 4)
-    body.spare = nn.ReLU()
-    with pytest.raises(ValueError, match=r"'spare'\], but does not use"):
-        exported(body, 32, taps=("spare",))(torch.zeros(1, 1, 32, 32))
