@@ -1,19 +1,9 @@
-"""The disease-partitioning algorithm on a tree of ten images, and a recipe's tree on digits."""
-
-from dataclasses import replace
-from pathlib import Path
+"""The disease-partitioning algorithm on a tree of ten images, and a recipe's classes merged along its tree."""
 
 import numpy as np
 import pytest
 
-from models.taxonomy import Taxonomy
-from tests.training.digits_recipe import DIGITS
-from training import evaluate
-from training.class_fields import class_fields
-from training.config import Recipe, read_recipe
 from training.data.examples import DataError, DataSet, Example, constant
-from training.evaluated_model import EvaluatedModel
-from training.tasks.training_task import Decision
 from training.taxonomy_config import TaxonomyConfig, partition
 
 #            skin
@@ -84,40 +74,3 @@ def test_a_tree_of_other_classes_is_refused() -> None:
         TaxonomyConfig(parents=PARENTS).merge(data(COUNTS | {"carcinoma": 2}))
     with pytest.raises(DataError, match="The taxonomy is not a tree: the node 'odd' is above itself"):
         TaxonomyConfig(parents={"wart": "odd", "odd": "even", "even": "odd"}).merge(data(COUNTS))
-
-
-def test_evaluation_and_package_answer_at_every_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subject that takes every 8 for a 6 and is right else: wrong among the digits, right among the round ones."""
-    values = read_recipe(DIGITS).model_dump()
-    values["taxonomy"] = {"parents": dict.fromkeys("0689", "round") | dict.fromkeys("147", "straight")}
-    recipe = Recipe.model_validate(values)
-    whole = recipe.data.load()
-    some = tuple(replace(e, columns={"hand": "left" if n % 3 else "right"}) for n, e in enumerate(whole.examples[:200]))
-    monkeypatch.setattr(type(recipe.data), "load", lambda self: DataSet(some, whole.classes))
-    truths = iter([int(e.truth()) for e in evaluate.divide(recipe.dataset(), recipe.split)["test"]] * 2)
-
-    def probabilities(x: np.ndarray) -> np.ndarray:
-        said = {8: 6}.get(truth := next(truths, 0), truth)
-        return np.eye(10, dtype=np.float32)[said] * 0.9 + 0.01
-
-    figures = {
-        f.metric: f.value
-        for f in evaluate.main(
-            EvaluatedModel(probabilities, Decision(thresholds=(0.5,) * 10)),
-            recipe,
-            split="test",
-            out=tmp_path,
-            by=("hand",),
-        )
-    }
-    assert figures["accuracy"] < 0.95
-    assert figures["accuracy[level 0]"] == figures["auroc[round]"] == 1.0
-    assert (tmp_path / "by-hand.png").stat().st_size > 1000
-    assert (tmp_path / "decision.png").stat().st_size > 1000
-    report = (tmp_path / "report-test.md").read_text()
-    assert "| round | 0.95 |" in report
-    assert "## By hand" in report
-    fields = class_fields([str(n) for n in range(10)], recipe, thresholds=(0.5,) * 10)
-    assert [node["label"] for node in fields["nodes"]] == ["round", "straight"]
-    assert [entry["parent"] for entry in fields["classes"]][:3] == ["round", "straight", None]
-    assert isinstance(recipe.taxonomy.of(["6", "8"]), Taxonomy)
