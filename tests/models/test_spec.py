@@ -28,6 +28,11 @@ def test_float32_is_the_default() -> None:
         (classifier_fields(), ("normal", "viral pneumonia", "bacterial"), False),  # softmax: one class alone
         (classifier_fields() | {"activation": "sigmoid"}, ("normal", "viral pneumonia", "bacterial"), True),
         (segmenter_fields(), ("nucleus", "seed"), False),  # the seeds are no class
+        (  # objects are separated, so each pixel is of one
+            segmenter_fields() | {"classes": [{"label": "nucleus"}, {"label": "cell"}]},
+            ("nucleus", "cell", "seed"),
+            False,
+        ),
         (valid_segmenter_fields(), ("background", "membrane", "synapse"), False),
     ],
 )

@@ -72,7 +72,7 @@ def test_pixels_that_become_channels_and_back() -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: F.adaptive_avg_pool2d(x, 1),
+        lambda x: F.adaptive_avg_pool2d(x, (2, 1)),
         lambda x: F.adaptive_avg_pool2d(x, 5),  # no divisor of 12: windows of unequal size
         lambda x: F.interpolate(x, size=(18, 18)),  # one and a half
         lambda x: x.mean(dim=3, keepdim=True),

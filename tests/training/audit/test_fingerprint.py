@@ -22,19 +22,20 @@ def printed(picture: Array) -> Fingerprint:
 
 
 @pytest.mark.parametrize(
-    ("number", "wanted"),
+    ("number", "name", "wanted"),
     [
-        (0, [[1, 2], [3, 4]]),
-        (1, [[2, 1], [4, 3]]),
-        (2, [[3, 4], [1, 2]]),
-        (3, [[4, 3], [2, 1]]),
-        (4, [[1, 3], [2, 4]]),
-        (5, [[3, 1], [4, 2]]),
-        (6, [[2, 4], [1, 3]]),
-        (7, [[4, 2], [3, 1]]),
+        (0, "unchanged", [[1, 2], [3, 4]]),
+        (1, "mirrored left to right", [[2, 1], [4, 3]]),
+        (2, "mirrored top to bottom", [[3, 4], [1, 2]]),
+        (3, "rotated by 180 degrees", [[4, 3], [2, 1]]),
+        (4, "mirrored about a diagonal", [[1, 3], [2, 4]]),
+        (5, "rotated by 90 degrees", [[3, 1], [4, 2]]),
+        (6, "rotated by 270 degrees", [[2, 4], [1, 3]]),
+        (7, "mirrored about the other diagonal", [[4, 2], [3, 1]]),
     ],
 )
-def test_an_orientation_is_what_its_name_says(number: int, wanted: list[list[int]]) -> None:
+def test_an_orientation_is_what_its_name_says(number: int, name: str, wanted: list[list[int]]) -> None:
+    assert ORIENTATIONS[number] == name
     assert orient(SQUARE, number).tolist() == wanted
     assert orient(np.stack([SQUARE, SQUARE]), number)[1].tolist() == wanted
 
