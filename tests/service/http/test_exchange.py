@@ -47,12 +47,12 @@ async def closed() -> Message:
     return {"type": "http.disconnect"}
 
 
-def pipelined() -> Receive:
-    """A connection with more of a body on it before the caller closes it."""
-    messages = iter([{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}])
+def after_more_of_a_body(then: Receive) -> Receive:
+    """A connection on which more than was read is waiting."""
+    messages: list[Message] = [{"type": "http.request"}, {"type": "http.request"}]
 
     async def receive() -> Message:
-        return next(messages)
+        return messages.pop() if messages else await then()
 
     return receive
 
@@ -74,9 +74,10 @@ async def watched(receive: Receive, timeout_s: float, *, begins: bool = True, er
         (silent, 0.01, False, DeadlinePassed),  # while the body is being read
         (silent, 0.01, True, DeadlinePassed),
         (closed, 60.0, True, CallerGone),
-        (pipelined(), 60.0, True, CallerGone),
+        (after_more_of_a_body(closed), 60.0, True, CallerGone),
+        (after_more_of_a_body(silent), 0.1, True, DeadlinePassed),
     ],
-    ids=["deadline before begin()", "deadline", "gone", "gone after more of the body"],
+    ids=["deadline before begin()", "deadline", "gone", "gone after more", "more, and not gone"],
 )
 async def test_a_watch_ends_its_block(
     receive: Receive, timeout_s: float, begins: bool, expected: type[Exception]

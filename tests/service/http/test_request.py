@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from service.errors import InvalidOption
+from service.errors import InvalidOption, TooManyBytes
 from service.http.errors import CallerGone, MissingField, UnknownField, UnsupportedBody
 from service.http.request import check_media_type, parse_body, parse_options, read_body, require
 from service.scheduling.memory_budget import SMALL_BYTES, MemoryBudget
@@ -128,6 +128,8 @@ async def test_a_body_is_reserved_before_it_comes_and_while_it_comes() -> None:
         await read_body(request(chunk, chunk, chunk), 2**30, reservation)
         assert budget.reserved_bytes == 3 * SMALL_BYTES
     assert budget.reserved_bytes == 0
+    with pytest.raises(TooManyBytes):  # not CallerGone: nothing of it is waited for
+        await read_body(request(gone=True, content_length=str(9 * SMALL_BYTES)), 2**30, Reservation(budget))
 
 
 async def test_a_caller_who_leaves_while_it_sends_ends_the_reading() -> None:

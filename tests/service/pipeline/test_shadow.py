@@ -102,8 +102,11 @@ async def test_a_shadow_that_lags_leaves_images_out_and_one_that_fails_is_counte
             runner.on_prediction(grey(100, height=3), model, np.array([0.0, 1.0, 0.0]))  # smaller than it takes
             while not counts.failed:
                 await asyncio.sleep(0.001)
+            runner.on_prediction(grey(100), model, np.array([1.0, 0.0, 0.0]))  # after all that were not left out
+            while not counts.differed:
+                await asyncio.sleep(0.001)
         runner.close()
         runner = ShadowRunner(Settings(), lambda _: None)
         runner.on_prediction(grey(100), model, np.array([0.0, 1.0, 0.0]))  # where there is none, nothing runs
         runner.close()
-    assert (counts.compared, counts.differed, counts.failed, counts.left_out) == (8, 0, 1, 2)
+    assert (counts.compared, counts.differed, counts.failed, counts.left_out) == (9, 1, 1, 2)
