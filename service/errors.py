@@ -41,7 +41,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 class RequestError(StriateError):
-    """The request cannot be parse_infer_request or met as it was sent."""
+    """The request cannot be parsed, or not be met as it was sent."""
 
 
 class TooLarge(RequestError):

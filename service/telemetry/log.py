@@ -37,7 +37,12 @@ class Log:
             sys.stderr.write(f"{line.decode()}\n")
 
     def exception(self, error: Exception, *, request_id: str) -> None:
-        """Writes the type and location of an exception, but not its message, which may quote image contents."""
+        """Writes the type and location of an exception, but not its message, which may quote image contents.
+
+        Of a group, as a TaskGroup raises, the first.
+        """
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         frames = traceback.extract_tb(error.__traceback__)[-8:]
         at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
         self.write("error", "unhandled exception", request_id=request_id, kind=type(error).__name__, at=at)
