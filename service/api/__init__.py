@@ -1,1 +1,1 @@
-"""The wire contract: pydantic models of options, answers and rollouts, and nothing else."""
+"""The wire contract: pydantic models of answers, model descriptions and rollouts, and the types of options."""
