@@ -6,7 +6,7 @@ DEVICE ?= auto
 ORT := $(if $(shell nvidia-smi -L 2>/dev/null),gpu,cpu)
 BIN := .venv/bin
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
-HERE := not long and not gpu and not benchmark and not image and not browser
+HERE := not gpu and not benchmark and not image and not browser
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 # Nothing here reports to anybody.
@@ -22,13 +22,13 @@ serve: .venv/serve-$(ORT)  ## Serve MODELS (the starter packages) on PORT, on DE
 	@STRIATE_MODELS=$(MODELS) STRIATE_DEVICE=$(DEVICE) $(BIN)/python -m service --port $(PORT)
 
 test: .venv/test  ## Run the tests that take seconds, two at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and $(HERE)"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long and $(HERE)"
 
 test-slow: .venv/test  ## Run the tests that take longer
-	$(BIN)/python -m pytest -m "slow and $(HERE)"
+	$(BIN)/python -m pytest -m "slow and not long and $(HERE)"
 
 test-long: .venv/test  ## Run the tests that take minutes each: trainings, soaks
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "long and $(HERE)"
 
 test-browser: .venv/test  ## Drive the page in a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -m browser tests/service/http/workbench

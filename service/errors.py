@@ -41,7 +41,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 class RequestError(StriateError):
-    """The request cannot be parsed, or not be met as it was sent."""
+    """The request cannot be parsed, or cannot be met as it was sent."""
 
 
 class TooLarge(RequestError):

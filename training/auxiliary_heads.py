@@ -1,4 +1,4 @@
-"""Loss of a network with auxiliary heads, made of any loss of its logits."""
+"""Loss of a network with auxiliary heads, built on any loss of its logits."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Losses, logits and a target -> a scalar, and the choice of each task among them."""
+"""Losses (logits and a target -> a scalar), and each task's choice among them."""
 
 from collections.abc import Sequence
 

@@ -16,6 +16,7 @@ __all__ = [
     "listed",
     "open_source",
     "probe",
+    "recognised",
 ]
 
 DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
@@ -35,9 +36,9 @@ def probe(data: bytes) -> Probe:
     return recognised(data).probe(data)
 
 
-def check_size(probed: Probe, *, max_pixels: int) -> None:
-    """Refuses an image, or a piece of it that is decoded at once, that is too large. Raises TooManyPixels."""
-    for width, height in filter(None, ((probed.width, probed.height), probed.block)):
+def check_size(*sizes: tuple[int, int] | None, max_pixels: int) -> None:
+    """Raises TooManyPixels if an image, or a block that is decoded in one piece, is too large. sizes: width, height."""
+    for width, height in filter(None, sizes):
         if width * height > max_pixels:
             raise TooManyPixels(width=width, height=height, limit=max_pixels)
 
@@ -49,7 +50,7 @@ def open_source(data: bytes, *, max_pixels: int) -> Source:
     """
     decoder = recognised(data)
     probed = decoder.probe(data)
-    check_size(probed, max_pixels=max_pixels)
+    check_size((probed.width, probed.height), probed.block, max_pixels=max_pixels)
     return decoder.open(data, probed)
 
 

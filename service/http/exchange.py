@@ -63,7 +63,7 @@ async def _answer_each(
                 work = exchange.work(priority=Priority.BULK)
                 result = await pipeline.answer(task, image, model, options, work)
         except Exception as error:  # noqa: BLE001  a bug in one image's answer must not take the others'
-            return _failed(error, exchange)
+            return _failure_entry(error, exchange)
         return cast(Prediction, complete(cast(Document, result.value), result, request_id=request_id))
 
     results = await pipeline.scheduler.fan_out(one, images, most=len(images))
@@ -71,8 +71,8 @@ async def _answer_each(
     return json_response(Predictions(model=about, request_id=request_id, results=tuple(results)))
 
 
-def _failed(error: Exception, exchange: "Exchange") -> Failure:
-    """Returns the entry of an image whose answer failed."""
+def _failure_entry(error: Exception, exchange: "Exchange") -> Failure:
+    """Logs and counts the error of one image of several; returns its entry."""
     known = answerable(error) or Internal()
     if isinstance(known, Internal):
         log.exception(error, request_id=exchange.context.request_id)

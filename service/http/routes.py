@@ -27,7 +27,7 @@ from service.telemetry.metrics import CONTENT_TYPE
 
 
 class Routes:
-    """The table of every path, and the handlers of those that are in no file of their own."""
+    """The table of every path, and the handlers that have no file of their own."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.decode import check_size, probe, recognised
 from models.decode.signal import open_signal
-from models.errors import ImageTooSmall, TooManyPixels
+from models.errors import ImageTooSmall
 from models.evaluation import Range
 from models.image import Array
 from models.preprocess import intensity_figures, prepare
@@ -62,7 +62,7 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
         else:
             decoder = recognised(data)
             header = decoder.probe(data)
-            check_size(header, max_pixels=work.max_pixels)
+            check_size((header.width, header.height), header.block, max_pixels=work.max_pixels)
             work.reservation.reserve_image(header.width * header.height, spec, body_bytes=len(data))
             image = image_of(decoder.open(data, header))
         digest = hashlib.sha256(data).hexdigest()
@@ -74,9 +74,8 @@ def prepare_source(source: Source, spec: ModelSpec, work: Work) -> PreparedImage
     """An open image -> PreparedImage. Raises as prepare_image does."""
     with work.stage("decode"):
         image = image_of(source)
-        if (pixels := image.width * image.height) > work.max_pixels:
-            raise TooManyPixels(width=image.width, height=image.height, limit=work.max_pixels)
-        work.reservation.reserve_image(pixels, spec, body_bytes=image.pixels.nbytes)
+        check_size((image.width, image.height), max_pixels=work.max_pixels)
+        work.reservation.reserve_image(image.width * image.height, spec, body_bytes=image.pixels.nbytes)
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256="")
 
@@ -140,7 +139,7 @@ def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) 
 
 
 def figures_of(tensor: Array, spec: ModelSpec) -> dict[str, float]:
-    """Computes what is known of the training images too, of a prepared tensor (C, H, W) float32, by name."""
+    """Computes the intensity figures of a prepared tensor (C, H, W) float32, if the package has any to compare with."""
     return intensity_figures(tensor) if spec.intensity else {}
 
 

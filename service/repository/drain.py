@@ -12,7 +12,7 @@ class Drain:
         self._running: dict[asyncio.Task[None], Repository] = {}
 
     def __len__(self) -> int:
-        """The states that are not freed yet."""
+        """Returns the number of former states that are not freed yet."""
         return len(self._running)
 
     def begin(self, former: Repository, current: Repository) -> None:
@@ -22,7 +22,7 @@ class Drain:
         running.add_done_callback(self._running.pop)
 
     def close(self) -> None:
-        """Frees them now."""
+        """Frees every former state now, in use or not."""
         for running, former in self._running.items():
             running.cancel()
             former.close()

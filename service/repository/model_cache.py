@@ -70,7 +70,7 @@ class ModelCache:
 class CachedNetwork:
     """A version's batcher that is loaded and unloaded within the budget, transparently to its callers.
 
-    run_inline, run_brief: the batcher's own while it is loaded.
+    run_inline, run_brief: the batcher's own while it is loaded; otherwise they return None.
     """
 
     def __init__(self, cache: ModelCache, loader: BatcherLoader, *, nbytes: int, length: int) -> None:
@@ -161,7 +161,7 @@ class CachedNetwork:
 
 
 def _not_loaded(tensor: Array, outputs: Sequence[str], work: Work) -> None:
-    """Returns None, as a network does that cannot run inline now: submit() loads it."""
+    """Stands in for run_inline and run_brief while the network is not loaded; submit() then loads it."""
 
 
 def _trim_heap() -> None:

@@ -36,11 +36,7 @@ class Batcher:
     def __init__(
         self, session: Session, *, length: int, bound_s: float = math.inf, cost_model: CostModel | None = None
     ) -> None:
-        """length: items that may wait or run. bound_s: seconds that a run of more than one item may take.
-
-        last_used: when the last item came, by time.monotonic().
-        """
-        self.last_used = time.monotonic()
+        """length: items that may wait or run. bound_s: seconds that a run of more than one item may take."""
         self._session = session
         self._length = length
         self._bound_s = bound_s
@@ -54,6 +50,7 @@ class Batcher:
         self._closed = False
         self._lock = threading.RLock()  # of all that stands above; a run may end within the call that starts it
         self._inline_ended = threading.Condition(self._lock)
+        self.last_used = time.monotonic()  # when it took its last item, or was made
 
     @property
     def provider(self) -> str:

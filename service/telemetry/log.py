@@ -39,7 +39,7 @@ class Log:
     def exception(self, error: Exception, *, request_id: str) -> None:
         """Writes the type and location of an exception, but not its message, which may quote image contents.
 
-        Of a group, as a TaskGroup raises, the first.
+        Of an ExceptionGroup, such as a TaskGroup raises, only the first exception is logged.
         """
         while isinstance(error, ExceptionGroup):
             error = error.exceptions[0]

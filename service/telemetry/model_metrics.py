@@ -1,4 +1,4 @@
-"""Model metrics: what is counted of one model, in Prometheus series and as in Triton's statistics extension."""
+"""Model metrics: what is counted per model, for Prometheus and for Triton's statistics extension."""
 
 import math
 import time

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from service.http.application import create_app
 from service.http.errors import CallerGone, MethodNotAllowed, NoSuchRoute, members
 from service.http.middleware.authentication import PUBLIC_PATHS, PUBLIC_PREFIX
 from service.http.openapi import document
+from service.pipeline.prepare import WarningCode
 from service.security.api_keys import new_key
 from service.settings import Settings
 from tests.serving import ROOT, environment, served
@@ -47,6 +49,11 @@ def test_every_route_is_there_with_its_methods() -> None:
     served = create_app(Settings()).routes
     routes = {(route.path, method.lower()) for route in served for method in route.methods - {"HEAD"}}
     assert {(path, method) for path, method, _ in OPERATIONS} == routes
+
+
+def test_the_codes_of_warnings_are_those_of_the_input_checks() -> None:
+    schema = DOCUMENT["components"]["schemas"]["InputWarning"]["properties"]["code"]
+    assert schema["enum"] == list(get_args(WarningCode))
 
 
 def test_every_error_has_its_status_and_every_code_its_place() -> None:

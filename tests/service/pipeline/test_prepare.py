@@ -1,13 +1,17 @@
-"""Warnings: which images get which, and which get none."""
+"""Tests of preparation: which images get which warnings, and which are refused before they are decoded."""
 
 import numpy as np
 import pytest
 
+from models.errors import TooManyPixels
 from models.image import Array
 from models.preprocess import prepare
 from models.source import Image
-from service.pipeline.prepare import deviations_of, figures_of, input_warnings
+from service.pipeline.prepare import deviations_of, figures_of, input_warnings, prepare_image
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Deadline, Reservation, Work
 from tests.package_parts import spec_of
+from tests.service.image_files import tiff
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
@@ -58,3 +62,15 @@ def test_a_figure_deviates_by_its_place_between_what_training_images_have() -> N
 def test_where_nothing_is_known_of_the_training_images_nothing_deviates() -> None:
     spec = spec_of(input={"channels": 1, "steps": []}, stride=1)
     assert deviations_of(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}
+
+
+@pytest.mark.anyio
+async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() -> None:
+    data = tiff(np.zeros((2064, 2064), np.uint8), tile=(4096, 4096), compression="zlib")
+    budget = MemoryBudget(2**30)
+    budget.change(2**30)  # full: an image of this size would have to wait
+    with Reservation(budget) as reservation:
+        work = Work(Deadline.after(60), reservation=reservation, max_pixels=2064 * 2064)
+        with pytest.raises(TooManyPixels, match="4096 x 4096"):
+            prepare_image(data, spec_of(input={"channels": 1, "size": None, "steps": []}, stride=1), work)
+    assert budget.reserved_bytes == 2**30
