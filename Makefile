@@ -25,7 +25,8 @@ test: .venv/test  ## Run the tests that take seconds, two at a time
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long and $(HERE)"
 
 test-slow: .venv/test  ## Run the tests that take longer
-	$(BIN)/python -m pytest -m "slow and not long and $(HERE)"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "slow and not long and $(HERE)" --ignore tests/service
+	$(BIN)/python -m pytest -m "slow and not long and $(HERE)" tests/service
 
 test-long: .venv/test  ## Run the tests that take minutes each: trainings, soaks
 	$(BIN)/python -m pytest -m "long and $(HERE)"
