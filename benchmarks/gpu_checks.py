@@ -47,8 +47,8 @@ def run(scale: Scale) -> Iterator[Check]:
         chosen = network(scale.busy, "half")
         yield _refused("1 MiB of GPU memory", chosen, Gpu(memory_bytes=2**20))
         inputs = [batch(chosen, 1)]
-        wanted = [_plainly(tuned(chosen, scale), x, chosen) for x in inputs]
-        yield _as_wanted("tensorrt / cuda, or refused", chosen, scale, "tensorrt", inputs, wanted)
+        wanted = [run_plainly(tuned(chosen, scale), x, chosen) for x in inputs]
+        yield compare("tensorrt / cuda, or refused", chosen, scale, "tensorrt", inputs, wanted)
 
 
 def section(checks: list[Check]) -> Section:
@@ -72,12 +72,12 @@ def _answers(chosen: Network, scale: Scale) -> Iterator[Check]:
     """Compares the service's session, with every engine, with the CPU and with a plain run on the same device."""
     name, inputs = chosen.spec.name, [batch(chosen, size) for size in SIZES]
     processor = onnxruntime.InferenceSession(chosen.weights, providers=[CPU])
-    wanted = [_plainly(processor, x, chosen) for x in inputs]
+    wanted = [run_plainly(processor, x, chosen) for x in inputs]
     for engine in scale.engines:
-        yield _as_wanted(f"{name}: {engine} / the processor", chosen, scale, engine, inputs, wanted)
+        yield compare(f"{name}: {engine} / the processor", chosen, scale, engine, inputs, wanted)
     device = tuned(chosen, scale)
-    wanted = [_plainly(device, x, chosen) for x in inputs]
-    yield _as_wanted(f"{name}: io_binding / session.run", chosen, scale, "cuda", inputs, wanted)
+    wanted = [run_plainly(device, x, chosen) for x in inputs]
+    yield compare(f"{name}: io_binding / session.run", chosen, scale, "cuda", inputs, wanted)
     try:
         read_verified(chosen.package.folder, open_session=lambda package: opened(chosen, scale))
     except StriateError as error:
@@ -86,7 +86,7 @@ def _answers(chosen: Network, scale: Scale) -> Iterator[Check]:
         yield Check(f"{name}: the service takes the package", "it does", True)
 
 
-def _as_wanted(
+def compare(
     what: str, chosen: Network, scale: Scale, engine: Engine, inputs: list[Array], wanted: list[dict[str, Array]]
 ) -> Check:
     try:
@@ -105,7 +105,7 @@ def _share(got: Array, wanted: Array, chosen: Network) -> float:
     return share if np.isfinite(share) else np.inf
 
 
-def _plainly(session: Any, x: Array, chosen: Network) -> dict[str, Array]:
+def run_plainly(session: Any, x: Array, chosen: Network) -> dict[str, Array]:
     names = chosen.spec.output_names
     return dict(zip(names, session.run(list(names), {session.get_inputs()[0].name: x})))
 

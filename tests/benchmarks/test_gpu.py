@@ -38,9 +38,9 @@ def test_the_whole_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_wrong_answer_fails(factor: float, holds: bool) -> None:
     chosen = network("minute", "float32")
     inputs = [batch(chosen, 3)]
-    wanted = [gpu_checks._plainly(tuned(chosen, PROCESSOR), x, chosen) for x in inputs]
+    wanted = [gpu_checks.run_plainly(tuned(chosen, PROCESSOR), x, chosen) for x in inputs]
     wanted = [{name: (output * np.float32(factor)) for name, output in outputs.items()} for outputs in wanted]
-    check = gpu_checks._as_wanted("it", chosen, PROCESSOR, "cuda", inputs, wanted)
+    check = gpu_checks.compare("it", chosen, PROCESSOR, "cuda", inputs, wanted)
     assert check.holds is holds
     assert ("FAILS" in str(gpu_checks.section([check]))) is not holds
 

@@ -40,7 +40,7 @@ class ChestXray14(Loader):
 
     def examples(self, files: Mapping[str, Path]) -> DataSet:
         """Builds the examples; files: path of each image by name. Raises DataError if an image is missing."""
-        rows = self._rows()
+        rows = self.rows()
         missing = [name for name in rows if name not in files]
         if missing:
             raise DataError(
@@ -64,7 +64,7 @@ class ChestXray14(Loader):
         ]
         return DataSet(tuple(examples), FINDINGS)
 
-    def _rows(self) -> dict[str, dict[str, str]]:
+    def rows(self) -> dict[str, dict[str, str]]:
         """Reads the table: image name -> fields by column."""
         read = gzip.open if self.path.suffix == ".gz" else open
         try:

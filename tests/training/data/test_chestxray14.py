@@ -97,7 +97,7 @@ def test_no_patient_is_on_two_sides() -> None:
     """The whole real table, 112,120 images of 30,805 patients, 8 : 1 : 1."""
     table = real_data("nih/Data_Entry_2017_v2020.csv.gz")
     loader = ChestXray14(loader="chestxray14", path=table, images=Path())
-    data = loader.examples({name: Path(name) for name in loader._rows()})
+    data = loader.examples({name: Path(name) for name in loader.rows()})
     assert len(data.examples) == 112_120
     counts = sum(example.truth() for example in data.examples).astype(int)
     assert dict(zip(FINDINGS, counts.tolist()))["Pneumonia"] == 1_431
