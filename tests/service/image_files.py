@@ -20,6 +20,11 @@ BLOBS[2:6, 1:11] = 150
 BLOBS[3:5, 2:4] = BLOBS[3:5, 8:10] = 250
 
 
+def npy_values(content: bytes) -> Array:
+    """The array in a .npy file."""
+    return np.load(io.BytesIO(content))
+
+
 def grey(value: int, *, height: int = 8, width: int = 8) -> bytes:
     """A PNG of one 8-bit intensity."""
     return png(np.full((height, width), value, np.uint8))

@@ -64,3 +64,10 @@ def shades(root: Path) -> Package:
     outputs = package_parts.run(weights, ramp / np.float32(255), names)
     files: dict[str, Any] = {"test_input": ramp, "test_outputs": outputs, "filters": FILTERS}
     return write(root / "shades/1.0", spec, weights=weights, readme="Tiny.", **files)
+
+
+def shades_and_brightness(root: Path) -> Path:
+    """Writes it beside a model without layers; returns the folder."""
+    shades(root)
+    tiny.brightness(root)
+    return root

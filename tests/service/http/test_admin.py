@@ -15,7 +15,7 @@ from service.repository.state import canary_bucket
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import LABELS, ask, call, states, write_version
+from tests.service.repository.versions import LABELS, ask, call, states, write_three_versions, write_version
 from tests.service.repository.versions import serving as serving_version
 
 pytestmark = pytest.mark.anyio
@@ -23,9 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    for number in ("1.0", "2.0", "3.0"):
-        write_version(tmp_path, number)
-    return tmp_path
+    return write_three_versions(tmp_path)
 
 
 async def test_pinning_and_rollback(serving: Client, models: Path) -> None:

@@ -1,6 +1,5 @@
 """Tests of every way to make a map, over HTTP, and of layers behind front ends, where the answers are known."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,21 @@ from service.tasks.occlusion import STEPS, windows
 from tests import package_parts, tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine, front_end, submit
-from tests.service.image_files import HALVES, form, grey
-from tests.service.shades import shades
+from tests.service.image_files import HALVES, form, grey, npy_values
+from tests.service.shades import shades_and_brightness
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("maps")
-    shades(root)
-    tiny.brightness(root)
-    return root
-
-
-def values(content: bytes) -> Array:
-    return np.load(io.BytesIO(content))
+    return shades_and_brightness(tmp_path_factory.mktemp("maps"))
 
 
 async def raw(http: Any, model: str, **fields: str) -> tuple[Array, str]:
     response = await http.post("/cam", files=form(png(HALVES)), data={"model": model, "format": "raw", **fields})
     assert response.status_code == 200, response.text
-    return values(response.content), response.headers["X-Striate-Method"]
+    return npy_values(response.content), response.headers["X-Striate-Method"]
 
 
 async def test_the_models_own_method_is_the_default(serving: Client, models: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.repository.versions import write_version
+from tests.service.repository.versions import write_three_versions
 
 
 @pytest.fixture
@@ -18,5 +18,4 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def three_versions(models: Path) -> None:
     """Writes the versions 1.0, 2.0 and 3.0 of "brightness"; 3.0 is served."""
-    for number in ("1.0", "2.0", "3.0"):
-        write_version(models, number)
+    write_three_versions(models)

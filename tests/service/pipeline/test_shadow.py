@@ -15,16 +15,14 @@ from tests.package_parts import spec_of
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import grey
 from tests.service.repository.loaded_repository import open_repository
-from tests.service.repository.versions import LABELS, ask, call, until, write_version
+from tests.service.repository.versions import LABELS, ask, call, until, write_three_versions
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    for number in ("1.0", "2.0", "3.0"):
-        write_version(tmp_path, number)
-    return tmp_path
+    return write_three_versions(tmp_path)
 
 
 async def comparison(http: httpx.AsyncClient, number: str) -> dict[str, int]:

@@ -25,6 +25,13 @@ def write_version(root: Path, number: str, *, like: str = "", name: str = "brigh
     return tiny.brightness(root, name=name, version=number, input={**INPUT, "steps": steps})
 
 
+def write_three_versions(root: Path) -> Path:
+    """Writes versions 1.0, 2.0 and 3.0; returns the folder."""
+    for number in LABELS:
+        write_version(root, number)
+    return root
+
+
 async def ask(http: httpx.AsyncClient, value: int, *, caller: str = "", name: str = "brightness") -> tuple[str, str]:
     """Returns the version that answered and its label; the status must be 200."""
     headers = {"X-Request-ID": caller} if caller else {}

@@ -1,6 +1,5 @@
 """Tests of activations: a layer's maps and the first filters, where their values are known."""
 
-import io
 import json
 from pathlib import Path
 
@@ -9,28 +8,19 @@ import numpy as np
 import pytest
 
 from models import package
-from models.image import Array
 from service.encode.png_writer import png
 from service.errors import UnknownLayer
 from service.tasks.activations import side_by_side, stretched, tap_of
-from tests import tiny
 from tests.conftest import Client
-from tests.service.image_files import HALVES, form, grey
-from tests.service.shades import FILTERS, shades
+from tests.service.image_files import HALVES, form, grey, npy_values
+from tests.service.shades import FILTERS, shades_and_brightness
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("maps")
-    shades(root)
-    tiny.brightness(root)
-    return root
-
-
-def values(content: bytes) -> Array:
-    return np.load(io.BytesIO(content))
+    return shades_and_brightness(tmp_path_factory.mktemp("maps"))
 
 
 async def test_a_layers_maps_are_the_networks(serving: Client, models: Path) -> None:
@@ -39,8 +29,8 @@ async def test_a_layers_maps_are_the_networks(serving: Client, models: Path) -> 
         one = await http.post("/activations", files=form(png(HALVES)), data={"model": "shades", "format": "raw"})
         fields = {"model": "shades", "layer": "three.times", "format": "raw", "first": "1", "count": "2"}
         two = await http.post("/activations", files=form(png(HALVES)), data=fields)
-    np.testing.assert_allclose(values(one.content), blocks[None], rtol=1e-6)
-    np.testing.assert_allclose(values(two.content), [2 * blocks, -blocks], rtol=1e-6)
+    np.testing.assert_allclose(npy_values(one.content), blocks[None], rtol=1e-6)
+    np.testing.assert_allclose(npy_values(two.content), [2 * blocks, -blocks], rtol=1e-6)
     assert one.headers["X-Striate-Layer"] == "blocks"
     assert (two.headers["X-Striate-Channels"], two.headers["X-Striate-Of"]) == ("[1, 2]", "3")
     assert two.headers["X-Striate-Model"] == "shades"
@@ -81,7 +71,7 @@ async def test_the_filters_are_shown_and_given(serving: Client, models: Path) ->
         picture = await http.get("/models/shades/filters")
         none = await http.get("/models/brightness/filters")
         about = (await http.get("/models/shades")).json()
-    np.testing.assert_array_equal(values(numbers.content), FILTERS)
+    np.testing.assert_array_equal(npy_values(numbers.content), FILTERS)
     assert json.loads(picture.headers["X-Striate-Ranges"]) == [[0, 3], [4, 7], [8, 11]]
     assert [int(v) for v in imagecodecs.png_decode(picture.content)[::16, ::16][0, :2]] == [0, 85]
     assert (none.status_code, none.json()["code"]) == (422, "unknown_layer")
