@@ -15,6 +15,7 @@ from models.taxonomy import Taxonomy
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=5, max_length=64)]  # 5 is BioImage.IO's
 Version = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}$", max_length=32)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
+TaskKind = Literal["classification", "segmentation"]
 Precision = Literal["float32", "half"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -96,7 +97,7 @@ class ModelSpec(Closed):
     license: str = "MIT"
     authors: tuple[Annotated[str, Field(pattern=r"^[^/\\]+$")], ...] = ("Striate",)
     cite: tuple[tuple[str, str], ...] = ()  # (text, DOI)
-    task: Literal["classification", "segmentation"]
+    task: TaskKind
     architecture: str
     input: InputSpec
     outputs: tuple[AnyOutput, ...] = Field(min_length=1, max_length=16)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, RootModel
 
 from models.flips import Flip
-from models.spec import Version
+from models.spec import TaskKind, Version
 from service.api.answers import WireModel
 from service.api.rollout import CanaryRollout
 
@@ -101,7 +101,7 @@ class ModelInfo(WireModel):
     status: Literal["ready", "unloaded", "invalid"]
     reason: str | None = None
     sha256: str | None = None
-    task: Literal["classification", "segmentation"] | None = None
+    task: TaskKind | None = None
     description: str | None = None
     architecture: str | None = None
     license: str | None = None

@@ -4,17 +4,15 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Protocol
 
 from models.package import Package
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.scheduling.scheduler import Network
 from service.telemetry.model_metrics import Statistics
-
-Task = Literal["classification", "segmentation"]
 
 
 class ModelBatcher(Network, Protocol):
@@ -153,7 +151,7 @@ class Repository:
         """Returns the wanted models that are not served."""
         return tuple(name for name in self.wanted if name not in self.served)
 
-    def able(self, task: Task) -> tuple[str, ...]:
+    def able(self, task: TaskKind) -> tuple[str, ...]:
         return tuple(name for name, model in self.served.items() if model.spec.task == task)
 
     def get(self, name: str, *, caller: str = "") -> ServedModel:
@@ -175,7 +173,7 @@ class Repository:
                 return model
         raise UnknownVersion(version, model=name, served=[model.spec.version for model in live])
 
-    def choose(self, name: str, *, task: Task, caller: str = "") -> ServedModel:
+    def choose(self, name: str, *, task: TaskKind, caller: str = "") -> ServedModel:
         """Returns the version as `get` does. Raises WrongTask too if the model performs another task."""
         model = self.get(name, caller=caller)
         if model.spec.task != task:

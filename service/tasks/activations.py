@@ -11,14 +11,14 @@ from pydantic import Field
 from models.image import Array
 from models.outputs import TapSpec
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import WireModel
 from service.api.options import COLORMAP_DESCRIPTION, Colormap, FilterOptions, OneOf
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
 from service.errors import InvalidOption, UnknownLayer
-from service.tasks.task import Kind, Outputs, Picture, Task, media_types_of
+from service.tasks.task import Outputs, Picture, Task, media_types_of
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
 _GAP = 1  # px between maps
@@ -59,7 +59,7 @@ class Activations(Task[ActivationOptions, Array]):
 
     name = "activations"
     summary = "What a layer sees in the image."
-    kind: ClassVar[Kind] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
     options = ActivationOptions
     media_types = media_types_of(FORMATS)
     errors = (UnknownLayer,)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from models.image import Array
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import WireModel
 from service.api.options import COLORMAP_DESCRIPTION, Alpha, Colormap, OneOf
 from service.encode.colour import blend, colormap, displayable, levels, palette
@@ -18,7 +18,7 @@ from service.encode.png_writer import png, png_indexed
 from service.errors import CamError, NoMap, NoPicture, UnknownLabel, UnknownMethod
 from service.tasks.classification import most_probable
 from service.tasks.occlusion import occlusion_map
-from service.tasks.task import Kind, Outputs, Passes, Picture, Task, media_types_of
+from service.tasks.task import Outputs, Passes, Picture, Task, media_types_of
 
 OCCLUSION: Literal["occlusion"] = "occlusion"
 _MOST_PASSES = 32  # covered images that wait or run together: a GPU's batch
@@ -109,7 +109,7 @@ class ClassActivation(Task[CamOptions, Evidence]):
 
     name = "cam"
     summary = "Where the network saw a class."
-    kind: ClassVar[Kind] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
     options = CamOptions
     media_types = media_types_of(FORMATS)
     errors = (CamError,)

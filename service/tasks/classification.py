@@ -7,9 +7,9 @@ from pydantic import Field
 
 from models.image import Array
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions, WireModel
-from service.tasks.task import Document, Kind, Outputs, Task
+from service.tasks.task import Document, Outputs, Task
 
 
 class PredictOptions(WireModel):
@@ -29,7 +29,7 @@ class Classification(Task[PredictOptions, Classified]):
 
     name = "predict"
     summary = "Which classes each image shows."
-    kind: ClassVar[Kind] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
     options = PredictOptions
     schemas = (Prediction, Predictions)
     most_images = None

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from models.image import Array
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import Measurements, WireModel
 from service.api.options import Alpha, OneOf
 from service.encode.colour import blend, displayable, rgb
@@ -19,7 +19,7 @@ from service.encode.png_writer import png, png_binary, png_indexed
 from service.errors import TooLargeForOnePass, TooManyObjects
 from service.tasks.mask import BACKGROUND, Mask, interpret, own_pixels
 from service.tasks.measurement import measurements
-from service.tasks.task import Encoded, Kind, Outputs, Picture, Task, media_types_of
+from service.tasks.task import Encoded, Outputs, Picture, Task, media_types_of
 
 Written = tuple[bytes, dict[str, str]]  # the body and the facts of a Picture
 
@@ -126,7 +126,7 @@ class Segmentation(Task[SegmentOptions, Mask]):
 
     name = "segment"
     summary = "Which pixels are what."
-    kind: ClassVar[Kind] = "segmentation"
+    kind: ClassVar[TaskKind] = "segmentation"
     options = SegmentOptions
     schemas = (Measurements,)
     media_types = media_types_of(FORMATS)

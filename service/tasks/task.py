@@ -3,18 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from models.errors import StriateError
 from models.image import Array
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import Answer, WireModel
 
 Options = TypeVar("Options", bound=WireModel, contravariant=True)
 Findings = TypeVar("Findings")
 Outputs = Mapping[str, Array]  # the network's, by their names in the graph, without the batch axis
-Kind = Literal["classification", "segmentation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Task(Protocol[Options, Findings]):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    kind: ClassVar[Kind]
+    kind: ClassVar[TaskKind]
     options: ClassVar[type[WireModel]]
     schemas: ClassVar[tuple[type[WireModel], ...]] = ()
     media_types: ClassVar[tuple[str, ...]] = ()

@@ -39,9 +39,9 @@ from pydantic import Field
 
 from models.image import Array
 from models.source import Image
-from models.spec import ModelSpec
+from models.spec import ModelSpec, TaskKind
 from service.api.answers import Answer, WireModel
-from service.tasks.task import Document, Kind, Outputs, Task
+from service.tasks.task import Document, Outputs, Task
 
 
 class EntropyOptions(WireModel):
@@ -61,7 +61,7 @@ class Entropy(Task[EntropyOptions, float]):
 
     name = "entropy"
     summary = "How undecided the classifier is."
-    kind: ClassVar[Kind] = "classification"
+    kind: ClassVar[TaskKind] = "classification"
     options = EntropyOptions
     schemas = (EntropyAnswer,)
 
