@@ -16,7 +16,7 @@ from models.errors import NotFinite, UnsupportedImage
 from models.image import Array
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # Rec. 601
-Axes = tuple[Literal["y"], Literal["x"]] | tuple[Literal["channel"], Literal["y"], Literal["x"]]
+StepAxes = tuple[Literal["y"], Literal["x"]] | tuple[Literal["channel"], Literal["y"], Literal["x"]]
 _AXIS = {"y": 0, "x": 1, "channel": 2}
 
 
@@ -63,7 +63,7 @@ class ScaleRange(Step):
     """Maps the two percentiles of the whole image, over `axes`, to 0 and 1; values beyond go below 0 and above 1."""
 
     id: Literal["scale_range"] = "scale_range"
-    axes: Axes = ("y", "x")
+    axes: StepAxes = ("y", "x")
     min_percentile: float = Field(default=0.0, ge=0, lt=100)
     max_percentile: float = Field(default=100.0, gt=1, le=100)
     eps: float = Field(default=1e-6, gt=0, le=0.1)
@@ -83,7 +83,7 @@ class ZeroMeanUnitVariance(Step):
     """Computes (pixels - mean) / (standard deviation + eps), both over `axes` of the whole image."""
 
     id: Literal["zero_mean_unit_variance"] = "zero_mean_unit_variance"
-    axes: Axes = ("y", "x")
+    axes: StepAxes = ("y", "x")
     eps: float = Field(default=1e-6, gt=0, le=0.1)
 
     def __call__(self, pixels: Array) -> Array:  # (H, W, C) any dtype -> (H, W, C) float32
@@ -108,7 +108,7 @@ class Clip(Step):
 AnyStep = Annotated[EnsureDtype | ScaleLinear | ScaleRange | ZeroMeanUnitVariance | Clip, Field(discriminator="id")]
 
 
-def percentiles(pixels: Array, q: tuple[float, ...], *, axes: Axes) -> list[Array]:
+def percentiles(pixels: Array, q: tuple[float, ...], *, axes: StepAxes) -> list[Array]:
     """Computes np.percentile (linear) of (H, W, C) over `axes`, each (1, 1, C or 1) float64."""
     if "channel" not in axes:
         each = [_percentiles(pixels[:, :, c], q) for c in range(pixels.shape[2])]

@@ -14,8 +14,7 @@ from models.spec import Name, Precision, Version
 from training.data import AnyLoader
 from training.data.examples import DataSet, TaskName
 from training.data.split import SplitConfig
-from training.findings import ALLOWABLE, NOT_ALLOWABLE
-from training.findings import Name as FindingName
+from training.findings import ALLOWABLE, NOT_ALLOWABLE, FindingName
 from training.taxonomy_config import TaxonomyConfig
 
 RENAMED_TASKS = {

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from training.data.examples import DataError
 
-Name = Literal[
+FindingName = Literal[
     "shared_groups",
     "duplicates",
     "near_duplicates",
@@ -18,7 +18,7 @@ Name = Literal[
     "masks",
     "unreadable",
 ]
-NAMES: tuple[str, ...] = get_args(Name)
+NAMES: tuple[str, ...] = get_args(FindingName)
 NOT_ALLOWABLE = ("masks", "unreadable")  # training cannot read these data
 ALLOWABLE = tuple(name for name in NAMES if name not in NOT_ALLOWABLE)
 MAX_CASES = 5
@@ -28,7 +28,7 @@ MAX_CASES = 5
 class Finding:
     """A fault of the data. cases: one line each, with file names. severity: a warning does not stop training."""
 
-    name: Name
+    name: FindingName
     summary: str
     cases: tuple[str, ...]
     remedy: str
@@ -44,7 +44,7 @@ class AuditFailed(DataError):
     """The data have faults that the recipe does not allow; the message lists them."""
 
 
-def check_allowed(findings: Sequence[Finding], *, allow: Mapping[Name, str]) -> dict[str, str]:
+def check_allowed(findings: Sequence[Finding], *, allow: Mapping[FindingName, str]) -> dict[str, str]:
     """Returns the allowed findings with their reasons. Raises AuditFailed if an error is not allowed."""
     errors = [finding for finding in findings if finding.severity == "error"]
     stopping = [finding for finding in errors if finding.name not in allow]

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from training.receptive_field import PIXEL
-from training.receptive_field_rules import LOCAL, Arguments, Axes, bind_arguments, propagate, window_sizes
+from training.receptive_field_rules import LOCAL, Arguments, AxisReaches, bind_arguments, propagate, window_sizes
 from training.user_errors import RecipeError
 
 KINDS = {
@@ -42,7 +42,7 @@ class Layer:
     shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
-    axes: Axes
+    axes: AxisReaches
     memory: int
 
     @property
@@ -78,7 +78,7 @@ class _Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.network = network
         self.layers: list[Layer] = []
-        self.axes: dict[int, tuple[Tensor, Axes]] = {}  # by id(); holding the tensor keeps its id unique
+        self.axes: dict[int, tuple[Tensor, AxisReaches]] = {}  # by id(); holding the tensor keeps its id unique
         self.inside: list[str] = []  # names of running modules, innermost last
         self.owners = {_storage(p): (name.rpartition(".")[0], p.numel()) for name, p in network.named_parameters()}
         self.counted: set[int] = set()

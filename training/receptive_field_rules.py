@@ -16,9 +16,11 @@ from training.receptive_field import (
     union,
 )
 
-Axes = tuple[Reach | None, ...]  # for each dimension of a tensor; None: sees the whole image, or is no image axis
+AxisReaches = tuple[
+    Reach | None, ...
+]  # for each dimension of a tensor; None: sees the whole image, or is no image axis
 Arguments = Mapping[str, Any]  # of an operation, by name
-Rule = Callable[[Arguments, Axes, Tensor, Tensor], Axes]  # arguments, axes of the input, input, output
+Rule = Callable[[Arguments, AxisReaches, Tensor, Tensor], AxisReaches]  # arguments, axes of the input, input, output
 
 
 def bind_arguments(func: Any, args: Sequence[Any], kwargs: Arguments) -> Arguments:
@@ -41,13 +43,13 @@ def _expand(values: list[int], count: int) -> list[int]:
     return list(values) * count if len(values) == 1 else list(values)
 
 
-def _map_last_axes(axes: Axes, rules: Sequence[Callable[[Reach], Reach | None]]) -> Axes:
+def _map_last_axes(axes: AxisReaches, rules: Sequence[Callable[[Reach], Reach | None]]) -> AxisReaches:
     """Applies a rule to each of the last axes that is an image axis."""
     head, tail = axes[: len(axes) - len(rules)], axes[len(axes) - len(rules) :]
     return *head, *(rule(reach) if reach else None for rule, reach in zip(rules, tail))
 
 
-def _window_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _window_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     layer = after_transposed_convolution if arguments.get("transposed") else after_window
     return _map_last_axes(axes, [lambda reach, w=w: layer(reach, **w) for w in window_sizes(arguments)])  # type: ignore[misc]
 
@@ -55,7 +57,7 @@ def _window_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes
 def _upsampling_rule(layer: Callable[..., Reach]) -> Rule:
     """Returns the rule of upsampling by an integer factor; other factors have no period."""
 
-    def rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+    def rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
         return tuple(
             layer(reach, times=after // before) if reach and after % before == 0 else None
             for reach, before, after in zip(axes, x.shape, y.shape)
@@ -64,7 +66,7 @@ def _upsampling_rule(layer: Callable[..., Reach]) -> Rule:
     return rule
 
 
-def _pixel_shuffle_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _pixel_shuffle_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     """Treats pixel-unshuffle as a window without overlap, pixel-shuffle as nearest-neighbour upsampling."""
     if "downscale_factor" in arguments:
         side = arguments["downscale_factor"]
@@ -72,7 +74,7 @@ def _pixel_shuffle_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) 
     return _map_last_axes(axes, [lambda reach: after_nearest_upsampling(reach, times=arguments["upscale_factor"])] * 2)
 
 
-def _adaptive_pooling_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _adaptive_pooling_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     """Treats pooling to a divisor of the size as plain pooling; a single place sees the whole image."""
     return tuple(
         after_window(reach, kernel=before // after, stride=before // after)
@@ -82,27 +84,27 @@ def _adaptive_pooling_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tenso
     )
 
 
-def _padding_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _padding_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     """Shifts by the padding, which torch lists from the last axis backwards: left, right, top, bottom."""
     before = list(arguments.get("pad", arguments.get("padding")) or ())[::2][::-1]
     return _map_last_axes(axes, [lambda reach, p=p: after_shift(reach, by=-p) for p in before])  # type: ignore[misc]
 
 
-def _slice_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _slice_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     dim, step, start = arguments["dim"] % x.ndim, arguments["step"], arguments["start"] or 0
     reach, first = axes[dim], start if start >= 0 else start + x.shape[dim]
     cut = reach and compose(reach, lambda i: (i * step + first,) * 2, down=step)
     return *axes[:dim], cut, *axes[dim + 1 :]
 
 
-def _permutation_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _permutation_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     order = list(arguments.get("dims") or range(x.ndim))
     if "dim0" in arguments:
         order[arguments["dim0"]], order[arguments["dim1"]] = order[arguments["dim1"]], order[arguments["dim0"]]
     return tuple(axes[dim] for dim in order)
 
 
-def _reshape_rule(arguments: Arguments, axes: Axes, x: Tensor, y: Tensor) -> Axes:
+def _reshape_rule(arguments: Arguments, axes: AxisReaches, x: Tensor, y: Tensor) -> AxisReaches:
     """Matches trailing dimensions of equal size; dimensions of size 1 may appear and disappear."""
     before = [(size, reach) for size, reach in zip(x.shape, axes) if size != 1]
     after: list[Reach | None] = []
@@ -147,7 +149,9 @@ LOCAL: dict[str, Rule] = {
 RESHAPING = {"view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand"}
 
 
-def propagate(name: str, arguments: Arguments, inputs: Sequence[tuple[Tensor, Axes]], output: Tensor) -> Axes:
+def propagate(
+    name: str, arguments: Arguments, inputs: Sequence[tuple[Tensor, AxisReaches]], output: Tensor
+) -> AxisReaches:
     """Returns the axes of an operation's output; without a rule, it is element-wise or sees the whole image."""
     first, axes = inputs[0]
     if name in RESHAPING:
@@ -159,7 +163,7 @@ def propagate(name: str, arguments: Arguments, inputs: Sequence[tuple[Tensor, Ax
     return tuple(_union_of_inputs(dim, inputs, output) for dim in range(output.ndim))
 
 
-def _union_of_inputs(dim: int, inputs: Sequence[tuple[Tensor, Axes]], output: Tensor) -> Reach | None:
+def _union_of_inputs(dim: int, inputs: Sequence[tuple[Tensor, AxisReaches]], output: Tensor) -> Reach | None:
     """Returns what any input of a sum, product or concatenation sees."""
     reaches = [axes[dim] for tensor, axes in inputs if tensor.shape[dim] == output.shape[dim]]
     bounded = [reach for reach in reaches if reach is not None]

@@ -62,7 +62,7 @@ class FigureFacts(WireModel):
     split: str
 
 
-Role = Literal["serves", "canary", "shadow"]
+VersionRole = Literal["serves", "canary", "shadow"]
 
 
 class ComparisonInfo(WireModel):
@@ -82,7 +82,7 @@ class VersionInfo(WireModel):
 
     version: str
     state: Literal["ready", "unloaded", "inactive", "invalid"]
-    role: Role | None = None
+    role: VersionRole | None = None
     percent: float = 0.0
     reason: str = ""
     sha256: str | None = None

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from service.telemetry.log import Level, log
+from service.telemetry.log import LogLevel, log
 
 _ROOT = Path(__file__).parents[2]
 _BACKLOG = 1024
@@ -20,7 +20,7 @@ _MIN_DELAY_S, _MAX_DELAY_S = 0.5, 30.0  # before a restart; doubled each time
 _STABLE_S = 60.0  # an engine that ran this long did not end because of its models
 
 
-def supervise_engine(*, log_level: Level) -> Path:
+def supervise_engine(*, log_level: LogLevel) -> Path:
     """Starts the engine process, and returns the path of the socket on which it accepts front ends.
 
     The socket belongs to this process, so front ends can connect while an engine is starting.

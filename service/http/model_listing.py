@@ -13,8 +13,8 @@ from service.api.model_info import (
     ModelInfo,
     Models,
     NodeFacts,
-    Role,
     VersionInfo,
+    VersionRole,
 )
 from service.repository.errors import UnknownModel
 from service.repository.scan import newest_first
@@ -68,7 +68,7 @@ def _running_version(repository: Repository, model: ServedModel) -> VersionInfo:
     canary = repository.canaries.get(model.spec.name)
     share = canary.percent if canary and canary.model is model else 0.0
     is_served = repository.served[model.spec.name] is model
-    role: Role = "serves" if is_served else "canary" if share else "shadow"
+    role: VersionRole = "serves" if is_served else "canary" if share else "shadow"
     return VersionInfo(
         version=model.spec.version,
         state="ready" if model.batcher.loaded else "unloaded",

@@ -16,7 +16,7 @@ from models.rdf import CONTRACT, contract_of, from_rdf
 from service.manage.verify_package import session
 from service.repository import verifier
 
-Document = dict[str, Any]
+RdfDict = dict[str, Any]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def migrate(folder: Path, *, device: str = "auto") -> str:
     return f"migrated to contract {CONTRACT}, proved on {proved.provider}, sha256 {package.sha256}"
 
 
-def from_1_to_2(document: Document) -> Document:
+def from_1_to_2(document: RdfDict) -> RdfDict:
     """Returns the description with its outputs in one list, each with role and axes. Raises PackageError."""
     try:
         ours = document["config"]["striate"]
@@ -70,7 +70,7 @@ def from_1_to_2(document: Document) -> Document:
     return {**document, "config": {**document["config"], "striate": {**first, **tensors, **rest}}}
 
 
-def _outputs(ours: Document) -> list[Document]:
+def _outputs(ours: RdfDict) -> list[RdfDict]:
     axes = "NC" if ours["task"] == "classification" else "NCYX"
     outputs = [_output("probabilities", {"axes": axes, "tolerance": ours.get("tolerance", 1e-4)})]
     if cam := dict(ours.get("cam") or {}):
@@ -80,7 +80,7 @@ def _outputs(ours: Document) -> list[Document]:
     return outputs + [_output("features", tap) for tap in ours.get("taps", ())]
 
 
-def _output(role: Role, described: Document) -> Document:
+def _output(role: Role, described: RdfDict) -> RdfDict:
     axes = {} if role == "probabilities" else {"axes": "NCYX"}
     return {"name": graph_name(role, described.get("layer", "")), "role": role, **axes, **described}
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import orjson
 
-Level = Literal["debug", "info", "warning", "error"]
-_RANK: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+LogLevel = Literal["debug", "info", "warning", "error"]
+_RANK: dict[LogLevel, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
 
 class Log:
@@ -21,14 +21,14 @@ class Log:
     def __init__(self) -> None:
         self._threshold = _RANK["info"]
 
-    def configure(self, level: Level) -> None:
+    def configure(self, level: LogLevel) -> None:
         """Sets the minimum level of the events that are written."""
         self._threshold = _RANK[level]
 
-    def is_enabled(self, level: Level) -> bool:
+    def is_enabled(self, level: LogLevel) -> bool:
         return _RANK[level] >= self._threshold
 
-    def write(self, level: Level, event: str, **fields: object) -> None:
+    def write(self, level: LogLevel, event: str, **fields: object) -> None:
         if not self.is_enabled(level):
             return
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

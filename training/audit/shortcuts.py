@@ -15,7 +15,7 @@ from models.evaluation import Figure
 from models.image import Array
 from training.audit.image_facts import ImageFacts, Value
 from training.evaluation_metrics import auroc, bootstrap
-from training.findings import Finding, Name
+from training.findings import Finding, FindingName
 
 FOLDS = 5
 ERROR_AUROC = 0.55  # lower end of the interval; above 0.5 it is a warning
@@ -40,7 +40,7 @@ def tag_facts(fact: ImageFacts) -> dict[str, Value]:
     return {name: value for name, value in fact.header.items() if name not in FORMAT}
 
 
-FAMILIES: dict[Name, Callable[[ImageFacts], dict[str, Value]]] = {
+FAMILIES: dict[FindingName, Callable[[ImageFacts], dict[str, Value]]] = {
     "label_from_size": size_facts,
     "label_from_format": format_facts,
     "label_from_borders": border_facts,
@@ -86,7 +86,7 @@ def encode(rows: Sequence[Mapping[str, Value]]) -> tuple[list[str], Array]:
 
 
 def _test_family(
-    name: Name, target_name: str, columns: Sequence[str], table: Array, truth: Array, groups: Array
+    name: FindingName, target_name: str, columns: Sequence[str], table: Array, truth: Array, groups: Array
 ) -> Finding | None:
     """Tests whether a tree of depth 3 predicts the label of unseen groups better than chance."""
     groups_per_class = Counter(c for c, _ in {(int(c), g) for c, g in zip(truth, groups)})
@@ -121,7 +121,7 @@ def _most_informative(columns: Sequence[str], table: Array, truth: Array) -> str
     return columns[int(_tree().fit(table, truth).feature_importances_.argmax())]
 
 
-def _finding(name: Name, target_name: str, column: str, figure: Figure) -> Finding:
+def _finding(name: FindingName, target_name: str, column: str, figure: Figure) -> Finding:
     family = name.removeprefix("label_from_")
     return Finding(
         name,

@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models.errors import StriateError
 from service.errors import NotReady, QueueFull
 from service.http.errors import CallerGone, Internal, members, response
-from service.telemetry.log import Level, log
+from service.telemetry.log import LogLevel, log
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_context import RequestContext
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OTHER = "other"
-Outcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
+RequestOutcome = Literal["answered", "invalid", "rejected", "failed", "client_closed"]
 PROBES = {"/livez", "/readyz", "/healthz", "/metrics"}  # requested every few seconds by machines
 REJECTIONS = {"queue_full", "not_ready", "deadline_passed", "rate_limited", "memory_full", "audit_unavailable"}
 
@@ -65,7 +65,7 @@ class AccessLogMiddleware:
         self._durations(route).observe(seconds)
         if context.error:
             count_error(self._metrics, context.error)
-        level: Level = "debug" if route in PROBES else "info"
+        level: LogLevel = "debug" if route in PROBES else "info"
         if log.is_enabled(level):
             log.write(level, "request", **log_fields(context, route, seconds))
 
@@ -85,7 +85,7 @@ def log_fields(context: RequestContext, route: str, seconds: float) -> dict[str,
     return fields if context.trace_id is None else {**fields, "trace_id": context.trace_id}
 
 
-def outcome(status: int) -> Outcome:
+def outcome(status: int) -> RequestOutcome:
     if status == CallerGone.status:
         return "client_closed"
     if status in (QueueFull.status, NotReady.status):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from service.telemetry.log import Level, Log
+from service.telemetry.log import Log, LogLevel
 
 
 def test_a_line_is_an_object_with_the_event_and_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,7 +17,9 @@ def test_a_line_is_an_object_with_the_event_and_its_fields(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(("level", "lines"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_events_below_the_level_are_not_written(level: Level, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_written(
+    level: LogLevel, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = Log()
     log.configure(level)
     for each in ("debug", "info", "warning", "error"):
