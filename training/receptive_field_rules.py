@@ -16,9 +16,7 @@ from training.receptive_field import (
     union,
 )
 
-AxisReaches = tuple[
-    Reach | None, ...
-]  # for each dimension of a tensor; None: sees the whole image, or is no image axis
+AxisReaches = tuple[Reach | None, ...]  # of a tensor's dimensions; None: sees the whole image, or is no image axis
 Arguments = Mapping[str, Any]  # of an operation, by name
 Rule = Callable[[Arguments, AxisReaches, Tensor, Tensor], AxisReaches]  # arguments, axes of the input, input, output
 
