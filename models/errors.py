@@ -69,6 +69,17 @@ class TooManyPixels(ImageError):
         )
 
 
+class TooCostly(ImageError):
+    status, code = 413, "too_costly"
+
+    def __init__(self, because: str, *, pixel_passes: int, limit: int) -> None:
+        """because: what there is too much of, as in "The file holds ..."."""
+        super().__init__(
+            f"The file holds {because}: decoding it would take as long as {pixel_passes:,} pixels do; this service"
+            f" takes at most {limit:,}."
+        )
+
+
 class ImageTooSmall(ImageError):
     status, code = 422, "image_too_small"
 

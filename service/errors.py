@@ -2,7 +2,8 @@
 
 StriateError                models/errors.py; without a status of its own it is a bug
 +-- ImageError              models/errors.py; every route that takes an image
-|   +-- NotAnImage, NotASignal, BadSignal, DamagedImage, UnsupportedImage, TooManyPixels, ImageTooSmall, NotFinite
+|   +-- NotAnImage, NotASignal, BadSignal, DamagedImage, UnsupportedImage, ImageTooSmall, NotFinite
+|   +-- TooManyPixels, TooCostly
 +-- PackageError            models/errors.py; why a package is not served
 +-- RequestError
 |   +-- TooLarge            every route that takes an image

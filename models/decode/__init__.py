@@ -1,16 +1,18 @@
 """Decoders: bytes -> Source, a file a format. Training reads its images here too, so that both see the same pixels."""
 
 from models.decode import jpeg, png, tiff
-from models.decode.decoder import Decoder, Format, Probe, listed
-from models.errors import NotAnImage, TooManyPixels
+from models.decode.decoder import Cost, Decoder, Format, Probe, listed
+from models.errors import NotAnImage, TooCostly, TooManyPixels
 from models.source import Image, Source, image_of
 
 __all__ = [
     "DECODERS",
     "FORMATS",
+    "Cost",
     "Decoder",
     "Format",
     "Probe",
+    "check",
     "check_size",
     "decode",
     "listed",
@@ -21,6 +23,7 @@ __all__ = [
 
 DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
 FORMATS: tuple[Format, ...] = tuple(decoder.FORMAT for decoder in DECODERS)
+_PASSES = 16  # a file may take as long as the largest image does in so many passes; a progressive JPEG has 10
 
 
 def recognised(data: bytes) -> Decoder:
@@ -43,14 +46,21 @@ def check_size(*sizes: tuple[int, int] | None, max_pixels: int) -> None:
             raise TooManyPixels(width=width, height=height, limit=max_pixels)
 
 
+def check(probed: Probe, *, max_pixels: int) -> None:
+    """Refuses a file by its header, before it is decoded. Raises TooManyPixels, TooCostly."""
+    check_size((probed.width, probed.height), probed.block, max_pixels=max_pixels)
+    if probed.cost and probed.cost.pixel_passes > _PASSES * max_pixels:
+        raise TooCostly(probed.cost.because, pixel_passes=probed.cost.pixel_passes, limit=_PASSES * max_pixels)
+
+
 def open_source(data: bytes, *, max_pixels: int) -> Source:
     """Opens any image file; its size is checked before a pixel is decoded.
 
-    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels.
+    Raises NotAnImage, DamagedImage, UnsupportedImage, TooManyPixels, TooCostly.
     """
     decoder = recognised(data)
     probed = decoder.probe(data)
-    check_size((probed.width, probed.height), probed.block, max_pixels=max_pixels)
+    check(probed, max_pixels=max_pixels)
     return decoder.open(data, probed)
 
 

@@ -19,12 +19,22 @@ def listed(formats: tuple[Format, ...], *, last: str = "and") -> str:
     return f"{', '.join(names)} {last} {end}" if names else end
 
 
+class Cost(NamedTuple):
+    """What decoding a file takes, from its header. pixel_passes: pixels, as often as the decoder goes through them.
+
+    because: what there is much of, as in "The file holds ...": "12,000 scans of 2048 x 2048 pixels".
+    """
+
+    pixel_passes: int
+    because: str
+
+
 class Probe(NamedTuple):
     """Facts from a file's header, without decoding a pixel. width, height: of the upright image.
 
     channels: 1 (grey) or 3 (colour). pages: how many pages of the file make up the image. block: pixels of the largest
     piece that is decoded at once, where that is more than the image. header: the decoder's own, from which it opens the
-    file without reading the header again.
+    file without reading the header again. cost: None where decoding goes through the image once.
     """
 
     format: Format
@@ -35,6 +45,7 @@ class Probe(NamedTuple):
     pages: int = 1
     block: tuple[int, int] | None = None  # width, height
     header: Any = None
+    cost: Cost | None = None
 
     @property
     def axes(self) -> str:
@@ -43,6 +54,11 @@ class Probe(NamedTuple):
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def pixel_passes(self) -> int:
+        """Pixels that decoding goes through, each as often as it does."""
+        return self.cost.pixel_passes if self.cost else self.pixels
 
 
 class Decoder(Protocol):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.decode import check_size, probe, recognised
+from models.decode import check, check_size, probe, recognised
 from models.decode.signal import open_signal
 from models.errors import ImageTooSmall
 from models.evaluation import Range
@@ -62,7 +62,7 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
         else:
             decoder = recognised(data)
             header = decoder.probe(data)
-            check_size((header.width, header.height), header.block, max_pixels=work.max_pixels)
+            check(header, max_pixels=work.max_pixels)
             work.reservation.reserve_image(header.width * header.height, spec, body_bytes=len(data))
             image = image_of(decoder.open(data, header))
         digest = hashlib.sha256(data).hexdigest()
