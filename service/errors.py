@@ -24,7 +24,7 @@ StriateError                models/errors.py; without a status of its own it is 
 |   |   +-- UnsupportedEncoding, UnknownTensor, BadTensor
 |   +-- MalformedRequest, UnknownFile, NoSuchRoute, MethodNotAllowed, CrossOrigin      http/errors.py
 +-- RetryLater              every route that takes an image
-|   +-- MemoryFull, NotReady, QueueFull; RateLimited, AuditUnavailable (security)
+|   +-- MemoryFull, NotReady, SandboxFailed, QueueFull; RateLimited, AuditUnavailable (security)
 +-- DeadlinePassed
 +-- CallerGone, Internal    http/errors.py
 
@@ -164,6 +164,18 @@ class MemoryFull(RetryLater):
 class NotReady(RetryLater):
     status, code = 503, "not_ready"
     retry_after_s = 5
+
+
+class SandboxFailed(RetryLater):
+    """Files that may be hostile are read in child processes, and none could be started."""
+
+    status, code = 503, "sandbox_failed"
+    retry_after_s = 5
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"No process could be started to read the file ({reason:.100}). Retry in {self.retry_after_s} s."
+        )
 
 
 class QueueFull(RetryLater):

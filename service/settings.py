@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from models.errors import StriateError
 
 PREFIX = "STRIATE_"
+_ROOT = Path(__file__).parents[1]
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
@@ -197,6 +198,12 @@ def hand_down(*, engine_socket: Path) -> None:
     os.environ[PREFIX + "ENGINE_SOCKET"] = str(engine_socket)
     # With this set, as in its images, BentoML does not restart front ends that end, until none is left.
     os.environ.pop("BENTOML_CONTAINERIZED", None)
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Returns the environment of a child process that imports this repository, wherever it is started."""
+    search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, **variables, "PYTHONPATH": search}
 
 
 def check_models_folder(settings: Settings) -> None:

@@ -1,7 +1,6 @@
 """Supervisor: the parent process starts the engine, and restarts it when it ends."""
 
 import atexit
-import os
 import shutil
 import socket
 import subprocess
@@ -12,9 +11,9 @@ import time
 from functools import partial
 from pathlib import Path
 
+from service.settings import child_environment
 from service.telemetry.log import LogLevel, log
 
-_ROOT = Path(__file__).parents[2]
 _BACKLOG = 1024
 _MIN_DELAY_S, _MAX_DELAY_S = 0.5, 30.0  # before a restart; doubled each time
 _STABLE_S = 60.0  # an engine that ran this long did not end because of its models
@@ -38,9 +37,9 @@ def supervise_engine(*, log_level: LogLevel) -> Path:
 def _run_engines(listener: socket.socket, folder: Path) -> None:
     """Runs one engine after another. Its standard input closes when this process ends in any way."""
     command = [sys.executable, "-m", "service.engine", str(listener.fileno()), str(folder)]
-    search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": search}
-    start = partial(subprocess.Popen, command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], env=environment)
+    start = partial(
+        subprocess.Popen, command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], env=child_environment()
+    )
     delay_s = _MIN_DELAY_S
     while True:
         started = time.monotonic()

@@ -1,0 +1,99 @@
+"""Fork server: child processes that start in milliseconds, since they are forks of one that has imported everything.
+
+multiprocessing's own would import this process's main module, BentoML's, in each child.
+"""
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from service.errors import SandboxFailed
+from service.sandbox.json_channel import Channel, channel_pair
+from service.settings import child_environment
+
+_REPLY_S = 60.0  # for its imports, on a machine that is busy
+
+
+class Child:
+    """A child process. channel: to it; the child sees its end as the function's only argument."""
+
+    def __init__(self, server: "ForkServer", pid: int, channel: Channel) -> None:
+        self._server, self._pid, self.channel = server, pid, channel
+
+    def end(self) -> int:
+        """Kills it if it still runs; returns its exit status, or minus the number of the signal that ended it."""
+        self.channel.close()
+        return self._server.end(self._pid)
+
+
+class ForkServer:
+    """Starts children, for any thread. The server itself is started by the first, and again if it has ended.
+
+    Children end with their server, and the server ends with this process, however that ends.
+    """
+
+    def __init__(self, *preload: str) -> None:
+        """preload: the modules that children need."""
+        self._preload = preload
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: Channel | None = None
+
+    def start(self, target: str) -> Child:
+        """Starts a child that calls "module:function" with its Channel. Raises SandboxFailed."""
+        ours, theirs = channel_pair()
+        try:
+            reply = self._ask({"start": target}, theirs.fileno())
+        except SandboxFailed:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Child(self, reply["pid"], ours)
+
+    def end(self, pid: int) -> int:
+        """See Child.end."""
+        status: int = self._ask({"end": pid})["status"]
+        return status
+
+    def close(self) -> None:
+        """Ends the server and every child."""
+        with self._lock:
+            self._stop()
+
+    def _ask(self, request: dict[str, Any], *descriptors: int) -> dict[str, Any]:
+        with self._lock:
+            for _ in range(2):  # the server may have been killed since the last request
+                try:
+                    control = self._control or self._launch()
+                    control.send(request, *descriptors)
+                    return control.receive(timeout_s=_REPLY_S)[0]
+                except (OSError, EOFError) as error:
+                    self._stop()
+                    reason = str(error) or type(error).__name__
+        raise SandboxFailed(reason)
+
+    def _launch(self) -> Channel:
+        ours, theirs = channel_pair()
+        command = [sys.executable, "-m", "service.sandbox", str(theirs.fileno()), *self._preload]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own command
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=child_environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),  # one with threads must not fork
+            )
+        finally:
+            theirs.close()
+        self._control = ours
+        return ours
+
+    def _stop(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
