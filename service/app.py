@@ -21,6 +21,7 @@ from service.inference import check_device
 from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
+from service.sandbox.decoders import DecodeProcesses
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
 from service.telemetry.background_tasks import SERVICE_PROCESS
 from service.telemetry.log import log
@@ -31,7 +32,7 @@ def _application() -> tuple[Settings, Starlette]:
         settings = load_settings()
         # A front end that replaces another takes over its name and its counts.
         process = f"front_end_{bentoml.server_context.worker_index}" if settings.front_ends > 1 else SERVICE_PROCESS
-        return settings, create_app(settings, on_ready=_ready, process=process)
+        return settings, create_app(settings, on_ready=_ready, decoders=DECODERS, process=process)
     except StriateError as error:
         sys.exit(f"striate: {error}")
 
@@ -40,6 +41,7 @@ def _ready(repository: Repository) -> None:
     """Runs once, in the event loop, when the models are loaded."""
     loop, parser = type(asyncio.get_running_loop()).__module__, connection.BoundedProtocol.__base__.__module__
     log.write("info", "ready", event_loop=loop, http_parser=parser)
+    asyncio.get_running_loop().run_in_executor(None, DECODERS.start)
     if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
         _print_startup_message(repository)
     # These objects live as long as the process: a full collection would traverse them, tens of ms within a request.
@@ -58,6 +60,7 @@ logging.getLogger("uvicorn.access").propagate = False  # uvicorn would format a 
 values.ValueClass = values.MutexValue  # BentoML would keep values in files: see service.telemetry.multiprocess
 connection.install()
 signals.install()
+DECODERS = DecodeProcesses()
 SETTINGS, APP = _application()
 
 

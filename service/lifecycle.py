@@ -17,6 +17,7 @@ from service.repository import loader
 from service.repository.drain import Drain
 from service.repository.reconciler import Reconciler
 from service.repository.state import CurrentState, Repository, ServedModel
+from service.sandbox.decoders import DecodeProcesses
 from service.scheduling.memory_budget import MemoryBudget
 from service.security.audit_log import AuditLog
 from service.settings import Settings
@@ -30,15 +31,18 @@ OnReady = Callable[[Repository], None]
 class Runtime:
     """What requests share."""
 
-    def __init__(self, settings: Settings, *, on_ready: OnReady, audit_log: AuditLog | None = None) -> None:
-        """audit_log: while it cannot be written, no answer goes out and the service is not ready."""
+    def __init__(
+        self, settings: Settings, *, on_ready: OnReady, decoders: DecodeProcesses, audit_log: AuditLog | None = None
+    ) -> None:
+        """decoders: closed with this. audit_log: while it cannot be written, no answer goes out; it is not ready."""
         self.settings = settings
         self._audit_log = audit_log
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
         self.cluster_statistics = ClusterStatistics(self._counts)
-        self._shadows = ShadowRunner(settings, self._shadow_of)
-        self.pipeline = Pipeline(settings, self.metrics)
+        self._decoders = decoders
+        self._shadows = ShadowRunner(settings, self._shadow_of, decoders=self._decoders)
+        self.pipeline = Pipeline(settings, self.metrics, decoders=self._decoders)
         self.memory = MemoryBudget.of(settings)
         self.state = CurrentState()
         self._on_ready: OnReady | None = on_ready
@@ -58,6 +62,8 @@ class Runtime:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
         if not self.state.current.served:
             raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
+        if not self.pipeline.scheduler.has_worker:
+            raise NotReady("No worker can take an image: each is busy with one whose deadline has passed.")
         if self._audit_log and not self._audit_log.is_writable():
             raise NotReady("The audit log cannot be written, so answers are withheld.")
 
@@ -92,6 +98,7 @@ class Runtime:
         return self.state.current
 
     def close(self) -> None:
+        self._decoders.close()  # first, since threads wait for them
         self.pipeline.close()
         self._shadows.close()
         self._draining.close()

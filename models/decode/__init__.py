@@ -17,6 +17,7 @@ __all__ = [
     "decode",
     "listed",
     "open_source",
+    "passes",
     "probe",
     "recognised",
 ]
@@ -44,6 +45,11 @@ def check_size(*sizes: tuple[int, int] | None, max_pixels: int) -> None:
     for width, height in filter(None, sizes):
         if width * height > max_pixels:
             raise TooManyPixels(width=width, height=height, limit=max_pixels)
+
+
+def passes(probed: Probe) -> int:
+    """Returns the pixels that decoding goes through, each as often as it does."""
+    return probed.cost.pixel_passes if probed.cost else probed.width * probed.height
 
 
 def check(probed: Probe, *, max_pixels: int) -> None:

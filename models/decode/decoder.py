@@ -55,11 +55,6 @@ class Probe(NamedTuple):
     def pixels(self) -> int:
         return self.width * self.height
 
-    @property
-    def pixel_passes(self) -> int:
-        """Pixels that decoding goes through, each as often as it does."""
-        return self.cost.pixel_passes if self.cost else self.pixels
-
 
 class Decoder(Protocol):
     """A module that knows one file format."""

@@ -20,6 +20,7 @@ from service.http.routes import Routes
 from service.inference import Session
 from service.lifecycle import Runtime
 from service.repository.state import Repository
+from service.sandbox.decoders import DecodeProcesses
 from service.settings import Settings
 from service.telemetry.background_tasks import SERVICE_PROCESS, background_telemetry
 from service.telemetry.log import log
@@ -30,15 +31,16 @@ def create_app(
     *,
     open_session: Callable[[Package], Session] | None = None,
     on_ready: Callable[[Repository], None] = lambda _: None,
+    decoders: DecodeProcesses | None = None,
     process: str = SERVICE_PROCESS,
 ) -> Starlette:
     """Returns the whole service as an ASGI application; it loads its models when its lifespan begins.
 
     open_session: what turns a package's network into a Session, ONNX Runtime on the settings' device by default.
-    process: its name in the metrics.
+    decoders: closed with the application. process: its name in the metrics.
     """
     audit_log = open_audit_log(settings)
-    runtime = Runtime(settings, on_ready=on_ready, audit_log=audit_log)
+    runtime = Runtime(settings, on_ready=on_ready, decoders=decoders or DecodeProcesses(), audit_log=audit_log)
     runtime.metrics.service_info.labels(__version__, settings.device, settings.gpu_engine).set(1)
     runtime.metrics.queue_limit.set(settings.queue_length)
     together = Path(settings.engine_socket).parent if settings.engine_socket else None

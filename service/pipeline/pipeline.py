@@ -25,6 +25,7 @@ from service.pipeline.prepare import (
 )
 from service.pipeline.tiles import probability_maps
 from service.repository.state import ServedModel
+from service.sandbox.decoders import Decoders, InProcess
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.work import Work
 from service.scheduling.work_item import InferenceResult
@@ -56,8 +57,19 @@ class Result(Generic[R]):
 class Pipeline:
     """Answers one image at a time, any number of them at once."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, *, on_prediction: OnPrediction | None = None) -> None:
-        """on_prediction: called with each image, its model, and the probabilities that the network gave."""
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        decoders: Decoders = InProcess(),  # noqa: B008  it has no state
+        on_prediction: OnPrediction | None = None,
+    ) -> None:
+        """decoders: of images that are not small; whoever made them closes them.
+
+        on_prediction: called with each image, its model, and the probabilities that the network gave.
+        """
+        self.decoders = decoders
         self.on_prediction = on_prediction
         self.scheduler = Scheduler(settings)
         self._tile_px = settings.tile_px
@@ -73,7 +85,7 @@ class Pipeline:
         spec, metrics = model.spec, self._metrics_of(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
-            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
+            prepared, outputs = await inference.start(source, self.decoders, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
             if task.extra_passes:
                 outputs = await task.extra_passes(outputs, prepared.tensor, options, spec, inference.each)
@@ -89,7 +101,7 @@ class Pipeline:
         spec, metrics = model.spec, self._metrics_of(model.spec.name)
         with work.reservation:
             inference = Inference(self.scheduler, model, metrics, names, work)
-            prepared, outputs = await inference.start(source, tile_px=self._tile_px)
+            prepared, outputs = await inference.start(source, self.decoders, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
             if spec.task == "classification":
                 metrics.observe_prediction(*top_class(outputs[spec.names["probabilities"]], spec))
@@ -121,11 +133,11 @@ class Inference:
         self._probabilities = model.spec.names["probabilities"]
         self._names = tuple(dict.fromkeys((self._probabilities, *outputs)))
 
-    async def start(self, source: Sent, *, tile_px: int) -> tuple[PreparedImage, Outputs]:
+    async def start(self, source: Sent, decoders: Decoders, *, tile_px: int) -> tuple[PreparedImage, Outputs]:
         """Prepares an image and runs it: in one pass, or tile by tile."""
         spec, work = self._model.spec, self._work
         if isinstance(source, bytes):
-            step, pixels = partial(prepare_image, source, spec, work), pixel_passes(source, spec)
+            step, pixels = partial(prepare_image, source, spec, work, decoders), pixel_passes(source, spec)
         elif isinstance(source, np.ndarray):
             step, pixels = partial(prepared_tensor, source, spec, work), 0
         else:

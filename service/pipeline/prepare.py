@@ -4,12 +4,12 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
 
-from models.decode import check, check_size, probe, recognised
+from models.decode import Probe, check, check_size, passes, probe, recognised
 from models.decode.signal import open_signal
 from models.errors import ImageTooSmall
 from models.evaluation import Range
@@ -19,6 +19,7 @@ from models.source import Image, Source, image_of
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge
+from service.sandbox.decoders import Decoders
 from service.scheduling.work import Work
 
 WarningCode = Literal[
@@ -35,6 +36,7 @@ PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look
 NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 _PASSES = 16  # about what decoding and preprocessing a pixel take, against going through it once
 _BRIEF_BYTES = 4096
+_SMALL_BYTES = _SMALL_PASSES = 2**20  # up to here a file is decoded in this process, which takes some ms at most
 _dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
 
@@ -54,17 +56,21 @@ class PreparedImage:
         return self.tensor[None]
 
 
-def prepare_image(data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
-    """A file's bytes -> PreparedImage. Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull."""
+def prepare_image(data: bytes, spec: ModelSpec, work: Work, decoders: Decoders) -> PreparedImage:
+    """A file's bytes -> PreparedImage.
+
+    Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull, DeadlinePassed, SandboxFailed.
+    """
     with work.stage("decode"):
         if spec.input.kind == "signal":
             image = image_of(_open_signal(data, spec))
+        elif header := small_header(data):
+            _admit(header, spec, work, body_bytes=len(data))
+            image = image_of(recognised(data).open(data, header))
         else:
-            decoder = recognised(data)
-            header = decoder.probe(data)
-            check(header, max_pixels=work.max_pixels)
-            work.reservation.reserve_image(header.width * header.height, spec, body_bytes=len(data))
-            image = image_of(decoder.open(data, header))
+            admit = partial(_admit, spec=spec, work=work, body_bytes=len(data))
+            with decoders.opened(data, work.deadline, admit=admit) as source:
+                image = image_of(source)
         digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256=digest)
@@ -88,6 +94,20 @@ def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage
     return PreparedImage(Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {})
 
 
+def small_header(data: bytes) -> Probe | None:
+    """Returns the header of a file that decodes sooner than another process could begin to. Raises ImageError."""
+    if len(data) > _SMALL_BYTES:
+        return None
+    header = probe(data)
+    return header if passes(header) <= _SMALL_PASSES else None
+
+
+def _admit(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
+    """Raises TooManyPixels, TooCostly, ImageTooLarge, MemoryFull."""
+    check(header, max_pixels=work.max_pixels)
+    work.reservation.reserve_image(header.width * header.height, spec, body_bytes=body_bytes)
+
+
 def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     """Returns about how many pixels prepare_image goes through, of a small file for a small network; else infinity.
 
@@ -99,7 +119,7 @@ def pixel_passes(data: bytes, spec: ModelSpec) -> float:
     pixels = math.prod(size)
     if spec.input.kind == "image":
         header = probe(data)  # a small file may hold a large image
-        pixels = max(pixels, header.width * header.height)
+        pixels = max(pixels, passes(header))
     return _PASSES * pixels
 
 

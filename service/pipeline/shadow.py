@@ -10,6 +10,7 @@ from models.image import Array
 from models.spec import ModelSpec
 from service.pipeline.pipeline import Pipeline, Sent
 from service.repository.state import ServedModel
+from service.sandbox.decoders import Decoders
 from service.scheduling.memory_budget import MemoryBudget
 from service.scheduling.work import Deadline, Priority, Reservation, Work
 from service.settings import Settings
@@ -22,9 +23,11 @@ _PIXELS = 0.01  # share of an image's pixels that may be decided otherwise
 class ShadowRunner:
     """Runs shadows behind the answers: in a pipeline and with a thread of their own, last in every queue."""
 
-    def __init__(self, settings: Settings, shadow_of: Callable[[ServedModel], ServedModel | None]) -> None:
+    def __init__(
+        self, settings: Settings, shadow_of: Callable[[ServedModel], ServedModel | None], *, decoders: Decoders
+    ) -> None:
         self._settings = settings.model_copy(update={"worker_threads": 1})
-        self._pipeline = Pipeline(self._settings, Metrics())
+        self._pipeline = Pipeline(self._settings, Metrics(), decoders=decoders)
         self._memory = MemoryBudget.of(settings)
         self._shadow_of = shadow_of
         self._behind: set[asyncio.Task[None]] = set()

@@ -27,12 +27,14 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # a child's collector would otherwise write to, and so copy, every page that it shares
     prctl: Callable[..., int] = ctypes.CDLL(None).prctl
-    with suppress(EOFError):  # the service has closed its end, or has ended
-        _serve(Channel(socket.socket(fileno=int(descriptor))), prctl)
-
-
-def _serve(control: Channel, prctl: Callable[..., int]) -> NoReturn:
     children: set[int] = set()
+    with suppress(EOFError):  # the service has closed its end, or has ended
+        _serve(Channel(socket.socket(fileno=int(descriptor))), children, prctl)
+    for pid in set(children):
+        _end(pid, children)
+
+
+def _serve(control: Channel, children: set[int], prctl: Callable[..., int]) -> NoReturn:
     while True:
         request, descriptors = control.receive()
         if "end" in request:

@@ -3,6 +3,7 @@
 multiprocessing's own would import this process's main module, BentoML's, in each child.
 """
 
+import signal
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
+        self._is_closed = False
 
     def start(self, target: str) -> Child:
         """Starts a child that calls "module:function" with its Channel. Raises SandboxFailed."""
@@ -54,17 +56,22 @@ class ForkServer:
 
     def end(self, pid: int) -> int:
         """See Child.end."""
-        status: int = self._ask({"end": pid})["status"]
+        try:
+            status: int = self._ask({"end": pid})["status"]
+        except SandboxFailed:  # children end with their server
+            return -signal.SIGKILL
         return status
 
     def close(self) -> None:
-        """Ends the server and every child."""
+        """Ends the server and every child, for good."""
         with self._lock:
+            self._is_closed = True
             self._stop()
 
     def _ask(self, request: dict[str, Any], *descriptors: int) -> dict[str, Any]:
+        reason = "it has been closed"
         with self._lock:
-            for _ in range(2):  # the server may have been killed since the last request
+            for _ in range(0 if self._is_closed else 2):  # the server may have been killed since the last request
                 try:
                     control = self._control or self._launch()
                     control.send(request, *descriptors)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -9,12 +10,13 @@ from typing import Protocol, TypeVar
 
 from models.image import Array
 from service.errors import QueueFull
-from service.scheduling.work import Priority, Work
+from service.scheduling.work import Deadline, Priority, Work
 from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 
 T = TypeVar("T")
 S = TypeVar("S")
+_GRACE_S = 2.0  # for a worker to notice that its image's deadline has passed
 BRIEF_PIXELS = 2**16  # a step over fewer pixels takes less time than a change of thread
 
 
@@ -45,13 +47,15 @@ class Network(Protocol):
 class Scheduler:
     """Places work on the event loop, on worker threads and on networks.
 
-    A thread goes on with an image whose caller has gone: the image's memory and its place are held until it ends.
+    A thread goes on with an image whose caller has gone: the image's memory and its place are held until it ends. What
+    may keep it long, decoding, is killed at the deadline in its own process.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.queue_length = settings.queue_length
         self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
-        self._has_spare_worker = settings.worker_threads > 1
+        self._count = settings.worker_threads
+        self._deadlines: dict[int, Deadline] = {}  # of what runs, by the worker's thread
         self._preparing = 0
         self._lock = threading.Lock()
         # One worker is reserved for interactive requests.
@@ -61,6 +65,12 @@ class Scheduler:
     def preparing(self) -> int:
         """Images that wait for a worker, or are being prepared by one."""
         return self._preparing
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether a worker can take work; not one that goes on beyond its deadline."""
+        latest = time.monotonic() - _GRACE_S
+        return sum(deadline.at < latest for deadline in list(self._deadlines.values())) < self._count
 
     def close(self) -> None:
         self._workers.shutdown(wait=True, cancel_futures=True)
@@ -98,7 +108,7 @@ class Scheduler:
         result = None
         if pixels <= BRIEF_PIXELS:
             prepared = step()
-        elif self._preparing or not self._has_spare_worker or work.priority is Priority.BULK:
+        elif self._preparing or self._count == 1 or work.priority is Priority.BULK:
             prepared = await self.prepare(step, work, pixels=pixels)
         else:
             prepared, result = await self._in_worker(both, work, self._take_place())
@@ -149,13 +159,21 @@ class Scheduler:
         """Runs it in a worker. at_end: called when it has ended, whether or not its caller still waits."""
         job = [step]
         work.reservation.retain()
-        running = self._workers.submit(lambda: job.pop()())
+        running = self._workers.submit(self._run, job, work.deadline)
         for call in (work.reservation.release, *at_end):
             running.add_done_callback(partial(_call, call))
         try:
             return await asyncio.wrap_future(running)
         finally:
             job.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
+
+    def _run(self, job: list[Callable[[], T]], deadline: Deadline) -> T:
+        worker = threading.get_ident()
+        self._deadlines[worker] = deadline
+        try:
+            return job.pop()()
+        finally:
+            del self._deadlines[worker]
 
 
 def _call(function: Callable[[], object], _: Future[T]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.scheduling.scheduler import Scheduler
 from tests import tiny
 from tests.conftest import Client
 
@@ -37,3 +38,11 @@ async def test_nothing_to_serve_is_not_ready(serving: Client, tmp_path: Path) ->
         models = (await http.get("/models")).json()
     assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
     assert models == {"models": []}
+
+
+async def test_ready_is_while_a_worker_can_take_an_image(serving: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as http:
+        monkeypatch.setattr(Scheduler, "has_worker", False)
+        ready = await http.get("/readyz")
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert "No worker" in ready.json()["error"]

@@ -1,17 +1,23 @@
 """Tests of preparation: which images get which warnings, and which are refused before they are decoded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 from models.errors import TooManyPixels
 from models.image import Array
 from models.preprocess import prepare
-from models.source import Image
+from models.source import Image, Source
+from service.encode.png_writer import png
 from service.pipeline.prepare import deviations_of, figures_of, input_warnings, prepare_image
+from service.sandbox.decode_process import Admit
+from service.sandbox.decoders import InProcess
 from service.scheduling.memory_budget import MemoryBudget
 from service.scheduling.work import Deadline, Reservation, Work
 from tests.package_parts import spec_of
-from tests.service.image_files import tiff
+from tests.service.image_files import grey, tiff
 
 RANDOM = np.random.default_rng(0).integers(0, 256, (20, 20, 1)).astype(np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
@@ -64,6 +70,39 @@ def test_where_nothing_is_known_of_the_training_images_nothing_deviates() -> Non
     assert deviations_of(figures_of(np.zeros((1, 4, 4), np.float32), spec), spec) == {}
 
 
+GREY = spec_of(input={"channels": 1, "size": None, "steps": []}, stride=1)
+
+
+class Elsewhere(InProcess):
+    """Decoders that count the files that they are given."""
+
+    count = 0
+
+    @contextmanager
+    def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
+        self.count += 1
+        with super().opened(data, deadline, admit=admit) as source:
+            yield source
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("data", "elsewhere"),
+    [
+        (grey(0, width=224, height=224), 0),
+        (png(np.zeros((1024, 1024), np.uint8)), 0),
+        (png(np.zeros((1024, 1025), np.uint8)), 1),  # many pixels
+        (png(np.zeros((10, 10), np.uint8)) + bytes(2**20), 1),  # many bytes, whatever they are
+        (tiff(np.zeros((10, 10), np.uint8), description="x" * 2**20), 1),
+    ],
+)
+async def test_only_a_small_file_is_decoded_in_this_process(data: bytes, elsewhere: int) -> None:
+    decoders = Elsewhere()
+    prepared = prepare_image(data, GREY, Work(Deadline.after(60)), decoders)
+    assert prepared.tensor.any() == False  # noqa: E712  numpy's
+    assert decoders.count == elsewhere
+
+
 @pytest.mark.anyio
 async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() -> None:
     data = tiff(np.zeros((2064, 2064), np.uint8), tile=(4096, 4096), compression="zlib")
@@ -72,5 +111,5 @@ async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() 
     with Reservation(budget) as reservation:
         work = Work(Deadline.after(60), reservation=reservation, max_pixels=2064 * 2064)
         with pytest.raises(TooManyPixels, match="4096 x 4096"):
-            prepare_image(data, spec_of(input={"channels": 1, "size": None, "steps": []}, stride=1), work)
+            prepare_image(data, GREY, work, InProcess())
     assert budget.reserved_bytes == 2**30

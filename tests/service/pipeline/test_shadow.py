@@ -9,6 +9,7 @@ import pytest
 
 from models.image import Array
 from service.pipeline.shadow import ShadowRunner, differ
+from service.sandbox.decoders import InProcess
 from service.settings import Settings
 from tests.conftest import Client
 from tests.package_parts import spec_of
@@ -88,7 +89,7 @@ async def test_a_shadow_that_lags_leaves_images_out_and_one_that_fails_is_counte
     async with open_repository(models, gate.session) as repository:
         model = repository.served["brightness"]
         counts = model.statistics.comparison
-        runner = ShadowRunner(Settings(), lambda _: model)
+        runner = ShadowRunner(Settings(), lambda _: model, decoders=InProcess())
         gate.shut()
         for _ in range(10):
             runner.on_prediction(grey(100), model, np.array([0.0, 1.0, 0.0]))  # "bright", as this version says
@@ -104,7 +105,7 @@ async def test_a_shadow_that_lags_leaves_images_out_and_one_that_fails_is_counte
             while not counts.differed:
                 await asyncio.sleep(0.001)
         runner.close()
-        runner = ShadowRunner(Settings(), lambda _: None)
+        runner = ShadowRunner(Settings(), lambda _: None, decoders=InProcess())
         runner.on_prediction(grey(100), model, np.array([0.0, 1.0, 0.0]))  # where there is none, nothing runs
         runner.close()
     assert (counts.compared, counts.differed, counts.failed, counts.left_out) == (9, 1, 1, 2)

@@ -1,10 +1,15 @@
 """Functions that run in a child process of the fork server."""
 
 import os
+import resource
 import signal
 import socket
 import time
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+from service.sandbox import decode_child
 from service.sandbox.json_channel import Channel
 
 
@@ -58,3 +63,60 @@ def sends_garbage(channel: Channel) -> None:
 def sends_a_list(channel: Channel) -> None:
     socket.socket(fileno=os.dup(channel.fileno())).send(b"[1]")
     time.sleep(60)
+
+
+def stalls(step: str, channel: Channel) -> None:
+    """A decoder that never ends this step."""
+    setattr(decode_child.Decoding, step, lambda *_, **__: spins(channel))
+    decode_child.main(channel)
+
+
+def lies(step: str, answer: dict[str, Any], channel: Channel) -> None:
+    """A decoder that has come under the control of its file, and answers this step as that wants."""
+    setattr(decode_child.Decoding, step, lambda *_, **__: answer)
+    decode_child.main(channel)
+
+
+def breaks(step: str, channel: Channel) -> None:
+    """A decoder that a file crashes in this step."""
+    setattr(decode_child.Decoding, step, lambda *_, **__: crashes(channel))
+    decode_child.main(channel)
+
+
+stalls_in_probe, stalls_in_open, stalls_in_read = (partial(stalls, step) for step in ("probe", "open", "read"))
+breaks_in_probe, breaks_in_open, breaks_in_read = (partial(breaks, step) for step in ("probe", "open", "read"))
+lies_of_nothing = partial(lies, "probe", {})
+lies_of_a_size = partial(
+    lies,
+    "probe",
+    {"format": 0, "width": -1, "height": 5, "channels": 1, "dtype": "uint8", "pages": 1, "block": None, "cost": None},
+)
+lies_of_a_dtype = partial(
+    lies,
+    "open",
+    {"axes": "YX", "dtype": "object", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png"},
+)
+lies_of_axes = partial(
+    lies,
+    "open",
+    {"axes": "YY", "dtype": "uint8", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png"},
+)
+lies_of_an_error = partial(lies, "probe", {"error": {"error": "SystemExit", "sentence": "no"}})
+
+
+def devours_memory(channel: Channel) -> None:
+    decode_child.Decoding.open = lambda *_: bytearray(2**30)
+    decode_child.main(channel)
+
+
+def rights(channel: Channel) -> None:
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    channel.send(
+        {
+            "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+            "no_new_privileges": int(status["NoNewPrivs"]),
+            "input": os.readlink("/proc/self/fd/0"),
+            "output": os.readlink("/proc/self/fd/1"),
+            "error": os.readlink("/proc/self/fd/2"),
+        }
+    )

@@ -2,20 +2,17 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
 import pytest
 
 from service.sandbox.fork_server import ForkServer
+from tests.service.sandbox.endings import wait_until_ended
 
 TARGETS = "tests.service.sandbox.children"
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +20,6 @@ def server() -> Iterator[ForkServer]:
     server = ForkServer(TARGETS)
     yield server
     server.close()
-
-
-def ended(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def wait_until_ended(*pids: int) -> None:
-    deadline = time.monotonic() + 30
-    while not all(map(ended, pids)):
-        assert time.monotonic() < deadline, "a process goes on"
-        time.sleep(0.02)
 
 
 def test_a_child_answers_with_messages_and_descriptors(server: ForkServer) -> None:
@@ -124,23 +107,3 @@ def test_closing_the_server_ends_its_children() -> None:
     wait_until_ended(*new)
     for child in children:
         child.channel.close()
-
-
-def test_nothing_outlives_a_service_that_is_killed(tmp_path: Path) -> None:
-    script = (
-        "import sys, time\n"
-        "from service.sandbox.fork_server import ForkServer\n"
-        f"server = ForkServer({TARGETS!r})\n"
-        f"children = [server.start('{TARGETS}:ignores_signals') for _ in range(2)]\n"
-        "print('started', flush=True)\n"
-        "time.sleep(600)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
-    assert process.stdout
-    assert process.stdout.readline() == b"started\n"
-    family = [each.pid for each in psutil.Process(process.pid).children(recursive=True)]
-    assert len(family) == 3
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    wait_until_ended(*family)

@@ -1,0 +1,77 @@
+"""Decoding in a child process: one file after another is probed, opened, and read region by region."""
+
+import mmap
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.decode import Decoder, Probe, recognised
+from models.errors import DamagedImage, ImageError
+from models.source import Source
+from service.sandbox.decode_messages import ErrorMessage, ProbeMessage, SourceMessage
+from service.sandbox.json_channel import Channel
+
+_FILES = 64
+
+
+def main(channel: Channel) -> None:
+    """Answers a DecodeProcess until it closes the channel."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # the pixels' memory has its size already
+    decoding = Decoding()
+    while True:
+        request, descriptors = channel.receive()
+        if "close" in request:
+            decoding = Decoding()
+            continue
+        channel.send(_answer(decoding, request, descriptors))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _answer(decoding: "Decoding", request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    _limit_memory(request.pop("memory"))
+    ((step, arguments),) = request.items()
+    try:
+        return getattr(decoding, step)(*descriptors, **arguments)  # type: ignore[no-any-return]
+    except ImageError as error:
+        return {"error": ErrorMessage.of(error).model_dump()}
+    except MemoryError:
+        return {"error": ErrorMessage.of(DamagedImage("image", "decoding it takes too much memory")).model_dump()}
+
+
+class Decoding:
+    """The file that is being decoded, as far as it has got. Its methods are the requests, and return the answers."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._decoder: Decoder
+        self._probed: Probe
+        self._source: Source
+
+    def probe(self, file: int, *, nbytes: int) -> dict[str, Any]:
+        with mmap.mmap(file, nbytes, prot=mmap.PROT_READ) as shared:
+            self._data = shared[:]
+        self._decoder = recognised(self._data)
+        self._probed = self._decoder.probe(self._data)
+        return ProbeMessage.of(self._probed).model_dump()
+
+    def open(self) -> dict[str, Any]:
+        self._source = self._decoder.open(self._data, self._probed)
+        return SourceMessage.of(self._source).model_dump()
+
+    def read(self, memory: int, *, region: dict[str, list[int]], level: int, nbytes: int) -> dict[str, Any]:
+        """Writes the pixels of a region into the memory of the descriptor."""
+        pixels = self._source.read({axis: slice(*ends) for axis, ends in region.items()}, level)
+        with mmap.mmap(memory, nbytes) as target:
+            np.ndarray(pixels.shape, pixels.dtype.newbyteorder("="), target)[...] = pixels
+        return {}
+
+
+def _limit_memory(nbytes: int) -> None:
+    """Bounds what this process may take beside what it has now."""
+    own = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    resource.setrlimit(resource.RLIMIT_AS, (own + nbytes, resource.RLIM_INFINITY))

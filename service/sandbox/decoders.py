@@ -1,0 +1,65 @@
+"""Decoders: where image files are decoded, in this process or in others that can be killed."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Protocol
+
+from models.decode import recognised
+from models.source import Source
+from service.errors import SandboxFailed
+from service.sandbox.decode_process import Admit, DecodeProcess
+from service.sandbox.fork_server import ForkServer
+from service.scheduling.work import Deadline
+
+_CHILD = "service.sandbox.decode_child"
+
+
+class Decoders(Protocol):
+    """Opens image files, for any thread."""
+
+    @contextmanager
+    def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
+        """See DecodeProcess.opened."""
+
+
+class InProcess:
+    """Decoders for files whose sender may as well end this process."""
+
+    @contextmanager
+    def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
+        decoder = recognised(data)
+        probed = decoder.probe(data)
+        admit(probed)
+        yield decoder.open(data, probed)
+
+
+class DecodeProcesses:
+    """Decoders in child processes, one for each thread, started by its first file."""
+
+    def __init__(self) -> None:
+        self._server = ForkServer(_CHILD)
+        self._start_child = partial(self._server.start, f"{_CHILD}:main")
+        self._of_thread = threading.local()
+        self._processes: list[DecodeProcess] = []
+
+    def start(self) -> None:
+        """Starts what the first file would otherwise wait for; the file tries again, if that fails."""
+        with suppress(SandboxFailed):
+            self._start_child().end()
+
+    @contextmanager
+    def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
+        process: DecodeProcess | None = getattr(self._of_thread, "process", None)
+        if process is None:
+            process = self._of_thread.process = DecodeProcess(self._start_child)
+            self._processes.append(process)
+        with process.opened(data, deadline, admit=admit) as source:
+            yield source
+
+    def close(self) -> None:
+        """Kills every child, whatever it decodes."""
+        self._server.close()
+        for process in self._processes:
+            process.close()
