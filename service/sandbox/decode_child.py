@@ -33,13 +33,15 @@ def main(channel: Channel) -> None:
 
 
 def _answer(decoding: "Decoding", request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    _limit_memory(request.pop("memory"))
+    is_enough = _limit_memory(request.pop("memory"))
     ((step, arguments),) = request.items()
     try:
         return getattr(decoding, step)(*descriptors, **arguments)  # type: ignore[no-any-return]
     except ImageError as error:
         return {"error": ErrorMessage.of(error).model_dump()}
     except MemoryError:
+        if not is_enough:
+            return {"full": True}
         return {"error": ErrorMessage.of(DamagedImage("image", "decoding it takes too much memory")).model_dump()}
 
 
@@ -71,7 +73,10 @@ class Decoding:
         return {}
 
 
-def _limit_memory(nbytes: int) -> None:
-    """Bounds what this process may take beside what it has now."""
+def _limit_memory(nbytes: int) -> bool:
+    """Bounds what this process may take beside what it has now; returns False if the system allows it less."""
     own = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
-    resource.setrlimit(resource.RLIMIT_AS, (own + nbytes, resource.RLIM_INFINITY))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    is_enough = most == resource.RLIM_INFINITY or own + nbytes <= most
+    resource.setrlimit(resource.RLIMIT_AS, (own + nbytes if is_enough else most, most))
+    return is_enough

@@ -17,7 +17,7 @@ from models.decode import Probe, recognised
 from models.errors import DamagedImage
 from models.image import Array
 from models.source import Level, Region, Source, Spacing, no_level, ranges
-from service.errors import DeadlinePassed, SandboxFailed
+from service.errors import DeadlinePassed, MemoryFull, SandboxFailed
 from service.sandbox.decode_messages import DoneMessage, ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.fork_server import Child
 from service.scheduling.work import Deadline
@@ -40,7 +40,7 @@ class DecodeProcess:
     def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
         """Opens a file for the block. admit: called with what the header says, before a pixel is decoded.
 
-        Raises ImageError, DeadlinePassed, SandboxFailed, and what admit raises.
+        Raises ImageError, DeadlinePassed, MemoryFull, SandboxFailed, and what admit raises.
         """
         self._format = recognised(data).FORMAT.name
         memory = _HEADER_BYTES + _FILE_COPIES * len(data)
@@ -57,12 +57,14 @@ class DecodeProcess:
                 self._send(self._child, {"close": {}})
 
     def ask(self, request: Mapping[str, Any], *descriptors: int, answer: type[Answer], deadline: Deadline) -> Answer:
-        """Has the child do a step. Raises ImageError, DeadlinePassed, SandboxFailed."""
+        """Has the child do a step. Raises ImageError, DeadlinePassed, MemoryFull, SandboxFailed."""
         if self._child is None or not self._send(self._child, request, *descriptors):
             self._child = self._start()
             self._send(self._child, request, *descriptors)
         try:
             reply, _ = self._child.channel.receive(timeout_s=deadline.at - time.monotonic())
+            if "full" in reply:
+                raise MemoryFull
             if "error" in reply:
                 raise ErrorMessage.model_validate(reply["error"]).exception
             return answer.model_validate(reply)

@@ -120,3 +120,10 @@ def rights(channel: Channel) -> None:
             "error": os.readlink("/proc/self/fd/2"),
         }
     )
+
+
+def has_little_memory(channel: Channel) -> None:
+    """As where a container or a user's limits leave a process less than it reckons with."""
+    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (own + 2**24, own + 2**24))
+    devours_memory(channel)

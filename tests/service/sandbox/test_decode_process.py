@@ -151,6 +151,11 @@ def test_a_decoder_that_takes_too_much_memory_is_refused_it(server: ForkServer) 
         read(process, FILES["grey png"])
 
 
+def test_a_system_that_gives_too_little_memory_is_full(server: ForkServer) -> None:
+    with running(server, f"{CHILDREN}:has_little_memory") as process, pytest.raises(MemoryFull):
+        read(process, FILES["grey png"])
+
+
 def test_a_process_that_was_killed_meanwhile_is_replaced(process: DecodeProcess) -> None:
     before = read(process, FILES["grey png"])
     for child in psutil.Process().children(recursive=True)[1:]:  # the first is the server
