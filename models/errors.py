@@ -1,6 +1,15 @@
 """Errors of images and packages: a sentence, an HTTP status and a code each. `service.errors` draws the whole tree."""
 
+import reprlib
 from typing import ClassVar
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 100, 100
+
+
+def quoted(value: object) -> str:
+    """Returns the repr of a stranger's value for a sentence; what is cut off is never made."""
+    return _SHORT.repr(value)[:200]
 
 
 class StriateError(Exception):

@@ -1,23 +1,31 @@
 """Model packages on disk: a folder of rdf.yaml, ONNX weights and test tensors, each proved by its digest."""
 
 import hashlib
-import io
 import os
 import shutil
 import tempfile
-import tokenize
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from models.closed import File
-from models.errors import PackageError
+from models.description_yaml import parse_yaml, serialised
+from models.errors import PackageError, quoted
 from models.image import Array
+from models.npy import parse_npy
+from models.package_files import (
+    MAX_DESCRIPTION_BYTES,
+    MAX_NETWORK_BYTES,
+    MAX_READABLE_BYTES,
+    MAX_TENSOR_BYTES,
+    check_file,
+    read_file,
+    read_verified,
+    verify_digest,
+)
 from models.rdf import from_rdf, to_rdf
 from models.spec import ModelSpec
 
@@ -42,7 +50,7 @@ class Package:
 
         Raises PackageError.
         """
-        return _verified(self.folder, self.spec.weights)
+        return read_verified(self.folder, self.spec.weights, limit=MAX_NETWORK_BYTES)
 
     def test_tensors(self) -> tuple[Array, dict[str, Array]]:
         """Reads the test input (1, C, H, W) float32, before the package's steps, and the expected output for each name.
@@ -59,10 +67,7 @@ class Package:
 
     def file(self, name: str) -> bytes:
         """Reads one of the readable files, which no digest covers. Raises PackageError."""
-        try:
-            return (self.folder / name).read_bytes()
-        except OSError as error:
-            raise PackageError(f"{name} cannot be read: {error.strerror}.") from error
+        return read_file(self.folder / name, limit=MAX_READABLE_BYTES)
 
     def filters(self) -> Array | None:
         """Reads the weights of the first convolution, (K, C, h, w) float32, if the package has them."""
@@ -71,36 +76,31 @@ class Package:
 
 def read(folder: Path) -> Package:
     """Reads and verifies a package: description, digests, test tensors' shapes. Raises PackageError."""
-    try:
-        text = (folder / RDF).read_bytes()
-    except OSError as error:
-        raise PackageError(f"{RDF} cannot be read: {error.strerror}.") from error
-    return described(folder, text)
+    return verified(folder, read_description(folder))
+
+
+def read_description(folder: Path) -> bytes:
+    """Reads the text of rdf.yaml. Raises PackageError."""
+    return read_file(folder / RDF, limit=MAX_DESCRIPTION_BYTES)
 
 
 def described(folder: Path, text: bytes) -> Package:
+    """Returns the package of this description, whose files are not verified yet. Raises PackageError."""
+    return Package(folder, from_rdf(parse_yaml(text)), hashlib.sha256(text).hexdigest())
+
+
+def verified(folder: Path, text: bytes) -> Package:
     """Verifies the files of a package against this description, which may differ from the rdf.yaml in the folder.
 
     Raises PackageError.
     """
-    package = Package(folder, from_rdf(parsed(text)), hashlib.sha256(text).hexdigest())
-    _verify(folder, package.spec.weights)
+    package = described(folder, text)
+    verify_digest(folder, package.spec.weights, limit=MAX_NETWORK_BYTES)
     _check_shapes(package)
+    for name in package.readable:
+        if os.path.lexists(folder / name):
+            check_file(folder / name, limit=MAX_READABLE_BYTES)
     return package
-
-
-def parsed(text: bytes) -> Any:
-    """Reads a description's YAML into dicts and lists. Raises PackageError."""
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PackageError(f"{RDF} is not YAML: {error!s:.200}.") from error
-
-
-def serialised(document: Mapping[str, Any]) -> bytes:
-    """Returns a description's YAML, the same for the same description."""
-    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-    return text.encode()
 
 
 def write(
@@ -171,39 +171,12 @@ def _npy(array: Array) -> bytes:
         return file.read()
 
 
-def _verify(folder: Path, file: File) -> None:
-    """Checks a file's digest, reading it piece by piece: a network may be large."""
-    with _reading(file), (folder / file.source).open("rb") as content:
-        _expect_digest(file, hashlib.file_digest(content, "sha256").hexdigest())
-
-
-def _verified(folder: Path, file: File) -> bytes:
-    with _reading(file):
-        content = (folder / file.source).read_bytes()
-    _expect_digest(file, hashlib.sha256(content).hexdigest())
-    return content
-
-
-@contextmanager
-def _reading(file: File) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PackageError(f"{file.source} cannot be read: {error.strerror}.") from error
-
-
-def _expect_digest(file: File, digest: str) -> None:
-    if digest != file.sha256:
-        raise PackageError(f"{file.source} has been changed: its sha256 is {digest}, rdf.yaml says {file.sha256}.")
-
-
 def _load(folder: Path, file: File) -> Array:
-    content = _verified(folder, file)
+    content = read_verified(folder, file, limit=MAX_TENSOR_BYTES)
     try:
-        array: Array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError, tokenize.TokenError) as error:
+        return parse_npy(content)
+    except ValueError as error:
         raise PackageError(f"{file.source} is not a .npy array: {error!s:.200}.") from error
-    return array
 
 
 def _check_shapes(package: Package) -> None:
@@ -221,5 +194,5 @@ def _check_shapes(package: Package) -> None:
 def _expect(name: str, array: Array, shape: tuple[int, ...]) -> None:
     if array.shape != shape or array.dtype != np.float32:
         raise PackageError(
-            f"The test tensor {name} is {array.shape} {array.dtype}; rdf.yaml describes {shape} float32."
+            f"The test tensor {name} is {array.shape} {array.dtype}; rdf.yaml describes {quoted(shape)} float32."
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.errors import PackageError
+from models.errors import PackageError, quoted
 from models.outputs import AnyOutput, TapSpec
 from models.spec import ModelSpec
 
@@ -73,9 +73,11 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the description"
-        raise PackageError(f"rdf.yaml: {field}: {first['msg']} (it says {first['input']!r:.200}).") from error
+        raise PackageError(
+            f"rdf.yaml: {field:.100}: {first['msg']:.300} (it says {quoted(first['input'])})."
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise PackageError(f"rdf.yaml is not a description written by Striate: {error!r:.200}.") from error
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {quoted(error)}.") from error
 
 
 def contract_of(document: Any) -> object:
@@ -83,7 +85,7 @@ def contract_of(document: Any) -> object:
     try:
         return document["config"]["striate"].get("contract", 1)
     except (KeyError, TypeError, AttributeError) as error:
-        raise PackageError(f"rdf.yaml is not a description written by Striate: {error!r:.200}.") from error
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {quoted(error)}.") from error
 
 
 def _check_contract(contract: object) -> None:
@@ -92,13 +94,13 @@ def _check_contract(contract: object) -> None:
             "rdf.yaml was written for an older contract; run `python -m service.manage migrate FOLDER` on the package."
         )
     if contract != CONTRACT:
-        raise PackageError(f"rdf.yaml was written for contract {contract!r:.20}; this version reads {CONTRACT}.")
+        raise PackageError(f"rdf.yaml was written for contract {quoted(contract)}; this version reads {CONTRACT}.")
 
 
 def _with(tensors: dict[str, Any], outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the outputs with the test tensors that stand in BioImage.IO's own list of them."""
     if [output["name"] for output in outputs] != list(tensors):
-        raise PackageError(f"rdf.yaml: outputs are {list(tensors)}, but config.striate.outputs has others.")
+        raise PackageError(f"rdf.yaml: outputs are {quoted(list(tensors))}, but config.striate.outputs has others.")
     return [{**output, "test_tensor": tensors[output["name"]]} for output in outputs]
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from models.errors import PackageError
+from models.errors import PackageError, quoted
 
 MAX_FILES = 1000
 MAX_BYTES = 4 * 2**30  # total, uncompressed
@@ -47,7 +47,7 @@ def description_of(files: Files) -> str:
 def checked_name(name: object) -> str:
     """Checks a file name in a description. Raises PackageError for a URL or a path into another folder."""
     if not isinstance(name, str) or not name or PurePosixPath(name).name != name or "\\" in name or "://" in name:
-        raise PackageError(f"{name!r:.200} is not a file of the package: URLs and other folders are not read.")
+        raise PackageError(f"{quoted(name)} is not a file of the package: URLs and other folders are not read.")
     return name
 
 
@@ -98,6 +98,6 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     """Raises PackageError for a link, and for a path that leads out of the folder."""
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
-        raise PackageError(f"The archive's entry {entry.filename!r:.200} leads out of its folder.")
+        raise PackageError(f"The archive's entry {quoted(entry.filename)} leads out of its folder.")
     if stat.S_ISLNK(entry.external_attr >> 16):
-        raise PackageError(f"The archive's entry {entry.filename!r:.200} is a link.")
+        raise PackageError(f"The archive's entry {quoted(entry.filename)} is a link.")

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from models.errors import PackageError
+from models.description_yaml import parse_yaml
+from models.errors import PackageError, quoted
 from models.preprocess import AnyStep
 from service.manage.archive import checked_name
 from service.manage.graph import Activation
@@ -43,15 +43,15 @@ class ForeignDescription:
 def parse(text: bytes) -> ForeignDescription:
     """Parses a description. Raises PackageError with what is not supported."""
     try:
-        document = yaml.safe_load(text)
+        document = parse_yaml(text)
         major = str(document["format_version"]).rpartition(".")[0]
         if major not in ("0.4", "0.5"):
-            raise PackageError(f"The description has format {document['format_version']!r}; 0.4 and 0.5 are supported.")
+            raise PackageError(
+                f"The description has format {quoted(document['format_version'])}; 0.4 and 0.5 are supported."
+            )
         return (_v4 if major == "0.4" else _v5)(document)
-    except yaml.YAMLError as error:
-        raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise PackageError(f"The description is not a BioImage.IO model description: {error!r:.200}.") from error
+        raise PackageError(f"The description is not a BioImage.IO model description: {quoted(error)}.") from error
 
 
 def _v5(document: Mapping[str, Any]) -> ForeignDescription:
@@ -157,7 +157,7 @@ def _operation(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
 def _single(name: str, value: Any) -> float:
     values = value if isinstance(value, list) else [value]
     if len(values) != 1 or not isinstance(values[0], int | float):
-        raise PackageError(f"The preprocessing {name} has {value!r:.100}; one number for all channels is supported.")
+        raise PackageError(f"The preprocessing {name} has {quoted(value)}; one number for all channels is supported.")
     return float(values[0])
 
 
@@ -171,7 +171,7 @@ def _steps(operations: list[dict[str, Any]]) -> tuple[AnyStep, ...]:
         return tuple(_STEP.validate_python(step) for step in steps)
     except ValidationError as error:
         first = error.errors()[0]
-        raise PackageError(f"The preprocessing {first['input']!r:.200} is not supported: {first['msg']}.") from error
+        raise PackageError(f"The preprocessing {quoted(first['input'])} is not supported: {first['msg']}.") from error
 
 
 def _activation(operations: list[tuple[str, Mapping[str, Any] | None]]) -> Activation | None:

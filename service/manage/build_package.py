@@ -2,19 +2,19 @@
 
 import argparse
 import hashlib
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from models import package as packages
+from models.description_yaml import parse_yaml
 from models.errors import PackageError
 from models.geometry import Geometry
 from models.image import Array
+from models.npy import parse_npy
 from models.preprocess import prepare
 from models.rdf import from_rdf
 from service.manage import bioimageio, graph, graph_geometry
@@ -45,10 +45,7 @@ def build(arguments: argparse.Namespace, workspace: Path) -> Path:
 
 def _copy(files: Files, text: bytes, workspace: Path) -> Path:
     """Copies a Striate package byte for byte."""
-    try:
-        spec = from_rdf(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise PackageError(f"The description is not YAML: {error!s:.200}.") from error
+    spec = from_rdf(parse_yaml(text))
     folder = workspace / spec.name / spec.version
     folder.mkdir(parents=True)
     tensors = (spec.weights, spec.test_input, spec.filters, *(output.test_tensor for output in spec.outputs))
@@ -191,10 +188,9 @@ def _own_activation(graph_info: GraphInfo) -> Activation:
 
 def _tensor(name: str, data: bytes) -> Array:
     try:
-        array: Array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
+        return parse_npy(data).astype(np.float32)
+    except ValueError as error:
         raise PackageError(f"{name} is not a .npy array: {error!s:.200}.") from error
-    return array.astype(np.float32)
 
 
 def _slug(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models import package as packages
+from models.description_yaml import parse_yaml, serialised
 from models.errors import PackageError, StriateError
 from models.outputs import Role, graph_name
 from models.package import RDF
@@ -47,12 +48,12 @@ def migrate(folder: Path, *, device: str = "auto") -> str:
     Only rdf.yaml changes, atomically. Raises PackageError, DeviceUnavailable or InferenceFailed; the folder is then
     unchanged.
     """
-    document = packages.parsed((folder / RDF).read_bytes())
+    document = parse_yaml(packages.read_description(folder))
     if contract_of(document) != 1:
         from_rdf(document)  # raises where it is of a contract that is not known here
         return f"is of contract {CONTRACT} already"
-    text = packages.serialised(from_1_to_2(document))
-    package = packages.described(folder, text)
+    text = serialised(from_1_to_2(document))
+    package = packages.verified(folder, text)
     proved = verifier.verify(package, open_session=partial(session, device))
     _replace(folder / RDF, text)
     return f"migrated to contract {CONTRACT}, proved on {proved.provider}, sha256 {package.sha256}"
