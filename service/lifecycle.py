@@ -39,6 +39,7 @@ class Runtime:
         self._audit_log = audit_log
         self.metrics = Metrics()
         self.metrics.models, self.metrics.is_ready = self._facts, self._is_ready
+        self.metrics.is_repository_available = lambda: not self.absence
         self.cluster_statistics = ClusterStatistics(self._counts)
         self._decoders = decoders
         self._shadows = ShadowRunner(settings, self._shadow_of, decoders=self._decoders)
@@ -54,6 +55,12 @@ class Runtime:
         """Returns the repository with the statistics of all front ends. Raises NotReady."""
         counts = await asyncio.to_thread(self.cluster_statistics.total)
         return self.state.current.with_statistics(counts)
+
+    @property
+    def absence(self) -> str:
+        """Why the models' folder cannot be read, while what was loaded goes on serving; empty if it can."""
+        now = self.state.known
+        return f"The folder {str(self.settings.models)!r}: {now.absence}." if now and now.absence else ""
 
     def check_ready(self) -> None:
         """Raises NotReady with the reason, unless every wanted model serves."""

@@ -42,6 +42,13 @@ class Settings(BaseSettings):
         description="Seconds between scans of the model folder where the system reports no changes, "
         "as on network file systems.",
     )
+    proof_timeout_s: float = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        description="Seconds in which a package must be read, verified, loaded and run once, in a process of its own; "
+        "otherwise it is invalid. Also limits `import`.",
+    )
     loaded_bytes: int = Field(
         0,
         ge=0,

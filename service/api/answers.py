@@ -158,6 +158,7 @@ class Measurements(Answer):
 
 
 class Health(WireModel):
-    """/readyz, /livez, /healthz."""
+    """/readyz, /livez, /healthz. warning: what an operator should see to, although the service answers."""
 
     status: Literal["ready", "alive"]
+    warning: str = ""

@@ -149,6 +149,7 @@ def _repository(
         invalid=tuple(InvalidPackage(entry.name, entry.version, entry.reason) for entry in catalogue.invalid),
         inactive=tuple(InactivePackage(_package(valid)) for valid in catalogue.inactive),
         rollouts=catalogue.rollouts,
+        absence=catalogue.absence,
     )
     for index, entry in enumerate(catalogue.entries):
         batcher = RemoteBatcher(connection, index, entry.spec, length=length)

@@ -60,6 +60,7 @@ class Catalogue(BaseModel):
     invalid: tuple[InvalidEntry, ...]
     inactive: tuple[ValidPackage, ...]
     rollouts: Rollouts
+    absence: str = ""
 
 
 class RunRequest(NamedTuple):

@@ -98,6 +98,7 @@ def catalogue_message(repository: Repository) -> bytes:
             for inactive in repository.inactive
         ),
         rollouts=repository.rollouts,
+        absence=repository.absence,
     )
     text = catalogue.model_dump_json().encode()
     return LENGTH.pack(len(text)) + text

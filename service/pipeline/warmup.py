@@ -19,6 +19,7 @@ from service.repository.state import ServedModel
 from service.scheduling.work import Deadline, Work
 from service.settings import Settings
 from service.tasks import TASKS
+from service.telemetry.log import log
 from service.telemetry.metrics import Metrics
 from service.telemetry.model_metrics import Statistics
 
@@ -28,14 +29,22 @@ async def warm_up(models: Iterable[ServedModel], settings: Settings) -> None:
     await asyncio.get_running_loop().run_in_executor(None, _decode_each_format)
     pipeline = Pipeline(settings, Metrics())
     for model in models:
-        uncounted = replace(model, statistics=Statistics())
-        image = _file(model)
-        for task in TASKS.values():
-            for options in task.warm_up_options(model.spec) if task.kind == model.spec.task else ():
-                with suppress(StriateError):  # a test tensor need not be an image that a caller may send
-                    work = Work(Deadline.after(settings.timeout_s))
-                    await pipeline.answer(task, image, uncounted, options, work)
+        try:
+            await _warm_up_model(model, pipeline, settings)
+        except Exception as error:  # noqa: BLE001  whatever a package causes, the other models serve
+            log.write("error", "model not warmed up", model=model.spec.name, version=model.spec.version)
+            log.exception(error, request_id="models")
     pipeline.close()
+
+
+async def _warm_up_model(model: ServedModel, pipeline: Pipeline, settings: Settings) -> None:
+    uncounted = replace(model, statistics=Statistics())
+    image = _file(model)
+    for task in TASKS.values():
+        for options in task.warm_up_options(model.spec) if task.kind == model.spec.task else ():
+            with suppress(StriateError):  # a test tensor need not be an image that a caller may send
+                work = Work(Deadline.after(settings.timeout_s))
+                await pipeline.answer(task, image, uncounted, options, work)
 
 
 def _file(model: ServedModel) -> bytes:

@@ -24,6 +24,7 @@ def create_reconciler(
         wanted=settings.wanted,
         limit_bytes=settings.loaded_bytes or math.inf,
         rescan_s=settings.rescan_s,
+        proof_timeout_s=settings.proof_timeout_s,
     )
     return Reconciler(options, publish=publish)
 

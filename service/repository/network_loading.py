@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import PackageError
 from models.package import Package
-from service.inference import Session
-from service.repository.verifier import OpenSession, network_input, read, verify
+from service.errors import SandboxFailed
+from service.inference import CPU, Session
+from service.repository.prover import NotProvedYet
+from service.repository.verifier import OpenSession, check_outputs, network_input, read_proved
 from service.scheduling.batcher import Batcher
 
 OpenBatcher = Callable[[Session], Batcher]
@@ -19,7 +20,7 @@ class LoadOptions:
     """Options for loading packages.
 
     queue_length: items that may wait or run. limit_bytes: of all loaded weights together. rescan_s: time between two
-    scans if the system does not report changes.
+    scans if the system does not report changes. proof_timeout_s: time in which a package must be proved.
     """
 
     root: Path
@@ -29,14 +30,18 @@ class LoadOptions:
     wanted: tuple[str, ...] = ()
     limit_bytes: float = math.inf
     rescan_s: float = 10.0
+    proof_timeout_s: float = 60.0
 
 
 def open_batcher(package: Package, options: LoadOptions) -> Batcher:
-    """Verifies the package on disk and warms up its network. Raises StriateError."""
-    current = read(package.folder)
-    if current.sha256 != package.sha256:
-        raise PackageError(f"{package.spec.name} {package.spec.version} has been replaced on disk.")
-    session = verify(current, open_session=options.open_session)
+    """Opens the network of a package that has been proved, and warms it up. Raises StriateError.
+
+    The proof ran on the CPU, so another device's outputs are compared here.
+    """
+    current = read_proved(package.folder, package.sha256)
+    session = options.open_session(current)
+    if session.provider != CPU:
+        check_outputs(current, session)
     batcher = options.open_batcher(session)
     batcher.warm(network_input(current.test_tensors()[0][0], current.spec)[None], current.spec.output_names)
     return batcher
@@ -44,6 +49,8 @@ def open_batcher(package: Package, options: LoadOptions) -> Batcher:
 
 def is_transient(error: Exception) -> bool:
     """Returns whether the machine rather than the package caused the error, so that a retry may succeed."""
+    if isinstance(error, NotProvedYet | SandboxFailed):
+        return True
     cause = error.__cause__ or error
     of_the_folder = isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError)
     return isinstance(cause, OSError | MemoryError) and not of_the_folder

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from models.errors import PackageError, StriateError
 from models.package import Package
 from service.api.rollout import Rollouts
 from service.repository import rollouts, scan
 from service.repository.drain import Drain
 from service.repository.errors import InvalidRollouts
 from service.repository.model_cache import CachedNetwork, ModelCache
-from service.repository.network_loading import LoadOptions, is_transient, open_batcher
+from service.repository.network_loading import LoadOptions, open_batcher
+from service.repository.prover import NotProvedYet, Proof, Prover
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
 from service.repository.state import (
@@ -27,7 +27,8 @@ from service.repository.state import (
     Repository,
     ServedModel,
 )
-from service.repository.verifier import read
+from service.repository.verdicts import Verdicts
+from service.repository.verifier import read_proved
 from service.repository.watch import watch
 from service.telemetry.log import log
 
@@ -44,11 +45,11 @@ class Reconciler:
         self.repository = Repository(wanted=options.wanted)
         self.cache = ModelCache(options.limit_bytes)
         self._options, self._publish = options, publish
-        # An empty stamp marks a verdict that is checked again by the next refresh.
-        self._verdicts: dict[Path, tuple[Stamp, ServedModel | InactivePackage | InvalidPackage]] = {}
+        self._verdicts = Verdicts()
         self._lock, self._woken = asyncio.Lock(), asyncio.Event()
         self._last_error = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._prover = Prover(timeout_s=options.proof_timeout_s, on_late=self.wake)
         self.draining = Drain()
         self._applied: tuple[dict[Path, Stamp], Rollouts] | None = None
 
@@ -71,24 +72,40 @@ class Reconciler:
         try:
             await self.refresh()
             self._last_error = ""
-        except (InvalidRollouts, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever lies in the folder, what is loaded goes on serving
             if str(error) != self._last_error:  # logged once, not at every refresh
                 log.write("error", "repository not refreshed", reason=str(error))
+                if not isinstance(error, InvalidRollouts | OSError):
+                    log.exception(error, request_id="models")
             self._last_error = str(error)
 
     async def refresh(self) -> Repository:
         """Scans, loads, publishes and drains. Raises InvalidRollouts, OSError, and then changes nothing."""
         async with self._lock:
-            folders, rollout_file = await self._scan(), await self._in_thread(rollouts.read, self._options.root)
+            folders = await self._scan()
+            absence = "" if folders else await self._in_thread(scan.absence, self._options.root)
+            if absence and self.repository.served:
+                await self._keep(absence)
+                return self.repository
+            rollout_file = await self._in_thread(rollouts.read, self._options.root)
             if (folders, rollout_file) != self._applied:
-                await self._apply(folders, rollout_file)
-                must_retry = any(not stamp for stamp, _ in self._verdicts.values())
+                await self._apply(folders, rollout_file, absence)
+                must_retry = self._prover.is_busy or self._verdicts.must_retry()
                 self._applied = None if must_retry else (folders, rollout_file)
             return self.repository
+
+    async def _keep(self, absence: str) -> None:
+        """Goes on with what is loaded while the repository's folder is away, as a lost mount is."""
+        self._applied = None
+        if absence != self.repository.absence:
+            log.write("error", "repository absent", folder=str(self._options.root), reason=absence)
+            self.repository = replace(self.repository, absence=absence)
+            await self._publish(self.repository)
 
     def close(self) -> None:
         self.draining.close()
         self.repository.close()
+        self._prover.close()
         self._thread.shutdown(wait=True)
         self.cache.close()
 
@@ -102,26 +119,30 @@ class Reconciler:
                 return folders
             await asyncio.sleep(_ABSENCE_POLL_S)
 
-    async def _apply(self, folders: dict[Path, Stamp], rollout_file: Rollouts) -> None:
-        self._discard_verdicts(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
-        state = Repository(wanted=self._options.wanted, rollouts=rollout_file)
+    async def _apply(self, folders: dict[Path, Stamp], rollout_file: Rollouts, absence: str) -> None:
+        self._prover.forget(folders)
+        self._verdicts.discard(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
+        state = Repository(wanted=self._options.wanted, rollouts=rollout_file, absence=absence)
         by_name: dict[str, list[Path]] = {}
         for folder in folders:
             by_name.setdefault(folder.parent.name, []).append(folder)
+        self._start_proofs(by_name, folders, state)
         for name, versions in by_name.items():
             await self._select_versions(name, versions, folders, state)
         inactive = await self._inactive(folders, state)
-        state = replace(state, invalid=self._verdicts_of(folders, InvalidPackage), inactive=inactive)
+        state = replace(state, invalid=self._verdicts.every(InvalidPackage, folders), inactive=inactive)
         previous, self.repository = self.repository, state
         log_changes(previous, state)
         await self._publish(state)
         self.draining.begin(previous, state)
 
-    def _discard_verdicts(self, folders: dict[Path, Stamp], *, retry_invalid: bool) -> None:
-        """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""
-        for folder, (stamp, verdict) in list(self._verdicts.items()):
-            if folders.get(folder) != stamp or (retry_invalid and isinstance(verdict, InvalidPackage)):
-                del self._verdicts[folder]
+    def _start_proofs(self, by_name: dict[str, list[Path]], folders: dict[Path, Stamp], state: Repository) -> None:
+        """Has the versions that come first proved side by side."""
+        for name, versions in by_name.items():
+            pinned = state.rollout(name).pinned
+            first = next((folder for folder in versions if pinned in (None, folder.name)), None)
+            if first and not self._verdicts.of(first) and not state.rollout(name).unloaded:
+                self._prover.start(first, folders[first], runs=True)
 
     async def _select_versions(
         self, name: str, versions: list[Path], folders: dict[Path, Stamp], state: Repository
@@ -165,49 +186,57 @@ class Reconciler:
 
     async def _loaded(self, folder: Path, stamp: Stamp) -> ServedModel | None:
         """Returns the folder's version, loaded; None if it is invalid."""
-        _, verdict = self._verdicts.get(folder, ((), None))
+        verdict = self._verdicts.of(folder)
         if isinstance(verdict, ServedModel | InvalidPackage):
             return verdict if isinstance(verdict, ServedModel) else None
         try:
-            package = await self._in_thread(read, folder)
-            model = self._running_copy(package) or await self._load(package)
-        except (StriateError, OSError, MemoryError) as error:
-            reason = str(error) or type(error).__name__
-            invalid = InvalidPackage(folder.parent.name, folder.name, reason)
-            self._verdicts[folder] = () if is_transient(error) else stamp, invalid
+            proof = await self._prover.proof(folder, stamp, runs=True)
+            package = await self._in_thread(read_proved, folder, proof.sha256)
+            model = self._running_copy(package) or await self._load(package, proof)
+        except Exception as error:  # noqa: BLE001  whatever a package causes refuses it alone
+            self._verdicts.refuse(folder, stamp, error)
             return None
-        self._verdicts[folder] = stamp, model
+        self._verdicts.accept(folder, stamp, model)
         return model
 
     def _running_copy(self, package: Package) -> ServedModel | None:
         """Returns the running model with the same digest."""
         return next((model for model in self.repository.all_models() if model.package.sha256 == package.sha256), None)
 
-    async def _load(self, package: Package) -> ServedModel:
+    async def _load(self, package: Package, proof: Proof) -> ServedModel:
         """Raises StriateError."""
         nbytes = package.weights.stat().st_size
         loader = partial(open_batcher, package, self._options)
         network = CachedNetwork(self.cache, loader, nbytes=nbytes, length=self._options.queue_length)
         await self.cache.load(network)
-        return ServedModel(package, network.provider, network, nbytes)
+        return ServedModel(package, network.provider, network, nbytes, run_bytes=proof.run_bytes)
 
     async def _inactive(self, folders: dict[Path, Stamp], state: Repository) -> tuple[InactivePackage, ...]:
         """Returns the valid packages that are not in use, and records invalid ones among them."""
         in_use = {model.package.folder for model in state.all_models()}
+        unknown: dict[Path, Stamp] = {}
         for folder, stamp in folders.items():
-            _, verdict = self._verdicts.get(folder, ((), None))
+            verdict = self._verdicts.of(folder)
             if folder in in_use or isinstance(verdict, InactivePackage | InvalidPackage):
                 continue
-            try:
-                package = verdict.package if isinstance(verdict, ServedModel) else read(folder)
-                self._verdicts[folder] = stamp, InactivePackage(package)
-            except PackageError as error:
-                self._verdicts[folder] = stamp, InvalidPackage(folder.parent.name, folder.name, str(error))
-        return self._verdicts_of(folders, InactivePackage)
+            if isinstance(verdict, ServedModel):
+                self._verdicts.accept(folder, stamp, InactivePackage(verdict.package))
+            else:
+                unknown[folder] = stamp
+                self._prover.start(folder, stamp, runs=False)
+        for folder, stamp in unknown.items():
+            await self._judge_inactive(folder, stamp)
+        return self._verdicts.every(InactivePackage, folders)
 
-    def _verdicts_of(self, folders: dict[Path, Stamp], kind: type[T]) -> tuple[T, ...]:
-        verdicts = (self._verdicts[folder][1] for folder in folders if folder in self._verdicts)
-        return tuple(verdict for verdict in verdicts if isinstance(verdict, kind))
+    async def _judge_inactive(self, folder: Path, stamp: Stamp) -> None:
+        try:
+            proof = await self._prover.proof(folder, stamp, runs=False)
+            package = await self._in_thread(read_proved, folder, proof.sha256)
+            self._verdicts.accept(folder, stamp, InactivePackage(package))
+        except NotProvedYet:
+            return
+        except Exception as error:  # noqa: BLE001  whatever a package causes refuses it alone
+            self._verdicts.refuse(folder, stamp, error)
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from models.errors import PackageError
+from models.package_files import read_file
 from models.spec import ModelSpec
 from service.api.rollout import Rollout, Rollouts
 from service.repository.errors import CannotServe, InvalidRollouts
 
 FILE = ".striate.json"
+_MAX_BYTES = 2**20
 
 
 def promote(rollout: Rollout, version: str | None, *, serving: str | None) -> Rollout:
@@ -54,11 +57,11 @@ def incompatibility(served: ModelSpec, other: ModelSpec) -> str:
 def read(root: Path) -> Rollouts:
     """Reads the file; a missing one is empty. Raises InvalidRollouts."""
     try:
-        return Rollouts.model_validate_json((root / FILE).read_bytes())
-    except FileNotFoundError:
-        return Rollouts()
-    except OSError as error:
-        raise InvalidRollouts(f"{FILE} cannot be read: {error.strerror}.") from error
+        return Rollouts.model_validate_json(read_file(root / FILE, limit=_MAX_BYTES))
+    except PackageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return Rollouts()
+        raise InvalidRollouts(str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidRollouts(f"{FILE}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}.") from error

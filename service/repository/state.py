@@ -1,9 +1,9 @@
 """Repository state: an immutable snapshot of the served models, which chooses the version for each request."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Protocol
 
 from models.package import Package
@@ -11,8 +11,11 @@ from models.spec import ModelSpec, TaskKind
 from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
+from service.repository.use_counter import UseCounter
 from service.scheduling.scheduler import Network
 from service.telemetry.model_metrics import Statistics
+
+_MAX_CHARACTERS = 300  # of a name or reason of an invalid package
 
 
 class ModelBatcher(Network, Protocol):
@@ -31,33 +34,11 @@ class ModelBatcher(Network, Protocol):
         """Closes without blocking the event loop."""
 
 
-class UseCounter:
-    """The number of requests that use a version."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._unused: asyncio.Future[None] | None = None
-
-    def __enter__(self) -> None:
-        self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if not self._count and self._unused and not self._unused.done():
-            self._unused.set_result(None)
-
-    async def wait_until_unused(self) -> None:
-        """Waits until the count is zero, including requests that begin meanwhile."""
-        while self._count:
-            self._unused = asyncio.get_running_loop().create_future()
-            await self._unused
-
-
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """A verified package, its network on a device, and the batcher in front of it.
 
-    nbytes: the size of its weights, which counts against the budget of loaded models.
+    nbytes: the size of its weights, which counts against the budget of loaded models. run_bytes: see Proof.
     """
 
     package: Package
@@ -66,6 +47,7 @@ class ServedModel:
     nbytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
     use: UseCounter = field(default_factory=UseCounter)
+    run_bytes: int = 0
 
     @property
     def spec(self) -> ModelSpec:
@@ -103,6 +85,12 @@ class InvalidPackage:
     version: str
     reason: str
 
+    @classmethod
+    def of(cls, folder: Path, error: Exception) -> "InvalidPackage":
+        """Names may be any bytes but a slash, and are printed here; reasons are cut, since a package words them too."""
+        reason = str(error) or type(error).__name__
+        return cls(*(_printed(text) for text in (folder.parent.name, folder.name, reason)))
+
 
 @dataclass(frozen=True, slots=True)
 class InactivePackage:
@@ -126,7 +114,8 @@ class Repository:
 
     served: the live version of each model, by the model's name. invalid: the folders that cannot be served, which do
     not affect the others. wanted: names of the models without which the service is not ready. rollouts: the operator's
-    configuration on which this state is based.
+    configuration on which this state is based. absence: why the folder of the packages cannot be read; while it is
+    away, what was loaded goes on serving.
     """
 
     served: dict[str, ServedModel] = field(default_factory=dict)
@@ -136,6 +125,7 @@ class Repository:
     shadows: dict[str, ServedModel] = field(default_factory=dict)
     inactive: tuple[InactivePackage, ...] = ()
     rollouts: Rollouts = field(default_factory=Rollouts)
+    absence: str = ""
 
     def all_models(self) -> Iterator[ServedModel]:
         """Yields each version that has a batcher once: live versions, canaries and shadows."""
@@ -230,6 +220,10 @@ class CurrentState:
         if self.known is None:
             raise NotReady(self.unknown_because)
         return self.known
+
+
+def _printed(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_MAX_CHARACTERS])
 
 
 def canary_bucket(name: str, caller: str) -> float:

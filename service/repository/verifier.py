@@ -1,5 +1,6 @@
 """Package verification: a network must reproduce its package's test outputs on this device before it serves."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,19 @@ OpenSession = Callable[[Package], Session]
 
 def read(folder: Path) -> Package:
     """Reads a package, checks its digests, and its name and version against its folder. Raises PackageError."""
-    package = packages.read(folder)
-    spec = package.spec
+    return _in_its_folder(packages.read(folder))
+
+
+def read_proved(folder: Path, sha256: str) -> Package:
+    """Reads the package with this digest, which has been verified. Raises PackageError."""
+    text = packages.read_description(folder)
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise PackageError(f"{folder.parent.name} {folder.name} has been replaced on disk.")
+    return _in_its_folder(packages.described(folder, text))
+
+
+def _in_its_folder(package: Package) -> Package:
+    spec, folder = package.spec, package.folder
     if (spec.name, spec.version) != (folder.parent.name, folder.name):
         raise PackageError(
             f"rdf.yaml says {spec.name} {spec.version}, but the folder is {folder.parent.name}/{folder.name}."
@@ -32,13 +44,17 @@ def verify(package: Package, *, open_session: OpenSession) -> Session:
 
     Raises PackageError, DeviceUnavailable, InferenceFailed.
     """
-    spec = package.spec
     session = open_session(package)
-    test_input, expected = package.test_tensors()
-    outputs = session.run(network_input(test_input[0], spec)[None], spec.every_output)
-    for output in spec.outputs:
-        _check_equal(output.name, outputs[output.name], expected[output.name], tolerance=output.tolerance)
+    check_outputs(package, session)
     return session
+
+
+def check_outputs(package: Package, session: Session) -> None:
+    """Raises PackageError unless the session reproduces the package's test outputs; InferenceFailed."""
+    test_input, expected = package.test_tensors()
+    outputs = session.run(network_input(test_input[0], package.spec)[None], package.spec.every_output)
+    for output in package.spec.outputs:
+        _check_equal(output.name, outputs[output.name], expected[output.name], tolerance=output.tolerance)
 
 
 def read_verified(folder: Path, *, open_session: OpenSession) -> tuple[Package, Session]:

@@ -48,13 +48,14 @@ class _MetricOptions(TypedDict):
 class Metrics:
     """The metrics of one process, in a registry of their own: only what is declared here is exposed.
 
-    models, is_ready: called at each scrape.
+    models, is_ready, is_repository_available: called at each scrape.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.models: Callable[[], Iterable[ModelFacts]] = tuple
         self.is_ready: Callable[[], bool] = bool
+        self.is_repository_available: Callable[[], bool] = bool
         self.registry.register(_ModelCollector(self))
         options: _MetricOptions = {"namespace": "striate", "registry": self.registry}
         counter, gauge, histogram = (
@@ -123,6 +124,8 @@ class _ModelCollector(Collector):
         invalid = [facts for facts in models if facts.state == "invalid"]
         serving = [facts for facts in models if facts.serves]
         yield single_gauge("ready", "1 if /readyz returns 200, otherwise 0.", self._metrics.is_ready())
+        available = self._metrics.is_repository_available()
+        yield single_gauge("repository_available", "0 if the folder of the packages is missing or empty.", available)
         yield single_gauge("models_refused", "Number of invalid packages.", len(invalid))
         state = gauge_family("model_state", "1 for the current state of a version.", "model version state")
         for facts in models:

@@ -20,7 +20,7 @@ NAMES = {
     "striate_service_info", "striate_queue_limit", "striate_batches_total", "striate_input_side_pixels",
     "striate_input_deviation_ratio", "striate_inputs_outside_total", "striate_event_loop_lag_seconds",
     "striate_engine_starts_total", "striate_ready", "striate_model_state", "striate_model_memory_bytes",
-    "striate_shadow_compared_total", "striate_shadow_differed_total",
+    "striate_repository_available", "striate_shadow_compared_total", "striate_shadow_differed_total",
 }  # fmt: skip
 
 
@@ -61,6 +61,7 @@ async def test_requests_and_images_are_counted(serving: Client) -> None:
         'striate_model_ready{model="tissue",version="1.0"} 1.0',
         'striate_model_state{model="tissue",state="ready",version="1.0"} 1.0',
         "striate_ready 1.0",
+        "striate_repository_available 1.0",
         "striate_models_refused 0.0",
         "striate_in_flight_requests 1.0",  # this one
         f'striate_model_info{{model="brightness",provider="CPUExecutionProvider",sha256="{info["sha256"]}",'

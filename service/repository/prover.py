@@ -1,0 +1,124 @@
+"""Prover: has packages proved in child processes, a few at a time, while what serves goes on."""
+
+import asyncio
+import atexit
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.closed import Sha256
+from models.errors import PackageError, StriateError
+from service.repository.scan import Stamp
+from service.sandbox.fork_server import ForkServer
+from service.sandbox.limited_job import Limits, run_job
+from service.scheduling.memory_budget import memory_bytes
+
+_CHILD = "service.repository.proof"
+_CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
+PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
+
+
+class Proof(BaseModel):
+    """What the child reports. sha256: of the package that it proved.
+
+    run_bytes: the memory that a run on the test input took at its peak, beside the loaded network.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: Sha256
+    run_bytes: int = 0
+
+
+class NotProvedYet(PackageError):
+    def __init__(self) -> None:
+        super().__init__("It is still being proved.")
+
+
+class Attempt:
+    """One folder's proof, running or ended. stamp: of the folder when it began. runs: whether the network is run."""
+
+    def __init__(self, stamp: Stamp, *, runs: bool) -> None:
+        self.stamp, self.runs = stamp, runs
+        self.patient_until = time.monotonic() + PATIENCE_S
+        self.cancelled = threading.Event()
+        self.outcome: asyncio.Future[Proof | Exception]
+
+    def is_of(self, stamp: Stamp, *, runs: bool) -> bool:
+        return self.stamp == stamp and (self.runs or not runs)
+
+
+class Prover:
+    """Proofs of folders. Only what has one is read by the process that serves."""
+
+    def __init__(self, *, timeout_s: float, on_late: Callable[[], None]) -> None:
+        """on_late: called when a proof ends for which somebody has stopped waiting."""
+        self._limits = Limits(timeout_s, memory_bytes() // 2)
+        self._on_late = on_late
+        self._attempts: dict[Path, Attempt] = {}
+        self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="prover")
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._attempts)
+
+    def start(self, folder: Path, stamp: Stamp, *, runs: bool) -> Attempt:
+        """Begins a folder's proof, or returns the one that has begun."""
+        attempt = self._attempts.get(folder)
+        if attempt and attempt.is_of(stamp, runs=runs):
+            return attempt
+        if attempt:
+            attempt.cancelled.set()
+        attempt = self._attempts[folder] = Attempt(stamp, runs=runs)
+        loop = asyncio.get_running_loop()
+        attempt.outcome = loop.run_in_executor(self._threads, self._outcome, folder, attempt)
+        return attempt
+
+    async def proof(self, folder: Path, stamp: Stamp, *, runs: bool) -> Proof:
+        """Returns a folder's proof. Raises PackageError, SandboxFailed; NotProvedYet if it takes long."""
+        attempt = self.start(folder, stamp, runs=runs)
+        await asyncio.wait([attempt.outcome], timeout=max(0.0, attempt.patient_until - time.monotonic()))
+        if not attempt.outcome.done():
+            attempt.outcome.add_done_callback(lambda _: self._on_late())
+            raise NotProvedYet
+        del self._attempts[folder]
+        outcome = attempt.outcome.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def forget(self, folders: Mapping[Path, Stamp]) -> None:
+        """Cancels the proofs of folders that are gone or have changed."""
+        for folder, attempt in list(self._attempts.items()):
+            if folders.get(folder) != attempt.stamp:
+                attempt.cancelled.set()
+                del self._attempts[folder]
+
+    def close(self) -> None:
+        for attempt in self._attempts.values():
+            attempt.cancelled.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _outcome(self, folder: Path, attempt: Attempt) -> Proof | Exception:
+        request = {"folder": str(folder), "run": attempt.runs}
+        try:
+            return Proof.model_validate(
+                run_job(fork_server(), f"{_CHILD}:main", request, limits=self._limits, cancelled=attempt.cancelled)
+            )
+        except ValidationError:
+            return PackageError("The process that proved it sent no proof.")
+        except (StriateError, OSError) as error:
+            return error
+
+
+@cache
+def fork_server() -> ForkServer:
+    """Returns the server of this process's children; the first proof starts it."""
+    server = ForkServer(_CHILD)
+    atexit.register(server.close)
+    return server

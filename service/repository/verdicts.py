@@ -1,0 +1,41 @@
+"""Verdicts on version folders: loaded, valid but not in use, or invalid, each for the folder's stamp."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from service.repository.network_loading import is_transient
+from service.repository.scan import Stamp
+from service.repository.state import InactivePackage, InvalidPackage, ServedModel
+
+Verdict = ServedModel | InactivePackage | InvalidPackage
+T = TypeVar("T", bound=Verdict)
+
+
+class Verdicts:
+    """An empty stamp marks a verdict that is checked again by the next refresh."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[Path, tuple[Stamp, Verdict]] = {}
+
+    def of(self, folder: Path) -> Verdict | None:
+        return self._verdicts.get(folder, ((), None))[1]
+
+    def accept(self, folder: Path, stamp: Stamp, verdict: ServedModel | InactivePackage) -> None:
+        self._verdicts[folder] = stamp, verdict
+
+    def refuse(self, folder: Path, stamp: Stamp, error: Exception) -> None:
+        self._verdicts[folder] = () if is_transient(error) else stamp, InvalidPackage.of(folder, error)
+
+    def discard(self, folders: Mapping[Path, Stamp], *, retry_invalid: bool) -> None:
+        """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""
+        for folder, (stamp, verdict) in list(self._verdicts.items()):
+            if folders.get(folder) != stamp or (retry_invalid and isinstance(verdict, InvalidPackage)):
+                del self._verdicts[folder]
+
+    def must_retry(self) -> bool:
+        return any(not stamp for stamp, _ in self._verdicts.values())
+
+    def every(self, kind: type[T], folders: Mapping[Path, Stamp]) -> tuple[T, ...]:
+        """Returns the verdicts of this kind, in the order of the folders."""
+        return tuple(verdict for verdict in map(self.of, folders) if isinstance(verdict, kind))
