@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from models.errors import PackageError, quoted
+from models.package_files import read_file
 
 MAX_FILES = 1000
 MAX_BYTES = 4 * 2**30  # total, uncompressed
@@ -19,7 +20,7 @@ class Files(Protocol):
 
     names: frozenset[str]
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, limit: int = MAX_BYTES) -> bytes:
         """Reads a file. Raises PackageError if it does not exist or is too large."""
 
 
@@ -29,8 +30,7 @@ def open_files(path: Path) -> Iterator[Files]:
     if path.is_dir():
         yield _PackageFolder(path)
         return
-    path.stat()
-    if not zipfile.is_zipfile(path):
+    if not stat.S_ISREG(path.stat().st_mode) or not zipfile.is_zipfile(path):
         raise PackageError(f"{path} is neither a folder nor a zip file.")
     with zipfile.ZipFile(path) as archive:
         yield _ZipFile(archive)
@@ -58,12 +58,10 @@ class _PackageFolder:
         self._path = path
         self.names = frozenset(file.name for file in path.iterdir() if file.is_file() and not file.is_symlink())
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, limit: int = MAX_BYTES) -> bytes:
         if checked_name(name) not in self.names:
-            raise PackageError(f"The package has no file {name!r}.")
-        if (self._path / name).stat().st_size > MAX_BYTES:
-            raise PackageError(f"{name} is larger than {MAX_BYTES:,} bytes.")
-        return (self._path / name).read_bytes()
+            raise PackageError(f"The package has no file {quoted(name)}.")
+        return read_file(self._path / name, limit=limit)
 
 
 class _ZipFile:
@@ -79,15 +77,17 @@ class _ZipFile:
         self._remaining = MAX_BYTES
         self.names = frozenset(entry.filename for entry in entries if "/" not in entry.filename)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, limit: int = MAX_BYTES) -> bytes:
         """Reads a file, and counts its actual bytes: the sizes declared in an archive cannot be trusted."""
         if checked_name(name) not in self.names:
-            raise PackageError(f"The package has no file {name!r}.")
+            raise PackageError(f"The package has no file {quoted(name)}.")
         try:
             with self._archive.open(name) as file:
-                data = file.read(self._remaining + 1)
+                data = file.read(min(self._remaining, limit) + 1)
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
             raise PackageError(f"{name} cannot be unpacked: {error!s:.200}.") from error
+        if len(data) > limit:
+            raise PackageError(f"{name} has more than {limit:,} bytes.")
         self._remaining -= len(data)
         if self._remaining < 0:
             raise PackageError(f"The archive unpacks to more than {MAX_BYTES:,} bytes.")

@@ -15,6 +15,7 @@ from models.errors import PackageError
 from models.geometry import Geometry
 from models.image import Array
 from models.npy import parse_npy
+from models.package_files import MAX_DESCRIPTION_BYTES, MAX_NETWORK_BYTES, read_file
 from models.preprocess import prepare
 from models.rdf import from_rdf
 from service.manage import bioimageio, graph, graph_geometry
@@ -37,7 +38,7 @@ def build(arguments: argparse.Namespace, workspace: Path) -> Path:
     if arguments.source.suffix == ".onnx":
         return _from_network(arguments, workspace)
     with open_files(arguments.source) as files:
-        text = files.read(description_of(files))
+        text = files.read(description_of(files), limit=MAX_DESCRIPTION_BYTES)
         if b"striate:" in text:
             return _copy(files, text, workspace)
         return _from_bioimageio(arguments, files, bioimageio.parse(text), workspace)
@@ -94,7 +95,7 @@ def _from_network(arguments: argparse.Namespace, workspace: Path) -> Path:
         )
     if arguments.normalise not in NORMALISE:
         raise PackageError(f"--normalise {arguments.normalise!r} must be one of {', '.join(NORMALISE)}.")
-    model = graph.load(arguments.source.read_bytes())
+    model = graph.load(read_file(arguments.source.resolve(), limit=MAX_NETWORK_BYTES))
     graph_info = graph.inspect(model)
     channels, fixed = graph_info.input[1] or 1, graph_info.input[2:]
     own = (fixed[0], fixed[1]) if fixed[0] and fixed[1] else None

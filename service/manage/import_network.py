@@ -5,12 +5,15 @@ import os
 import shutil
 import sys
 import tempfile
-from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from models.errors import PackageError
-from service.manage.verify_package import session
-from service.repository import verifier
+from models.package import Package
+from service.repository import scan, verifier
+from service.sandbox.limited_job import Limits, run_job
+from service.scheduling.memory_budget import memory_bytes
+from service.settings import load_settings
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -39,28 +42,40 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, root: Path) -> int:
     """Imports the model. Raises PackageError if it is invalid, and then changes nothing."""
-    try:
-        from service.manage.build_package import build  # needs onnx, which serving does not
-    except ImportError as error:
-        raise PackageError(f"Importing a model needs the extra 'manage' (pip install '.[manage]'): {error}.") from error
+    if find_spec("onnx") is None:  # which serving does not need
+        raise PackageError("Importing a model needs the extra 'manage' (pip install '.[manage]').")
     workspace = Path(tempfile.mkdtemp(dir=root, prefix=".import-"))
     try:
-        draft = build(arguments, workspace)
-        package, network = verifier.read_verified(draft, open_session=partial(session, "auto"))
-        spec = package.spec
-        target = root / spec.name / spec.version
-        if target.exists() and not arguments.replace:
-            raise PackageError(f"{spec.name} {spec.version} already exists; use --replace to replace it.")
-        target.parent.mkdir(exist_ok=True)
-        if target.exists():
-            os.replace(target, workspace / "old")
-        os.replace(draft, target)
+        package, provider = _drafted(arguments, workspace)
+        _move(package, root, workspace, replace=arguments.replace)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+    spec = package.spec
     geometry = f"stride {spec.stride}, receptive field {spec.receptive_field}, halo {spec.halo} px"
     size = "any size" if spec.input.size is None else f"{spec.input.size[0]} x {spec.input.size[1]} px"
     sys.stdout.write(
         f"{spec.name} {spec.version}: {spec.task} of {', '.join(spec.channel_names)}; {size}; {geometry}\n"
     )
-    sys.stdout.write(f"verified on {network.provider}, sha256 {package.sha256}\n")
+    sys.stdout.write(f"verified on {provider}, sha256 {package.sha256}\n")
     return 0
+
+
+def _drafted(arguments: argparse.Namespace, workspace: Path) -> tuple[Package, str]:
+    """Has a child process build and verify the package; returns it, and the provider that ran it."""
+    options = {name: value for name, value in vars(arguments).items() if name != "command"}
+    request = {"options": options | {"source": str(arguments.source)}, "workspace": str(workspace)}
+    limits = Limits(load_settings().proof_timeout_s, memory_bytes() // 2)
+    result = run_job("service.manage.import_job", request, limits=limits)
+    (draft,) = scan.find_versions(workspace)
+    return verifier.read_proved(draft, str(result.get("sha256"))), str(result.get("provider"))
+
+
+def _move(package: Package, root: Path, workspace: Path, *, replace: bool) -> None:
+    spec = package.spec
+    target = root / spec.name / spec.version
+    if target.exists() and not replace:
+        raise PackageError(f"{spec.name} {spec.version} already exists; use --replace to replace it.")
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        os.replace(target, workspace / "old")
+    os.replace(package.folder, target)

@@ -1,12 +1,10 @@
 """Prover: has packages proved in child processes, a few at a time, while what serves goes on."""
 
 import asyncio
-import atexit
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
 from service.repository.scan import Stamp
-from service.sandbox.fork_server import ForkServer
 from service.sandbox.limited_job import Limits, run_job
 from service.scheduling.memory_budget import memory_bytes
 
@@ -107,18 +104,8 @@ class Prover:
     def _outcome(self, folder: Path, attempt: Attempt) -> Proof | Exception:
         request = {"folder": str(folder), "run": attempt.runs}
         try:
-            return Proof.model_validate(
-                run_job(fork_server(), f"{_CHILD}:main", request, limits=self._limits, cancelled=attempt.cancelled)
-            )
+            return Proof.model_validate(run_job(_CHILD, request, limits=self._limits, cancelled=attempt.cancelled))
         except ValidationError:
             return PackageError("The process that proved it sent no proof.")
         except (StriateError, OSError) as error:
             return error
-
-
-@cache
-def fork_server() -> ForkServer:
-    """Returns the server of this process's children; the first proof starts it."""
-    server = ForkServer(_CHILD)
-    atexit.register(server.close)
-    return server

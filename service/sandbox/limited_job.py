@@ -1,5 +1,6 @@
 """Jobs on a stranger's files: one function in a child process, with limits of time, memory and what it writes."""
 
+import atexit
 import math
 import mmap
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +40,13 @@ class JobCancelled(PackageError):
 
 
 def run_job(
-    server: ForkServer,
-    target: str,
+    module: str,
     request: Mapping[str, Any],
     *,
     limits: Limits,
     cancelled: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """Runs the job in a child, and returns its result. target: a function that calls `answer`.
+    """Runs a job in a child, and returns its result. module: one whose `main` calls `answer`.
 
     Raises PackageError with what the job raised, or with how the child ended; SandboxFailed.
     """
@@ -53,7 +54,7 @@ def run_job(
     if cancelled.is_set():
         raise JobCancelled
     with tempfile.TemporaryDirectory(prefix="striate-", ignore_cleanup_errors=True) as workspace:
-        child = server.start(target)
+        child = fork_server(module).start(f"{module}:main")
         try:
             own = {"timeout_s": limits.timeout_s, "memory_bytes": limits.memory_bytes, "workspace": workspace}
             with suppress(OSError):  # it has ended already, which _result finds
@@ -61,6 +62,14 @@ def run_job(
             return _result(child, limits, cancelled)
         finally:
             child.end()
+
+
+@cache
+def fork_server(module: str) -> ForkServer:
+    """Returns the server of this process's children for a module's job; the first one starts it."""
+    server = ForkServer(module)
+    atexit.register(server.close)
+    return server
 
 
 def answer(channel: Channel, job: Job) -> None:

@@ -1,11 +1,13 @@
 """Tests of the archive reader: malicious and oversized archives are rejected."""
 
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.service.manage.import_command import is_empty, run_import
+from models.errors import PackageError
+from service.manage import archive
 
 
 def link(archive: zipfile.ZipFile) -> None:
@@ -29,28 +31,43 @@ ARCHIVES = {
 }  # fmt: skip
 
 
+def read_description(path: Path) -> bytes:
+    with archive.open_files(path) as files:
+        return files.read(archive.description_of(files))
+
+
 @pytest.mark.parametrize("case", ARCHIVES)
-def test_malicious_archives_are_rejected(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
+def test_malicious_archives_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     fill, reason = ARCHIVES[case]
     monkeypatch.setattr("service.manage.archive.MAX_BYTES", 1_000_000)
-    with zipfile.ZipFile(tmp_path / "source.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        fill(archive)
-    assert run_import(tmp_path / "source.zip") == 1
-    assert reason in capsys.readouterr().err
-    assert is_empty(models)
+    with zipfile.ZipFile(tmp_path / "source.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        fill(file)
+    with pytest.raises(PackageError, match=reason):
+        read_description(tmp_path / "source.zip")
 
 
-def test_the_actual_size_of_an_archive_is_limited(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_actual_size_of_an_archive_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.manage.archive.MAX_BYTES", 1_000_000)
     target = tmp_path / "source.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        bomb(archive)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        bomb(file)
     size = (10_000_000).to_bytes(4, "little")
     target.write_bytes(target.read_bytes().replace(size, (1000).to_bytes(4, "little")))
-    assert run_import(target) == 1
-    assert capsys.readouterr().err.startswith("striate: ")
-    assert is_empty(models)
+    with pytest.raises(PackageError, match=r"1,000,000 bytes|cannot be unpacked"):
+        read_description(target)
+
+
+def test_a_file_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "rdf.yaml").write_bytes(b"0" * 1001)
+    with zipfile.ZipFile(tmp_path / "source.zip", "w") as file:
+        file.write(tmp_path / "rdf.yaml", "rdf.yaml")
+    for source in (tmp_path, tmp_path / "source.zip"):
+        with archive.open_files(source) as files, pytest.raises(PackageError, match="1,000"):
+            files.read("rdf.yaml", limit=1000)
+
+
+def test_what_is_neither_folder_nor_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "source.zip")
+    for source in (tmp_path / "source.zip", Path("/dev/zero")):
+        with pytest.raises(PackageError, match="neither a folder nor a zip"):
+            read_description(source)
