@@ -15,7 +15,7 @@ from models.closed import File
 from models.description_yaml import parse_yaml, serialised
 from models.errors import PackageError, quoted
 from models.image import Array
-from models.npy import parse_npy
+from models.npy_file import parse_npy
 from models.package_files import (
     MAX_DESCRIPTION_BYTES,
     MAX_NETWORK_BYTES,

@@ -14,7 +14,7 @@ from models.description_yaml import parse_yaml
 from models.errors import PackageError
 from models.geometry import Geometry
 from models.image import Array
-from models.npy import parse_npy
+from models.npy_file import parse_npy
 from models.package_files import MAX_DESCRIPTION_BYTES, MAX_NETWORK_BYTES, read_file
 from models.preprocess import prepare
 from models.rdf import from_rdf

@@ -8,6 +8,7 @@ from service.inference import open_session
 from service.repository import scan, verifier
 from service.sandbox.json_channel import Channel
 from service.sandbox.limited_job import Report, answer
+from service.sandbox.peak_memory import PeakMemory
 
 
 def main(channel: Channel) -> None:
@@ -26,25 +27,11 @@ def prove(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("loading")
     session = open_session(package.network(), device="cpu", precision=package.spec.precision)
     report("running")
-    before = _reset_peak()
+    peak = PeakMemory()
     verifier.check_outputs(package, session)
-    return {"sha256": package.sha256, "run_bytes": max(0, _kilobytes("VmHWM") * 1024 - before)}
+    return {"sha256": package.sha256, "run_bytes": peak.taken()}
 
 
 def _check_count(folder: Path) -> None:
     if len(scan.stamp(folder)) > scan.MAX_FILES:
         raise PackageError(f"The folder holds more than {scan.MAX_FILES:,} files.")
-
-
-def _reset_peak() -> int:
-    """Has the system measure this process's peak memory from now on; returns what it has now, in bytes."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # a system without it: then the peak is that of loading too, and the figure a lower bound
-        return _kilobytes("VmHWM") * 1024
-    return _kilobytes("VmRSS") * 1024
-
-
-def _kilobytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{field}:")).split()[1])

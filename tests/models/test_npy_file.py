@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.npy import parse_npy
+from models.npy_file import parse_npy
 
 
 def saved(array: Any) -> bytes:

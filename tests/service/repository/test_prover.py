@@ -1,0 +1,86 @@
+"""Tests of the prover: proofs run side by side, are waited for with patience, and cancelled when out of date."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from models.errors import PackageError
+from service.repository import scan
+from service.repository.prover import NotProvedYet, Prover
+from tests.service.repository.hostile_packages import ENDLESS
+from tests.service.repository.versions import write_version
+
+pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def proving(*, timeout_s: float = 60, on_late=lambda: None) -> Iterator[Prover]:
+    prover = Prover(timeout_s=timeout_s, on_late=on_late)
+    try:
+        yield prover
+    finally:
+        prover.close()
+
+
+def endless_version(root: Path, number: str) -> Path:
+    folder = write_version(root, number, like="1.0").folder
+    ENDLESS(folder)
+    return folder
+
+
+async def test_a_proof_names_what_it_proved(tmp_path: Path) -> None:
+    package = write_version(tmp_path, "1.0")
+    with proving() as prover:
+        stamp = scan.stamp(package.folder)
+        proof = await prover.proof(package.folder, stamp, runs=True)
+        assert proof.sha256 == package.sha256
+        assert proof.run_bytes > 0
+        assert (await prover.proof(package.folder, stamp, runs=False)).run_bytes == 0
+        assert not prover.is_busy
+
+
+async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repository.prover.PATIENCE_S", 0.5)
+    late = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    endless, sound = endless_version(tmp_path, "2.0"), write_version(tmp_path, "1.0").folder
+    with proving(timeout_s=3, on_late=lambda: loop.call_soon_threadsafe(late.set)) as prover:
+        stamp = scan.stamp(endless)
+        with pytest.raises(NotProvedYet):
+            await prover.proof(endless, stamp, runs=True)
+        while True:
+            try:
+                await prover.proof(sound, scan.stamp(sound), runs=True)
+                break
+            except NotProvedYet:
+                await asyncio.sleep(0.1)
+        assert prover.is_busy
+        await asyncio.wait_for(late.wait(), 60)
+        with pytest.raises(PackageError, match="It was not proved within 3 s; it was running then"):
+            await prover.proof(endless, stamp, runs=True)
+
+
+async def test_what_is_out_of_date_is_cancelled(tmp_path: Path) -> None:
+    folders = [endless_version(tmp_path, f"{n}.0") for n in range(2, 8)]  # more than run at a time
+    sound = write_version(tmp_path, "1.0").folder
+    with proving(timeout_s=600) as prover:
+        for folder in folders:
+            prover.start(folder, scan.stamp(folder), runs=True)
+        prover.forget({})
+        proof = await prover.proof(sound, scan.stamp(sound), runs=True)
+        assert proof.sha256
+
+
+async def test_closing_waits_for_no_proof(tmp_path: Path) -> None:
+    folder = endless_version(tmp_path, "2.0")
+    with proving(timeout_s=600) as prover:
+        prover.start(folder, scan.stamp(folder), runs=True)
+        await asyncio.sleep(0.5)
+        started = time.monotonic()
+    assert time.monotonic() - started < 30

@@ -1,0 +1,49 @@
+"""Tests of verdicts: they last as long as the folder and the operator's wishes do."""
+
+import errno
+from pathlib import Path
+
+from models.errors import PackageError
+from models.package import Package
+from service.repository.prover import NotProvedYet
+from service.repository.state import InactivePackage, InvalidPackage
+from service.repository.verdicts import Verdicts
+from tests import tiny
+
+FOLDER, STAMP = Path("digits/1.0"), (("rdf.yaml", 1, 2, 3),)
+
+
+def test_a_verdict_lasts_until_the_folder_changes(tmp_path: Path) -> None:
+    package: Package = tiny.brightness(tmp_path)
+    verdicts = Verdicts()
+    verdicts.accept(FOLDER, STAMP, InactivePackage(package))
+    verdicts.discard({FOLDER: STAMP}, retry_invalid=True)
+    assert verdicts.of(FOLDER) == InactivePackage(package)
+    verdicts.discard({FOLDER: (("rdf.yaml", 1, 9, 3),)}, retry_invalid=False)
+    assert verdicts.of(FOLDER) is None
+
+
+def test_an_operator_s_change_has_invalid_packages_checked_again() -> None:
+    verdicts = Verdicts()
+    verdicts.refuse(FOLDER, STAMP, PackageError("It is wrong."))
+    assert verdicts.every(InvalidPackage, {FOLDER: STAMP}) == (InvalidPackage("digits", "1.0", "It is wrong."),)
+    assert not verdicts.must_retry()
+    verdicts.discard({FOLDER: STAMP}, retry_invalid=False)
+    assert verdicts.of(FOLDER)
+    verdicts.discard({FOLDER: STAMP}, retry_invalid=True)
+    assert verdicts.of(FOLDER) is None
+
+
+def test_what_may_pass_is_checked_again() -> None:
+    for error in (NotProvedYet(), OSError(errno.EMFILE, "Too many open files")):
+        verdicts = Verdicts()
+        verdicts.refuse(FOLDER, STAMP, error)
+        assert verdicts.must_retry()
+        verdicts.discard({FOLDER: STAMP}, retry_invalid=False)
+        assert verdicts.of(FOLDER) is None
+
+
+def test_a_name_is_printable_and_a_reason_short() -> None:
+    invalid = InvalidPackage.of(Path("a\udcfe\n") / ("1" * 400), PackageError("x" * 1000))
+    assert (invalid.name, len(invalid.version), len(invalid.reason)) == (r"a\udcfe\n", 300, 300)
+    assert InvalidPackage.of(FOLDER, MemoryError()).reason == "MemoryError"
