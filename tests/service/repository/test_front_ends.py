@@ -1,20 +1,15 @@
 """Tests of several front ends: each follows changes of the models, and no running request is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service.engine.server import EngineServer
 from service.manage.__main__ import main
-from service.repository import loader
-from service.settings import Settings
 from tests.conftest import Client
-from tests.service.engine.in_process_engine import listening
 from tests.service.gated_sessions import Gate
+from tests.service.repository.front_ends import two_front_ends
 from tests.service.repository.versions import (
     LABELS,
     SessionTracker,
@@ -28,26 +23,6 @@ from tests.service.repository.versions import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def two_front_ends(serving: Client, models: Path, opener) -> AsyncIterator[tuple[httpx.AsyncClient, ...]]:
-    """Runs the parts of an engine process, and two applications as its front ends."""
-    settings = Settings(models=models, device="cpu", session_threads=1)
-    async with listening() as (path, listener):
-        server = EngineServer()
-        reconciler = loader.create_reconciler(settings, opener, publish=server.publish)
-        reconciler.cache.on_change = server.notify_loaded
-        tasks = [asyncio.create_task(reconciler.run()), asyncio.create_task(server.serve(listener))]
-        async with AsyncExitStack() as stack:
-            front_ends = [
-                serving(models=models, engine_socket=str(path), process=name) for name in ("front_end_1", "front_end_2")
-            ]
-            yield tuple([await stack.enter_async_context(front_end) for front_end in front_ends])
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        reconciler.close()
 
 
 async def test_a_new_version_reaches_every_front_end_and_the_old_one_is_freed(serving: Client, tmp_path: Path) -> None:
