@@ -1,5 +1,6 @@
 """ModelSpec: the typed description of a network."""
 
+import math
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -18,6 +19,8 @@ Label = Annotated[str, Field(min_length=1, max_length=100)]
 TaskKind = Literal["classification", "segmentation"]
 Precision = Literal["float32", "half"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+# Bounds in px of what a network may need beside an image: the service pads it and takes memory, whatever image it gets.
+MAX_HALO, MAX_STEP = 4096, 1024
 
 
 class ClassSpec(Closed):
@@ -54,7 +57,7 @@ class InputSpec(Closed):
     channels: int = Field(ge=1, le=64)
     letters: Annotated[str, Field(pattern=r"^[a-z]*$")] = ""
     size: tuple[int, int] | None = None
-    min_size: int = Field(default=1, ge=1)
+    min_size: int = Field(default=1, ge=1, le=MAX_HALO)
     step: int = Field(default=1, ge=1)
     smallest_image: int = Field(default=1, ge=1)  # px; a smaller image is refused
     steps: tuple[AnyStep, ...]
@@ -110,9 +113,9 @@ class ModelSpec(Closed):
     objects: ObjectSpec | None = None
     receptive_field: int = Field(ge=1)  # px
     stride: int = Field(ge=1)  # px
-    halo: int = Field(default=0, ge=0)  # px at a tile's border that its neighbour's pixels would change
+    halo: int = Field(default=0, ge=0, le=MAX_HALO)  # px at a tile's border that its neighbour's pixels would change
     reach: Literal["local", "image"] = "local"  # "image": each pixel depends on the whole image, so tiles are not exact
-    border: int = Field(default=0, ge=0)  # px of each side for which the network gives no answer (valid convolutions)
+    border: int = Field(default=0, ge=0, le=MAX_HALO)  # px of each side without an answer (valid convolutions)
     pixel_size_um: float | None = Field(default=None, gt=0)  # of the training images
     intensity: IntensityStatistics | None = None
     evaluation: tuple[Figure, ...] = ()
@@ -195,6 +198,8 @@ class ModelSpec(Closed):
             raise ValueError(f"{sorted(unknown)} are no labels of this model; it has {names}")
         if self.task == "classification" and self.input.size is None:
             raise ValueError("a classifier needs a fixed input size")
+        if self.input.size is None and (grid := math.lcm(self.input.step, self.stride)) > MAX_STEP:
+            raise ValueError(f"images would be padded to multiples of {grid:,} px; at most {MAX_STEP:,} are allowed")
         if nodes and (self.task, self.activation) != ("classification", "softmax"):
             raise ValueError("only the classes of a softmax classifier can be summed to the nodes of a taxonomy")
         _ = self.taxonomy  # a tree, or it says why not

@@ -5,18 +5,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
 from service.repository.scan import Stamp
-from service.sandbox.limited_job import Limits, run_job
+from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 from service.scheduling.memory_budget import memory_bytes
 
 _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
+_SMALL, _LARGE = 16, 2  # shares of the memory: for each child, and for one at a time that has needed more
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
 
 
@@ -55,8 +58,8 @@ class Prover:
 
     def __init__(self, *, timeout_s: float, on_late: Callable[[], None]) -> None:
         """on_late: called when a proof ends for which somebody has stopped waiting."""
-        self._limits = Limits(timeout_s, memory_bytes() // 2)
-        self._on_late = on_late
+        self._timeout_s, self._on_late = timeout_s, on_late
+        self._large = threading.Lock()
         self._attempts: dict[Path, Attempt] = {}
         self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="prover")
 
@@ -102,10 +105,20 @@ class Prover:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _outcome(self, folder: Path, attempt: Attempt) -> Proof | Exception:
-        request = {"folder": str(folder), "run": attempt.runs}
         try:
-            return Proof.model_validate(run_job(_CHILD, request, limits=self._limits, cancelled=attempt.cancelled))
+            return Proof.model_validate(self._result(folder, attempt))
         except ValidationError:
             return PackageError("The process that proved it sent no proof.")
         except (StriateError, OSError) as error:
             return error
+
+    def _result(self, folder: Path, attempt: Attempt) -> dict[str, Any]:
+        """Tries with little memory first: together the children must leave enough to what serves."""
+        started = time.monotonic()
+        run = partial(run_job, _CHILD, {"folder": str(folder), "run": attempt.runs}, cancelled=attempt.cancelled)
+        try:
+            return run(limits=Limits(self._timeout_s, memory_bytes() // _SMALL))
+        except JobTooLarge:
+            left_s = round(max(1.0, self._timeout_s - (time.monotonic() - started)), 1)
+            with self._large:
+                return run(limits=Limits(left_s, memory_bytes() // _LARGE))

@@ -39,6 +39,10 @@ class JobCancelled(PackageError):
         super().__init__("Its proof was cancelled.")
 
 
+class JobTooLarge(PackageError):
+    """It took all the memory that it might, or the process ended, perhaps for want of memory."""
+
+
 def run_job(
     module: str,
     request: Mapping[str, Any],
@@ -85,7 +89,7 @@ def _outcome(job: Job, request: dict[str, Any], report: Report) -> dict[str, Any
     try:
         return {"result": job(request, report)}
     except MemoryError:
-        return {"refused": "It needs more memory than its proof may take.", "errno": 0}
+        return {"too_large": True}
     except Exception as error:  # noqa: BLE001  whatever a stranger's files cause refuses them alone
         cause = error.__cause__ or error
         errno = cause.errno if isinstance(cause, OSError) else 0
@@ -118,9 +122,11 @@ def _result(child: Child, limits: Limits, cancelled: threading.Event) -> dict[st
         except TimeoutError:
             raise PackageError(f"It was not proved within {limits.timeout_s:g} s; it was {stage} then.") from None
         except EOFError as error:
-            raise PackageError(f"It ended the process that was {stage} it: {_ending(child.end())}.") from error
+            raise JobTooLarge(f"It ended the process that was {stage} it: {_ending(child.end())}.") from error
         if isinstance(result := message.get("result"), dict):
             return result
+        if "too_large" in message:
+            raise JobTooLarge(f"It needs more than {limits.memory_bytes // 2**20:,} MiB of memory to be proved.")
         if "refused" in message:
             raise PackageError(_short(str(message["refused"]))) from _cause(message.get("errno"))
         stage = _short(str(message.get("stage")))

@@ -57,6 +57,7 @@ def test_valid_convolutions_lose_their_border_on_both_sides() -> None:
         ({"kind": "signal", "size": (1, 8), "channels": 2, "letters": "acg"}, "'acg' are not 2 different ones"),
         ({"kind": "signal", "size": (1, 8), "channels": 2, "letters": "aa"}, "'aa' are not 2 different ones"),
         ({"channels": 65}, "less than or equal to 64"),
+        ({"min_size": 2**40}, "less than or equal to 4096"),
     ],
 )
 def test_an_input_that_no_kind_has_is_refused(changes: dict[str, Any], says: str) -> None:

@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Damage, str | None]] = {
     "network: a FIFO": (fifo("model.onnx"), "is a FIFO"),
     "network: a link to /dev/zero": (link("model.onnx", "/dev/zero"), "is a link"),
     "network: 4 TB of nothing": (sparse("model.onnx", 2**42), "at most 2,147,483,648"),
-    "network: wants 6 TB": (vast(), "more memory than its proof may take"),
+    "network: wants 6 TB": (vast(), "MiB of memory to be proved"),
     "network: no bytes": (sealed("model.onnx", b""), "cannot load the network"),
     "tensor: an expression": (
         sealed("test_input.npy", b"\x93NUMPY\1\0" + (4000).to_bytes(2, "little") + b"-" * 4000),

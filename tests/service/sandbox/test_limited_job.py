@@ -27,7 +27,7 @@ def test_a_job_is_nobody_s_rival() -> None:
 @pytest.mark.parametrize(
     ("do", "reason"),
     [
-        ("fill_memory", "It needs more memory than its proof may take."),
+        ("fill_memory", "It needs more than 512 MiB of memory to be proved."),
         ("exceed_stack", "maximum recursion depth exceeded"),
         ("surprise", "ZeroDivisionError"),
         ("no_files", "Too many open files"),
