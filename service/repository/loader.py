@@ -7,6 +7,7 @@ from functools import partial
 from models.package import Package
 from service.inference import Gpu, Session, open_session
 from service.repository.network_loading import LoadOptions
+from service.repository.prover import ProofOptions
 from service.repository.reconciler import Publish, Reconciler
 from service.scheduling.batcher import Batcher
 from service.settings import Settings
@@ -24,7 +25,7 @@ def create_reconciler(
         wanted=settings.wanted,
         limit_bytes=settings.loaded_bytes or math.inf,
         rescan_s=settings.rescan_s,
-        proof_timeout_s=settings.proof_timeout_s,
+        proof=ProofOptions(settings.proof_timeout_s, settings.batch_sizes, settings.batch_bound_s),
     )
     return Reconciler(options, publish=publish)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.package import Package
 from service.errors import SandboxFailed
 from service.inference import CPU, Session
-from service.repository.prover import NotProvedYet
+from service.repository.prover import NotProvedYet, ProofOptions
 from service.repository.verifier import OpenSession, check_outputs, network_input, read_proved
 from service.scheduling.batcher import Batcher
 
@@ -20,7 +20,7 @@ class LoadOptions:
     """Options for loading packages.
 
     queue_length: items that may wait or run. limit_bytes: of all loaded weights together. rescan_s: time between two
-    scans if the system does not report changes. proof_timeout_s: time in which a package must be proved.
+    scans if the system does not report changes. proof: see ProofOptions.
     """
 
     root: Path
@@ -30,7 +30,7 @@ class LoadOptions:
     wanted: tuple[str, ...] = ()
     limit_bytes: float = math.inf
     rescan_s: float = 10.0
-    proof_timeout_s: float = 60.0
+    proof: ProofOptions = ProofOptions()  # noqa: RUF009  frozen
 
 
 def open_batcher(package: Package, options: LoadOptions) -> Batcher:
@@ -43,8 +43,14 @@ def open_batcher(package: Package, options: LoadOptions) -> Batcher:
     if session.provider != CPU:
         check_outputs(current, session)
     batcher = options.open_batcher(session)
-    batcher.warm(network_input(current.test_tensors()[0][0], current.spec)[None], current.spec.output_names)
+    warm(current, batcher)
     return batcher
+
+
+def warm(package: Package, batcher: Batcher) -> None:
+    """Runs the batch sizes that may come to run, on the package's test input."""
+    test_input, _ = package.test_tensors()
+    batcher.warm(network_input(test_input[0], package.spec)[None], package.spec.output_names)
 
 
 def is_transient(error: Exception) -> bool:

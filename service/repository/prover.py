@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
+from service.inference import BUCKETS
 from service.repository.scan import Stamp
 from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 from service.scheduling.memory_budget import memory_bytes
@@ -21,6 +23,15 @@ _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
 _SMALL, _LARGE = 16, 2  # shares of the memory: for each child, and for one at a time that has needed more
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
+
+
+@dataclass(frozen=True, slots=True)
+class ProofOptions:
+    """timeout_s: for each package. batch_sizes, batch_bound_s: those of the batcher that will run the network."""
+
+    timeout_s: float = 60.0
+    batch_sizes: tuple[int, ...] = BUCKETS
+    batch_bound_s: float = 0.5
 
 
 class Proof(BaseModel):
@@ -56,9 +67,9 @@ class Attempt:
 class Prover:
     """Proofs of folders. Only what has one is read by the process that serves."""
 
-    def __init__(self, *, timeout_s: float, on_late: Callable[[], None]) -> None:
+    def __init__(self, options: ProofOptions, *, on_late: Callable[[], None]) -> None:
         """on_late: called when a proof ends for which somebody has stopped waiting."""
-        self._timeout_s, self._on_late = timeout_s, on_late
+        self._options, self._on_late = options, on_late
         self._large = threading.Lock()
         self._attempts: dict[Path, Attempt] = {}
         self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="prover")
@@ -115,10 +126,12 @@ class Prover:
     def _result(self, folder: Path, attempt: Attempt) -> dict[str, Any]:
         """Tries with little memory first: together the children must leave enough to what serves."""
         started = time.monotonic()
-        run = partial(run_job, _CHILD, {"folder": str(folder), "run": attempt.runs}, cancelled=attempt.cancelled)
+        options = self._options
+        batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
+        run = partial(run_job, _CHILD, {"folder": str(folder), "batches": batches}, cancelled=attempt.cancelled)
         try:
-            return run(limits=Limits(self._timeout_s, memory_bytes() // _SMALL))
+            return run(limits=Limits(options.timeout_s, memory_bytes() // _SMALL))
         except JobTooLarge:
-            left_s = round(max(1.0, self._timeout_s - (time.monotonic() - started)), 1)
+            left_s = round(max(1.0, options.timeout_s - (time.monotonic() - started)), 1)
             with self._large:
                 return run(limits=Limits(left_s, memory_bytes() // _LARGE))

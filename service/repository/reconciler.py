@@ -49,7 +49,7 @@ class Reconciler:
         self._lock, self._woken = asyncio.Lock(), asyncio.Event()
         self._last_error = ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._prover = Prover(timeout_s=options.proof_timeout_s, on_late=self.wake)
+        self._prover = Prover(options.proof, on_late=self.wake)
         self.draining = Drain()
         self._applied: tuple[dict[Path, Stamp], Rollouts] | None = None
 

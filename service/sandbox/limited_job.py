@@ -120,9 +120,9 @@ def _result(child: Child, limits: Limits, cancelled: threading.Event) -> dict[st
         try:
             message = _next_message(child, ends_at, cancelled)
         except TimeoutError:
-            raise PackageError(f"It was not proved within {limits.timeout_s:g} s; it was {stage} then.") from None
+            raise PackageError(f"It was not proved within {limits.timeout_s:g} s: {stage} did not end.") from None
         except EOFError as error:
-            raise JobTooLarge(f"It ended the process that was {stage} it: {_ending(child.end())}.") from error
+            raise JobTooLarge(f"It ended the process that proved it, while {stage}: {_ending(child.end())}.") from error
         if isinstance(result := message.get("result"), dict):
             return result
         if "too_large" in message:

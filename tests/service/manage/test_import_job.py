@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.service.manage import foreign
 from tests.service.manage.import_command import BARE, is_empty, run_import
-from tests.service.repository.hostile_packages import bomb
+from tests.service.repository.hostile_packages import ENDLESS, Damage, bomb, vast
 
 ONNX = (*BARE, "--classes", "a,b")
 
@@ -50,4 +51,25 @@ def test_a_device_is_not_read(models: Path, tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "network.onnx").symlink_to("/dev/zero")
     assert run_import(tmp_path / "network.onnx", *ONNX) == 1
     assert "is a device" in capsys.readouterr().err
+    assert is_empty(models)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [(ENDLESS, "It was not proved within 5 s: running did not end"), (vast(), "MiB of memory to be proved")],
+)
+def test_a_network_that_takes_all_is_refused(
+    models: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Damage,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("STRIATE_PROOF_TIMEOUT_S", "5")
+    source = tiny.brightness(tmp_path / "export").folder
+    damage(source)
+    assert run_import(source) == 1
+    assert reason in capsys.readouterr().err
     assert is_empty(models)

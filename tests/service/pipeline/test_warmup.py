@@ -46,3 +46,18 @@ async def test_a_test_image_that_no_caller_may_send_is_left_out(tmp_path: Path) 
     tiny.blobs(tmp_path)
     runs = await runs_of_warm_up(tmp_path)
     assert runs["brightness"] == 0 < runs["blobs"]
+
+
+async def test_a_package_that_has_changed_keeps_no_other_from_its_warm_up(tmp_path: Path) -> None:
+    for write in (tiny.brightness, tiny.blobs):
+        write(tmp_path)
+    gate = Gate()
+
+    def opened(package: Package) -> Session:
+        return (gate if package.spec.name == "blobs" else Gate()).session(package)
+
+    async with open_repository(tmp_path, opened) as repository:
+        (tmp_path / "brightness/1.0/test_input.npy").write_bytes(b"other")
+        gate.runs.clear()
+        await warm_up(repository.served.values(), Settings())
+    assert gate.runs

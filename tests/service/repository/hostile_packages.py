@@ -92,8 +92,8 @@ def with_tail(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray])
     return damage
 
 
-def endless() -> Damage:
-    """A loop of 2^62 rounds."""
+def endless(*, for_images: int = 1) -> Damage:
+    """A loop of 2^57 rounds for each so many images, of none for fewer."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["going"], ["still"]), helper.make_node("Add", ["sum", "one"], ["next"])],
         "body",
@@ -107,8 +107,15 @@ def endless() -> Damage:
             helper.make_tensor_value_info("next", TensorProto.FLOAT, ["N", 3]),
         ],
     )
-    loop = helper.make_node("Loop", ["rounds", "true", "pair"], ["probabilities"], body=body)
-    return with_tail([loop], {"rounds": np.array(2**62), "true": np.array(True), "one": np.ones((1, 3), np.float32)})
+    nodes = [
+        helper.make_node("Shape", ["pair"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["images"]),
+        helper.make_node("Div", ["images", "least"], ["many"]),
+        helper.make_node("Mul", ["many", "huge"], ["rounds"]),
+        helper.make_node("Loop", ["rounds", "true", "pair"], ["probabilities"], body=body),
+    ]
+    constants = {"zero": np.array(0), "least": np.array(for_images), "huge": np.array(2**57), "true": np.array(True)}
+    return with_tail(nodes, constants | {"one": np.ones((1, 3), np.float32)})
 
 
 def vast() -> Damage:
@@ -126,7 +133,7 @@ def bomb() -> bytes:
     return b"\n".join([*rows, b"name: *a9"])
 
 
-ENDLESS = endless()
+ENDLESS, ENDLESS_FOR_MANY = endless(), endless(for_images=8)
 # What is done to a package, and what the reason of its refusal says; None where it may serve.
 CASES: dict[str, tuple[Damage, str | None]] = {
     **{

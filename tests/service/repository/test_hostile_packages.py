@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Client
-from tests.service.repository.hostile_packages import CASES, ENDLESS, write_hostile
+from tests.service.repository.hostile_packages import CASES, ENDLESS, link, write_hostile
 from tests.service.repository.versions import ask, until, wait_for_version, write_version
 
 pytestmark = pytest.mark.anyio
 NAMES = {case: f"case-{n:02}" for n, case in enumerate(CASES)}
 
 
+@pytest.mark.slow
 async def test_each_is_refused_with_its_reason_and_the_others_serve(serving: Client, tmp_path: Path) -> None:
     models = tmp_path / "models"
     write_version(models, "1.0")
@@ -37,6 +38,7 @@ async def test_each_is_refused_with_its_reason_and_the_others_serve(serving: Cli
         await wait_for_version(http, "2.0")
 
 
+@pytest.mark.slow
 async def test_one_that_never_ends_holds_up_nothing(
     serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,8 +59,19 @@ async def test_one_that_never_ends_holds_up_nothing(
 
         async def is_refused() -> bool:
             versions = (await http.get("/models/brightness")).json()["versions"]
-            return versions[0]["reason"] == "It was not proved within 4 s; it was running then."
+            return versions[0]["reason"] == "It was not proved within 4 s: running did not end."
 
         await until(is_refused)
         write_version(models, "3.0")
         await wait_for_version(http, "3.0")
+
+
+async def test_a_file_that_becomes_a_link_is_not_handed_out(serving: Client, tmp_path: Path) -> None:
+    package = write_version(tmp_path, "1.0")
+    async with serving(models=tmp_path) as http:
+        readme = "/models/brightness/files/README.md"
+        assert (await http.get(readme)).text == "Tiny."
+        link("README.md", "/etc/hostname")(package.folder)
+        got = await http.get(readme)
+        assert (got.status_code, got.json()["code"]) == (503, "not_ready")
+        assert "README.md is a link" in got.json()["error"]

@@ -13,14 +13,15 @@ from tests.service.repository.hostile_packages import sealed
 
 def stages(folder: Path, *, run: bool) -> tuple[dict[str, object], list[str]]:
     seen: list[str] = []
-    return proof.prove({"folder": str(folder), "run": run}, seen.append), seen
+    batches = {"sizes": (1, 2), "bound_s": 0.5} if run else None
+    return proof.prove({"folder": str(folder), "batches": batches}, seen.append), seen
 
 
 def test_a_network_is_run_where_it_is_asked_for(tmp_path: Path) -> None:
     package = tiny.brightness(tmp_path)
     assert stages(package.folder, run=False) == ({"sha256": package.sha256}, ["reading"])
     proved, seen = stages(package.folder, run=True)
-    assert seen == ["reading", "loading", "running"]
+    assert seen == ["reading", "loading", "running", "running batches"]
     assert proved["sha256"] == package.sha256
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import PackageError
 from service.repository import scan
-from service.repository.prover import NotProvedYet, Prover
-from tests.service.repository.hostile_packages import ENDLESS
+from service.repository.prover import NotProvedYet, ProofOptions, Prover
+from tests.service.repository.hostile_packages import ENDLESS, ENDLESS_FOR_MANY
 from tests.service.repository.versions import write_version
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @contextmanager
 def proving(*, timeout_s: float = 60, on_late=lambda: None) -> Iterator[Prover]:
-    prover = Prover(timeout_s=timeout_s, on_late=on_late)
+    prover = Prover(ProofOptions(timeout_s), on_late=on_late)
     try:
         yield prover
     finally:
@@ -43,6 +43,7 @@ async def test_a_proof_names_what_it_proved(tmp_path: Path) -> None:
         assert not prover.is_busy
 
 
+@pytest.mark.slow
 async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,7 +63,7 @@ async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
                 await asyncio.sleep(0.1)
         assert prover.is_busy
         await asyncio.wait_for(late.wait(), 60)
-        with pytest.raises(PackageError, match="It was not proved within 3 s; it was running then"):
+        with pytest.raises(PackageError, match="It was not proved within 3 s: running did not end"):
             await prover.proof(endless, stamp, runs=True)
 
 
@@ -84,3 +85,13 @@ async def test_closing_waits_for_no_proof(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         started = time.monotonic()
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.slow
+async def test_a_network_that_ends_for_one_image_alone_is_found(tmp_path: Path) -> None:
+    folder = write_version(tmp_path, "1.0").folder
+    ENDLESS_FOR_MANY(folder)
+    with proving(timeout_s=5) as prover:
+        prover.start(folder, scan.stamp(folder), runs=True)
+        with pytest.raises(PackageError, match="within 5 s: running batches did not end"):
+            await prover.proof(folder, scan.stamp(folder), runs=True)

@@ -1,5 +1,7 @@
 """Tests of rollouts: promotion, rollback, and the file that keeps them."""
 
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +35,22 @@ def test_a_rollback_returns_to_the_former_or_next_older_version(
     valid = ["3.0", "2.0", "1.0"]
     rollout = rollouts.roll_back("digits", Rollout(former=former), serving=serving, valid=valid)
     assert (rollout.pinned, rollout.former) == (expected, serving)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is a FIFO"),
+        (Path.mkdir, "is a folder"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a link"),
+        (lambda path: path.write_bytes(b"[" * 100_000), "the file"),
+        (lambda path: path.write_bytes(b" " * (2**20 + 1)), "at most 1,048,576"),
+    ],
+)
+def test_what_is_no_file_of_rollouts_is_refused(tmp_path: Path, make: Callable[[Path], object], reason: str) -> None:
+    make(tmp_path / rollouts.FILE)
+    with pytest.raises(InvalidRollouts, match=reason):
+        rollouts.read(tmp_path)
 
 
 def test_without_an_earlier_version_there_is_no_rollback() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,35 @@ async def test_a_missing_folder_is_logged(tmp_path: Path, capsys: pytest.Capture
     await watch(tmp_path / "missing", lambda: None)
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["event"]) == ("warning", "folder not watched")
+
+
+@pytest.mark.slow
+async def test_a_link_is_not_followed_out_of_a_package(tmp_path: Path) -> None:
+    """Nor does a name that is no text end the watch."""
+    version, outside = tmp_path / "models" / "digits" / "1.0", tmp_path / "outside"
+    version.mkdir(parents=True)
+    outside.mkdir()
+    (version / "link").symlink_to(outside)
+    changes: list[float] = []
+    watching = asyncio.create_task(watch(tmp_path / "models", lambda: changes.append(time.monotonic())))
+
+    async def is_noticed(path: Path) -> bool:
+        await asyncio.sleep(1.5)  # what came before has been reported
+        before = len(changes)
+        path.touch()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while len(changes) == before:
+                    await asyncio.sleep(0.05)
+        return len(changes) > before
+
+    assert not await is_noticed(outside / "file")
+    assert await is_noticed(version / "file")
+    assert await is_noticed(version / "\udcff\n")
+    (tmp_path / "models" / "\udcfe" / "1.0").mkdir(parents=True)
+    new = tmp_path / "models" / "new" / "1.0"
+    new.mkdir(parents=True)
+    assert await is_noticed(new / "file")
+    assert not watching.done()
+    watching.cancel()
+    await asyncio.wait([watching])

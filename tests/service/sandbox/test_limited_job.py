@@ -31,8 +31,8 @@ def test_a_job_is_nobody_s_rival() -> None:
         ("exceed_stack", "maximum recursion depth exceeded"),
         ("surprise", "ZeroDivisionError"),
         ("no_files", "Too many open files"),
-        ("crash", "It ended the process that was working it: signal SIGSEGV."),
-        ("exit", "It ended the process that was working it: exit status 3."),
+        ("crash", "It ended the process that proved it, while working: signal SIGSEGV."),
+        ("exit", "It ended the process that proved it, while working: exit status 3."),
         ("unknown", "'unknown'"),
     ],
 )
@@ -58,7 +58,7 @@ def test_an_error_of_the_system_keeps_its_number() -> None:
 
 @pytest.mark.parametrize("do", ["sleep", "spin"])
 def test_a_job_that_does_not_end_is_ended(do: str) -> None:
-    with pytest.raises(PackageError, match="It was not proved within 1 s; it was working then"):
+    with pytest.raises(PackageError, match="It was not proved within 1 s: working did not end"):
         run(do, timeout_s=1)
 
 
