@@ -61,6 +61,7 @@ class DamagedImage(ImageError):
     status, code = 422, "damaged_image"
 
     def __init__(self, format: str, reason: str) -> None:
+        self.reason = reason
         super().__init__(f"The {format.upper()} file is damaged or cut short: {reason}.")
 
 

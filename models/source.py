@@ -51,7 +51,8 @@ class Source(Protocol):
     """One image of any size. axes: letters of AXES, each once. dtype: the file's own. levels: the finest first.
 
     spacing: of level 0, for the axes where the file states it. orientation: the anatomical direction in which an axis
-    runs ("L", "P", "S" ...), where the format knows it. format: "png", "tiff" ...
+    runs ("L", "P", "S" ...), where the format knows it. format: "png", "tiff" ... damage: what is wrong with the file,
+    whose pixels may be wrong then; None of a sound one.
     """
 
     @property
@@ -66,6 +67,8 @@ class Source(Protocol):
     def orientation(self) -> Mapping[str, str]: ...
     @property
     def format(self) -> str: ...
+    @property
+    def damage(self) -> str | None: ...
 
     def read(self, region: Region | None = None, level: int = 0) -> Array:
         """Returns the pixels of a region, along all axes; a range that goes on beyond the image ends with it.
@@ -78,7 +81,7 @@ class Source(Protocol):
 class ArraySource:
     """Source of pixels in memory. coarser: further levels, each smaller than the one before."""
 
-    __slots__ = ("_arrays", "axes", "format", "orientation", "spacing")
+    __slots__ = ("_arrays", "axes", "damage", "format", "orientation", "spacing")
 
     def __init__(
         self,
@@ -89,11 +92,13 @@ class ArraySource:
         *,
         orientation: Mapping[str, str] = NOTHING,
         coarser: tuple[Array, ...] = (),
+        damage: str | None = None,
     ) -> None:
         if pixels.ndim != _count(axes):
             raise ValueError(f"The axes {axes} are not those of an array of shape {pixels.shape}.")
         self._arrays = (pixels, *coarser) if coarser else (pixels,)
         self.axes, self.format, self.spacing, self.orientation = axes, format, spacing, orientation
+        self.damage = damage
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -148,11 +153,13 @@ class Image:
     """An image as it was sent: pixels (H, W, C) in the file's own dtype, C = 1 (grey) or 3 (colour), without alpha.
 
     format: "png", "jpeg" or "tiff". pixel_size_um: the side of a (square) pixel in micrometres, where the file says it.
+    damage: what is wrong with the file, where pixels could be decoded all the same.
     """
 
     pixels: Array
     format: str
     pixel_size_um: float | None = None
+    damage: str | None = None
 
     @property
     def height(self) -> int:
@@ -176,7 +183,7 @@ def image_of(source: Source) -> Image:
         pixels = pixels.T[None]
     elif axes != "YXS":
         raise UnsupportedImage(f"The image has the axes {axes}; this service takes one plane, grey or colour.")
-    return Image(pixels, source.format, _pixel_size_um(source.spacing) if source.spacing else None)
+    return Image(pixels, source.format, _pixel_size_um(source.spacing) if source.spacing else None, source.damage)
 
 
 def _pixel_size_um(spacing: Mapping[str, Spacing]) -> float | None:
@@ -187,7 +194,13 @@ def _pixel_size_um(spacing: Mapping[str, Spacing]) -> float | None:
     return x if math.isclose(x, y, rel_tol=1e-3) else None
 
 
-def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[float, float] | None = None) -> Source:
+def plane(
+    pixels: Array,
+    format: str,
+    orientation: int = 1,
+    spacing_um: tuple[float, float] | None = None,
+    damage: str | None = None,
+) -> Source:
     """Wraps stored pixels (H, W) or (H, W, C) in a source of YX or YXS, upright and without alpha.
 
     spacing_um: of Y and X as they are stored.
@@ -199,4 +212,4 @@ def plane(pixels: Array, format: str, orientation: int = 1, spacing_um: tuple[fl
     if spacing_um:
         height, width = spacing_um if orientation < 5 else spacing_um[::-1]
         spacing = {"Y": Spacing(height), "X": Spacing(width)}
-    return ArraySource(pixels, "YX" if pixels.ndim == 2 else "YXS", format, spacing)
+    return ArraySource(pixels, "YX" if pixels.ndim == 2 else "YXS", format, spacing, damage=damage)

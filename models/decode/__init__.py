@@ -2,7 +2,7 @@
 
 from models.decode import jpeg, png, tiff
 from models.decode.decoder import Cost, Decoder, Format, Probe, listed
-from models.errors import NotAnImage, TooCostly, TooManyPixels
+from models.errors import DamagedImage, NotAnImage, TooCostly, TooManyPixels
 from models.source import Image, Source, image_of
 
 __all__ = [
@@ -67,7 +67,10 @@ def open_source(data: bytes, *, max_pixels: int) -> Source:
     decoder = recognised(data)
     probed = decoder.probe(data)
     check(probed, max_pixels=max_pixels)
-    return decoder.open(data, probed)
+    source = decoder.open(data, probed)
+    if source.damage:
+        raise DamagedImage(source.format, source.damage)
+    return source
 
 
 def decode(data: bytes, *, max_pixels: int) -> Image:

@@ -66,11 +66,14 @@ class Decoder(Protocol):
         ...
 
     def probe(self, data: bytes) -> Probe:
-        """Reads the header alone. Raises DamagedImage, UnsupportedImage."""
+        """Reads the header alone. Raises DamagedImage, UnsupportedImage, TooCostly."""
         ...
 
     def open(self, data: bytes, probed: Probe) -> Source:
-        """Opens the file that was probed. Raises DamagedImage, UnsupportedImage."""
+        """Opens the file that was probed; a damaged one, if it can be decoded yet, with its `damage`.
+
+        Raises DamagedImage, UnsupportedImage.
+        """
         ...
 
 

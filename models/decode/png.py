@@ -2,9 +2,9 @@
 
 import logging
 import struct
+import zlib
 
 import imagecodecs
-from PIL.Image import Exif
 
 from models.decode.decoder import Format, Probe, turned
 from models.decode.exif import orientation_of
@@ -54,23 +54,22 @@ def open(data: bytes, probed: Probe) -> Source:
 
 
 def _chunks(data: bytes, offset: int) -> dict[bytes, bytes]:
-    """Returns the content of each chunk between this offset and the pixels, by type."""
+    """Returns the content of each chunk between this offset and the pixels, by type. Raises DamagedImage."""
     chunks = {}
     while offset < len(data):
         length, kind = _CHUNK.unpack_from(data, offset)
         if kind == b"IDAT":
             break
-        chunks[kind] = data[offset + 8 : offset + 8 + length]
+        content = data[offset + 8 : offset + 8 + length]
         offset += length + 12
+        if data[offset - 4 : offset] != zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big"):
+            raise DamagedImage("png", f"{kind.decode('latin-1')}: CRC error")  # libpng lets pass those before the pixels
+        chunks[kind] = content
     return chunks
 
 
 def _orientation(chunks: dict[bytes, bytes]) -> int:
-    if b"eXIf" not in chunks:
-        return 1
-    exif = Exif()
-    exif.load(chunks[b"eXIf"])
-    return orientation_of(exif)
+    return orientation_of(chunks[b"eXIf"]) if b"eXIf" in chunks else 1
 
 
 def _spacing_um(chunks: dict[bytes, bytes]) -> tuple[float, float] | None:

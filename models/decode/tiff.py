@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from models.decode.decoder import Format, Probe, turned
+from models.decode.decoder import Cost, Format, Probe, turned
+from models.decode.tiff_jpeg import jpeg_cost, jpeg_damage
 from models.decode.tiff_metadata import spacing_um, stack_sizes
 from models.errors import DamagedImage, UnsupportedImage
 from models.image import Array, without_alpha
@@ -61,7 +62,7 @@ def probe(data: bytes) -> Probe:
         file = tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN)
         planes = _planes(file)
         for page in planes:
-            _check(page, data)
+            _check(page)
         first = planes[0]
         orientation = int(first.tags.valueof(ORIENTATION, 1))
         width, height = turned(first.imagewidth, first.imagelength, orientation)
@@ -74,6 +75,7 @@ def probe(data: bytes) -> Probe:
             pages=len(planes),
             block=(first.tilewidth, first.tilelength) if first.is_tiled else None,
             header=(planes, orientation, spacing_um(file, first)),
+            cost=_cost(planes, data),
         )
 
 
@@ -81,7 +83,21 @@ def open(data: bytes, probed: Probe) -> Source:
     planes, orientation, spacing = probed.header
     with _damage():
         pixels = np.concatenate([_pixels(page) for page in planes], axis=2)
-        return plane(pixels, "tiff", orientation, spacing)
+        return plane(pixels, "tiff", orientation, spacing, _damage_in(planes, data))
+
+
+def _cost(planes: list[tifffile.TiffPage], data: bytes) -> Cost | None:
+    costs = [jpeg_cost(page, data) for page in planes if page.compression == JPEG]
+    return max(costs, default=None)
+
+
+def _damage_in(planes: list[tifffile.TiffPage], data: bytes) -> str | None:
+    for page in planes:
+        if any(sum(place) > len(data) for place in zip(page.dataoffsets, page.databytecounts)):
+            return "pixels are missing at its end"
+        if page.compression == JPEG and (damage := jpeg_damage(page, data)):
+            return damage
+    return None
 
 
 @contextmanager
@@ -143,7 +159,7 @@ def _link(file: tifffile.TiffFile) -> int:
     return link[0]
 
 
-def _check(page: tifffile.TiffPage, data: bytes) -> None:
+def _check(page: tifffile.TiffPage) -> None:
     """Refuses images that are neither grey nor colour, before anything is decoded."""
     sizes = [(page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)][: 1 + page.is_tiled]
     for height, width in sizes:
@@ -157,36 +173,11 @@ def _check(page: tifffile.TiffPage, data: bytes) -> None:
     photometric, compression = page.photometric, page.compression
     if photometric.name not in GREY_OR_COLOUR and (photometric.name, compression) != ("YCBCR", JPEG):
         raise UnsupportedImage(f"The TIFF's colours are {photometric.name}; this service takes grey, RGB and palettes.")
-    if compression == JPEG:
-        _check_jpegs(page, data)
-    elif compression not in BOUNDED:
+    if compression not in BOUNDED | {JPEG}:
         raise UnsupportedImage(
             f"The TIFF is compressed by {compression.name}; this service takes none, LZW, Deflate, Zstandard, LZMA,"
             " PackBits, CCITT and JPEG."
         )
-
-
-def _check_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
-    """Refuses JPEGs that state a larger size than their tile or strip."""
-    strip = (min(page.rowsperstrip, page.imagelength), page.imagewidth)
-    limit = math.prod((page.tilelength, page.tilewidth) if page.is_tiled else strip)
-    for offset, length in zip(page.dataoffsets, page.databytecounts):
-        height, width = _jpeg_size(data[offset : offset + length]) if length else (0, 0)  # a tile may be left out
-        if height * width > limit:
-            raise DamagedImage("tiff", f"a JPEG of {width} x {height} stands where {limit:,} pixels belong")
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Reads height and width from a JPEG's frame header (SOF); raises struct.error or ValueError if there is none."""
-    offset = 2
-    while True:
-        start, marker, length = struct.unpack_from(">BBH", data, offset)
-        if start != 0xFF or length < 2:
-            raise ValueError("no JPEG marker where one belongs")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the others define tables
-            height, width = struct.unpack_from(">HH", data, offset + 5)
-            return height, width
-        offset += 2 + length
 
 
 def _pixels(page: tifffile.TiffPage) -> Array:

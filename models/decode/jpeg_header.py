@@ -1,0 +1,218 @@
+"""Header of a JPEG and of its scans, read without decoding a pixel, in time that is bounded by its size."""
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from models.decode.exif import orientation_of, xmp_orientation
+from models.decode.jpeg_markers import (
+    APP0,
+    APP1,
+    APP14,
+    DHT,
+    DNL,
+    DQT,
+    DRI,
+    EOI,
+    FRAMES,
+    SOF0,
+    SOF1,
+    SOF2,
+    SOF3,
+    SOI,
+    SOS,
+    Segment,
+    data_end,
+    segment_at,
+)
+from models.errors import DamagedImage, TooCostly, UnsupportedImage
+
+MOST_SCANS = 100  # encoders write 1 to some 20
+_SEGMENTS = 256  # and one more for each KiB of the file
+_NEVER = 0xFF  # in place of a bit's number: nothing of a coefficient was sent
+_CODES = {SOF0, SOF1, SOF2, SOF3}
+_KEPT = {DHT, DQT, DRI}
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+
+class Frame(NamedTuple):
+    """What a JPEG's pixels are. components: the number of each one's quantisation table, by its id."""
+
+    kind: int  # its marker
+    precision: int
+    height: int
+    width: int
+    components: dict[int, int]
+
+    @property
+    def progressive(self) -> bool:
+        return self.kind == SOF2
+
+
+class Scan(NamedTuple):
+    """A pass over the pixels: bits of coefficients first ... last of these components."""
+
+    components: bytes
+    first: int
+    last: int
+    before: int  # the bit up to which they have been sent
+    after: int
+
+
+class Jpeg:
+    """A JPEG taken apart. `stream` puts together what decodes to its pixels, and nothing else that the file holds.
+
+    damage: what is wrong behind the first scan, where a part may yet be decoded.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """Reads the headers. Raises DamagedImage, UnsupportedImage, TooCostly."""
+        self.data = data
+        self.damage: str | None = None
+        self.orientation = 1
+        self.scans = 0
+        self.dc_steps: dict[int, int] = {}  # the quantisation of a component's mean, by its id
+        self._tables: dict[int, int] = {}
+        self._colour: list[bytes] = []  # segments that say which colours the components are
+        self._kept: list[tuple[Segment, int, Scan | None]] = []  # with the end of the scan's data
+        self._frame: Frame | None = None
+        self._sent: dict[int, bytearray] = {}  # the bit up to which each of 64 coefficients has been sent
+        self._data_bytes = 0
+        try:
+            self._read()
+            self._check_complete()
+        except DamagedImage as error:
+            if not self.scans:
+                raise
+            self.damage = error.reason
+
+    @property
+    def frame(self) -> Frame:
+        if self._frame is None:
+            raise DamagedImage("jpeg", "it has no frame header")
+        return self._frame
+
+    @property
+    def parts(self) -> Iterable[tuple[Segment, memoryview, Scan | None]]:
+        """Tables, frame and scans in their order, each with its bytes."""
+        whole = memoryview(self.data)
+        return ((segment, whole[segment.start : end], scan) for segment, end, scan in self._kept)
+
+    def stream(self) -> bytes:
+        return b"".join([b"\xff\xd8", *self._colour, *(part for _, part, _ in self.parts), b"\xff\xd9"])
+
+    def _read(self) -> None:
+        offset = 2
+        for _ in range(_SEGMENTS + len(self.data) // 1024):
+            segment = segment_at(self.data, offset)
+            if segment.marker == EOI:
+                return
+            offset = self._take(segment)
+        raise UnsupportedImage(
+            f"The JPEG of {len(self.data):,} bytes has more segments than this service reads, {_SEGMENTS} and one for"
+            " each KiB."
+        )
+
+    def _take(self, segment: Segment) -> int:
+        """Returns the offset of the next segment."""
+        marker, body = segment.marker, self.data[segment.parameters : segment.end]
+        if marker == SOS:
+            return self._take_scan(segment, body)
+        if marker in FRAMES:
+            self._take_frame(marker, body)
+        elif marker == DQT:
+            self._tables |= dc_steps(body)
+        elif marker in (APP0, APP1, APP14):
+            self._take_application(segment, body)
+        elif marker in (SOI, DNL):
+            raise DamagedImage("jpeg", "a second image begins before its end" if marker == SOI else "a DNL segment")
+        if marker in _KEPT or marker in FRAMES:
+            self._kept.append((segment, segment.end, None))
+        return segment.end
+
+    def _take_application(self, segment: Segment, body: bytes) -> None:
+        if segment.marker == APP0 and body.startswith(b"JFIF\0") and len(body) >= 14:
+            self._colour.append(_JFIF)  # of any version
+        elif segment.marker == APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            self._colour.append(self.data[segment.start : segment.end])
+        elif body.startswith(b"Exif\0\0") and self.orientation == 1:
+            self.orientation = orientation_of(body)
+        elif body.startswith(b"http://ns.adobe.com/xap/") and self.orientation == 1:
+            self.orientation = xmp_orientation(body)
+
+    def _take_frame(self, marker: int, body: bytes) -> None:
+        if self._frame:
+            raise DamagedImage("jpeg", "it has two frame headers")
+        self._frame = frame = read_frame(marker, body)
+        self._sent = {component: bytearray([_NEVER]) * 64 for component in frame.components}
+
+    def _take_scan(self, segment: Segment, body: bytes) -> int:
+        frame = self.frame
+        scan = read_scan(body, frame)
+        samples = (frame.width + 31) * (frame.height + 31) * len(frame.components)
+        end = data_end(self.data, segment.end, limit=8 * samples + 65536)
+        for component in scan.components:
+            self._advance(self._sent[component], scan)
+            self.dc_steps.setdefault(component, self._tables.get(frame.components[component], 1))
+        self.scans += 1
+        if self.scans > MOST_SCANS:
+            pixels = frame.width * frame.height
+            because = f"more than {MOST_SCANS} scans of {frame.width} x {frame.height} pixels"
+            raise TooCostly(because, pixel_passes=self.scans * pixels, limit=MOST_SCANS * pixels)
+        self._kept.append((segment, end, scan))
+        self._data_bytes += end - segment.end
+        return end
+
+    def _advance(self, sent: bytearray, scan: Scan) -> None:
+        band = slice(scan.first, scan.last + 1)
+        if sent[band].count(scan.before) != scan.last + 1 - scan.first:
+            raise DamagedImage("jpeg", "a scan does not go on where the former ones ended")
+        sent[band] = bytes([scan.after]) * (scan.last + 1 - scan.first)
+
+    def _check_complete(self) -> None:
+        """Raises DamagedImage if scans are missing, or more pixels are stated than the data can hold."""
+        if any(any(sent) for sent in self._sent.values()) or not self.scans:
+            raise DamagedImage("jpeg", "scans are missing")
+        width, height = self.frame.width, self.frame.height
+        if (width * height) // 64 > 8 * self._data_bytes:  # a block takes a bit at least
+            raise DamagedImage("jpeg", f"{self._data_bytes:,} bytes of data are too few for {width} x {height} pixels")
+
+
+def read_frame(marker: int, body: bytes) -> Frame:
+    """Reads a frame header (SOF). Raises DamagedImage, UnsupportedImage."""
+    if marker not in _CODES:
+        raise UnsupportedImage(f"The JPEG is of the kind SOF{marker - SOF0}; this service takes those of SOF0 to SOF3.")
+    try:
+        precision, height, width, count = struct.unpack_from(">BHHB", body)
+        components = {body[i]: body[i + 2] for i in range(6, 6 + 3 * count, 3)}
+    except (struct.error, IndexError) as error:
+        raise DamagedImage("jpeg", "its frame header is incomplete") from error
+    if not (height and width and count == len(components)):
+        raise DamagedImage("jpeg", f"it states {width} x {height} pixels of {len(components)} components")
+    return Frame(marker, precision, height, width, components)
+
+
+def read_scan(body: bytes, frame: Frame) -> Scan:
+    """Reads a scan header (SOS). Raises DamagedImage."""
+    count = body[0] if body else 0
+    components = body[1 : 1 + 2 * count : 2]
+    if len(body) < 4 + 2 * count or not components or not frame.components.keys() >= set(components):
+        raise DamagedImage("jpeg", "a scan's header does not fit the frame's")
+    first, last, bits = body[1 + 2 * count : 4 + 2 * count]
+    if not frame.progressive:
+        return Scan(components, 0, 63, _NEVER, 0)
+    if not first <= last <= 63:
+        raise DamagedImage("jpeg", f"a scan of the coefficients {first} to {last}")
+    return Scan(components, first, last, bits >> 4 or _NEVER, bits & 15)
+
+
+def dc_steps(body: bytes) -> dict[int, int]:
+    """Reads the first step of each quantisation table (DQT), by the table's number. Raises DamagedImage."""
+    steps, offset = {}, 0
+    while offset < len(body):
+        size = 1 + (body[offset] >> 4 > 0)
+        if len(body) < offset + 1 + 64 * size:
+            raise DamagedImage("jpeg", "a quantisation table is incomplete")
+        steps[body[offset] & 15] = int.from_bytes(body[offset + 1 : offset + 1 + size], "big")
+        offset += 1 + 64 * size
+    return steps
