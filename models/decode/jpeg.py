@@ -18,6 +18,7 @@ from models.source import Source, plane
 FORMAT = Format("JPEG", media_types=("image/jpeg",), extensions=(".jpg", ".jpeg"))
 # Pillow's own limit only warns; open_source() refuses before a pixel is decoded.
 PIL.Image.MAX_IMAGE_PIXELS = None
+_SURPLUS = "extraneous bytes before marker 0xd9"  # of libjpeg's warnings
 _ERRORS = (ValueError, OSError, RuntimeError)  # of simplejpeg, Pillow and imagecodecs, on data that they cannot decode
 
 
@@ -54,7 +55,14 @@ def cost_of(jpeg: Jpeg) -> Cost | None:
 
 
 def open(data: bytes, probed: Probe) -> Source:
-    jpeg: Jpeg = probed.header
+    source = _open(probed.header)
+    if source.damage and source.damage.endswith(_SURPLUS):
+        unpadded = map(_open, probed.header.without_padding())
+        return next((each for each in unpadded if not each.damage), source)
+    return source
+
+
+def _open(jpeg: Jpeg) -> Source:
     damage = damage_of(jpeg, every_scan=not _is_checked_by_decoding(jpeg))
     try:
         return plane(_pixels(jpeg, strict=damage is None), "jpeg", jpeg.orientation, damage=damage)
@@ -79,7 +87,7 @@ def _pixels(jpeg: Jpeg, *, strict: bool) -> Array:
         if _is_checked_by_decoding(jpeg):
             return np.asarray(simplejpeg.decode_jpeg(stream, COLOURS[len(jpeg.frame.components)], strict=strict))
     except ValueError as error:
-        if str(error) != UNKNOWN_SAMPLING:
+        if UNKNOWN_SAMPLING not in str(error):
             raise
     picture = PIL.Image.open(io.BytesIO(stream), formats=["JPEG"])
     # CMYK is the one JPEG colour model that is no (grey or RGB) intensity; it has 8 bits, so converting loses none.

@@ -34,7 +34,7 @@ def damage_of(jpeg: Jpeg, *, every_scan: bool = True) -> str | None:
         # The eighth of the size is the means of blocks of 8 x 8 pixels: (H / 8, W / 8, C) uint8.
         means = simplejpeg.decode_jpeg(means_alone(jpeg, every_scan), colours, True, True, 1, 1, 8.0)
     except ValueError as error:
-        return None if str(error) == UNKNOWN_SAMPLING else reason(error)
+        return None if UNKNOWN_SAMPLING in str(error) else reason(error)
     judged = jpeg.frame.precision == 8 and any(_out_of_range(jpeg, means))
     return "its brightness leaves the range of 8 bits" if judged else None
 

@@ -1,7 +1,8 @@
 """Header of a JPEG and of its scans, read without decoding a pixel, in time that is bounded by its size."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from models.decode.exif import orientation_of, xmp_orientation
@@ -10,7 +11,6 @@ from models.decode.jpeg_markers import (
     APP1,
     APP14,
     DHT,
-    DNL,
     DQT,
     DRI,
     EOI,
@@ -85,6 +85,7 @@ class Jpeg:
             if not self.scans:
                 raise
             self.damage = error.reason
+        self._check_size()
 
     @property
     def frame(self) -> Frame:
@@ -100,6 +101,14 @@ class Jpeg:
 
     def stream(self) -> bytes:
         return b"".join([b"\xff\xd8", *self._colour, *(part for _, part, _ in self.parts), b"\xff\xd9"])
+
+    def without_padding(self) -> Iterator["Jpeg"]:
+        """Yields the JPEG without zeros behind its last scan, of which the first two may belong to the scan's data."""
+        end = self._kept[-1][1]
+        data = self.data[:end].rstrip(b"\0")
+        for zeros in range(data.endswith(b"\xff"), min(3, end - len(data))):
+            with suppress(DamagedImage):
+                yield Jpeg(data + bytes(zeros) + b"\xff\xd9")
 
     def _read(self) -> None:
         offset = 2
@@ -124,8 +133,8 @@ class Jpeg:
             self._tables |= dc_steps(body)
         elif marker in (APP0, APP1, APP14):
             self._take_application(segment, body)
-        elif marker in (SOI, DNL):
-            raise DamagedImage("jpeg", "a second image begins before its end" if marker == SOI else "a DNL segment")
+        elif marker == SOI:
+            raise DamagedImage("jpeg", "a second image begins before its end")
         if marker in _KEPT or marker in FRAMES:
             self._kept.append((segment, segment.end, None))
         return segment.end
@@ -170,11 +179,13 @@ class Jpeg:
         sent[band] = bytes([scan.after]) * (scan.last + 1 - scan.first)
 
     def _check_complete(self) -> None:
-        """Raises DamagedImage if scans are missing, or more pixels are stated than the data can hold."""
         if any(any(sent) for sent in self._sent.values()) or not self.scans:
             raise DamagedImage("jpeg", "scans are missing")
+
+    def _check_size(self) -> None:
+        """Raises DamagedImage if the data cannot be those of so many pixels: a block of 8 x 8 takes a bit at least."""
         width, height = self.frame.width, self.frame.height
-        if (width * height) // 64 > 8 * self._data_bytes:  # a block takes a bit at least
+        if width * height > 64 * 8 * self._data_bytes:
             raise DamagedImage("jpeg", f"{self._data_bytes:,} bytes of data are too few for {width} x {height} pixels")
 
 
@@ -187,7 +198,9 @@ def read_frame(marker: int, body: bytes) -> Frame:
         components = {body[i]: body[i + 2] for i in range(6, 6 + 3 * count, 3)}
     except (struct.error, IndexError) as error:
         raise DamagedImage("jpeg", "its frame header is incomplete") from error
-    if not (height and width and count == len(components)):
+    if not height:
+        raise UnsupportedImage("The JPEG states its height behind its pixels (DNL); this service takes it before them.")
+    if not width or count != len(components):
         raise DamagedImage("jpeg", f"it states {width} x {height} pixels of {len(components)} components")
     return Frame(marker, precision, height, width, components)
 

@@ -63,7 +63,9 @@ def _chunks(data: bytes, offset: int) -> dict[bytes, bytes]:
         content = data[offset + 8 : offset + 8 + length]
         offset += length + 12
         if data[offset - 4 : offset] != zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big"):
-            raise DamagedImage("png", f"{kind.decode('latin-1')}: CRC error")  # libpng lets pass those before the pixels
+            raise DamagedImage(
+                "png", f"{kind.decode('latin-1')}: CRC error"
+            )  # libpng lets pass those before the pixels
         chunks[kind] = content
     return chunks
 

@@ -45,7 +45,10 @@ def _crop(path: Path, choose: random.Random) -> PIL.Image.Image:
 def _places(data: bytes) -> Sequence[int]:
     """Returns the offsets of the scans' data."""
     return [
-        place for segment, part, scan in Jpeg(data).parts if scan for place in range(segment.end, segment.start + len(part))
+        place
+        for segment, part, scan in Jpeg(data).parts
+        if scan
+        for place in range(segment.end, segment.start + len(part))
     ]
 
 

@@ -1,0 +1,137 @@
+"""Damage inside JPEGs is found, of sound ones none; broken_jpegs.py has the kinds of both."""
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from models.decode import decode, open_source, probe, recognised
+from models.decode.jpeg_damage import damage_of, seen_step
+from models.decode.jpeg_header import Jpeg
+from models.errors import DamagedImage, ImageError
+from tests.data import real_data
+from tests.models.decode.broken_jpegs import DAMAGES, ENCODINGS, encoded
+from tests.models.decode.files import noise, pillow
+
+FLOORS = {"16 bytes": 0.5, "64 bytes": 0.75, "256 bytes": 0.9, "512 zeros": 0.9, "cut": 1.0}  # with slack for 60 files
+
+
+def is_refused(data: bytes) -> bool:
+    try:
+        decode(data, max_pixels=10**6)
+    except DamagedImage:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", ENCODINGS)
+def test_most_damage_is_found_and_none_in_sound_files(kind: str) -> None:
+    files = list(encoded(kind, 60))
+    assert not any(map(is_refused, files))
+    random = np.random.default_rng(0)
+    for name, damaged in DAMAGES.items():
+        refused = sum(is_refused(damaged(data, random)) for data in files)
+        assert refused >= FLOORS[name] * len(files), name
+
+
+DETAIL = noise(64, 64, 3)
+CUT = 40  # bytes before the end
+
+
+@pytest.mark.parametrize("options", [*ENCODINGS.values(), {"subsampling": 0}], ids=str)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_cut_is_found_though_an_end_was_put_behind_it(mode: str, options: dict[str, object]) -> None:
+    data = pillow(PIL.Image.fromarray(DETAIL).convert(mode), "JPEG", **options)
+    assert damage_of(Jpeg(data)) is None
+    first = data.index(b"\xff\xda") + 14
+    for length in range(first, len(data) - 2, 97):
+        for end in (b"", b"\xff\xd9"):
+            assert is_refused(data[:length] + end), length
+
+
+@pytest.mark.parametrize("padding", [1, 2, 8, 600])
+@pytest.mark.parametrize("options", ENCODINGS.values(), ids=str)
+def test_zeros_before_the_end_are_no_damage(padding: int, options: dict[str, object]) -> None:
+    data = pillow(DETAIL, "JPEG", **options)
+    padded = data[:-2] + bytes(padding) + data[-2:]
+    np.testing.assert_array_equal(*(decode(each, max_pixels=10**6).pixels for each in (data, padded)))
+    assert is_refused(data[:-600] + bytes(600) + data[-2:])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda data: data + b"anything",
+        lambda data: data[:2] + b"\xff\xff" + data[2:],
+        lambda data: data.replace(b"JFIF\0\1\1", b"JFIF\0\7\7"),  # a version that nobody knows
+        lambda data: data.replace(b"\xff\xd9", b"\xff\xff\xff\xd9"),
+    ],
+    ids=["bytes behind its end", "fill bytes", "a later JFIF", "fill bytes before its end"],
+)
+def test_what_every_viewer_passes_over_is_no_damage(changed: object) -> None:
+    data = pillow(DETAIL, "JPEG")
+    assert changed(data) != data  # type: ignore[operator]
+    np.testing.assert_array_equal(
+        *(decode(each, max_pixels=10**6).pixels for each in (data, changed(data)))  # type: ignore[operator]
+    )
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 8, 9, 16, 100, 255, 1000, 65535])
+def test_the_least_mean_out_of_range_is_seen(step: int) -> None:
+    seen = seen_step(step)
+    assert 1 <= seen <= 255
+    least = (1024 + step) // step + 1  # quantised
+    value = min(127, round(least * seen / 8))
+    assert step == 1 or (8 * value - 4) * step > (1024 + step) * seen or least * step - 1024 - step < 4 * step / seen
+
+
+@pytest.mark.parametrize("quality", [5, 50, 75, 95, 100])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_extremes_of_brightness_are_in_range(quality: int, mode: str, progressive: bool) -> None:
+    board = np.kron(noise(8, 8, 3) // 128 * 255, np.ones((9, 9, 1), np.uint8))
+    for pixels in (board, np.zeros_like(board), np.full_like(board, 255)):
+        data = pillow(PIL.Image.fromarray(pixels).convert(mode), "JPEG", quality=quality, progressive=progressive)
+        assert damage_of(Jpeg(data)) is None
+
+
+def test_a_damaged_file_can_be_decoded_all_the_same_and_says_its_damage() -> None:
+    data = pillow(DETAIL, "JPEG")
+    for broken, says in ((data[:-CUT], "its end is missing"), (data[:-CUT] + data[-2:], "premature end")):
+        source = recognised(broken).open(broken, probe(broken))
+        assert source.read().shape == DETAIL.shape
+        assert says in str(source.damage)
+        with pytest.raises(DamagedImage, match=says):
+            open_source(broken, max_pixels=10**6)
+
+
+@pytest.mark.slow
+def test_no_real_jpeg_is_refused() -> None:
+    files = [path for path in real_data("").rglob("*.jp*g") if path.stem != "truncated"]
+    refused = {path.name: decode_or_refuse(path.read_bytes()) for path in files}
+    assert {name: error for name, error in refused.items() if error} == {}
+    assert len(files) > 3000
+
+
+def decode_or_refuse(data: bytes) -> str:
+    try:
+        decode(data, max_pixels=10**8)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.slow
+def test_no_jpeg_in_a_real_tiff_is_refused() -> None:
+    files = [path for path in real_data("").rglob("*") if path.suffix.lower() in (".tif", ".tiff", ".svs")]
+    with_jpeg = [path for path in files if is_jpeg_inside(path.read_bytes())]
+    refused = {path.name: decode_or_refuse(path.read_bytes()) for path in with_jpeg}
+    assert {name: error for name, error in refused.items() if "damaged" in error} == {}
+    assert with_jpeg
+
+
+def is_jpeg_inside(data: bytes) -> bool:
+    try:
+        return probe(data).cost is not None and b"\xff\xd8" in data
+    except (ImageError, tifffile.TiffFileError):
+        return False
