@@ -93,8 +93,11 @@ def _cost(planes: list[tifffile.TiffPage], data: bytes) -> Cost | None:
 
 def _damage_in(planes: list[tifffile.TiffPage], data: bytes) -> str | None:
     for page in planes:
-        if any(sum(place) > len(data) for place in zip(page.dataoffsets, page.databytecounts)):
-            return "pixels are missing at its end"
+        places = list(zip(page.dataoffsets, page.databytecounts))
+        if len(places) < math.prod(page.chunked):
+            return f"it has {len(places)} of {math.prod(page.chunked)} strips or tiles"
+        if any(offset + length > len(data) for offset, length in places):
+            return "strips or tiles are beyond its end"
         if page.compression == JPEG and (damage := jpeg_damage(page, data)):
             return damage
     return None
