@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import simplejpeg
 
 from models.decode.jpeg_header import Jpeg, dc_steps
-from models.decode.jpeg_markers import DQT, SOF3
+from models.decode.jpeg_markers import DHT, DQT, SOF0, SOF1, SOF3
 from models.image import Array
 
 _PLAIN = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # the components as they are stored, not turned from YCbCr to RGB
+_BLANK = bytes(128)  # five blocks of 63 coefficients at least
 COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 UNKNOWN_SAMPLING = "Could not determine subsampling level"  # simplejpeg, of some files that are sound
 
@@ -35,6 +36,8 @@ def damage_of(jpeg: Jpeg, *, every_scan: bool = True) -> str | None:
         means = simplejpeg.decode_jpeg(means_alone(jpeg, every_scan), colours, True, True, 1, 1, 8.0)
     except ValueError as error:
         return None if UNKNOWN_SAMPLING in str(error) else reason(error)
+    if _has_blank_data(jpeg):
+        return "a part of its data is zeros"
     judged = jpeg.frame.precision == 8 and any(_out_of_range(jpeg, means))
     return "its brightness leaves the range of 8 bits" if judged else None
 
@@ -51,6 +54,34 @@ def _out_of_range(jpeg: Jpeg, means: Array) -> Iterator[bool]:
         furthest = max(128 - int(plane.min()), int(plane.max()) - 128)
         # The mean is rounded to 8 / seen_step(step); an encoder may round a mean of 128 up by one step.
         yield (8 * furthest - 4) * step > (1024 + step) * seen_step(step)
+
+
+def _has_blank_data(jpeg: Jpeg) -> bool:
+    """Returns whether a sequential scan holds zeros that stand for no image, such as those of a sector that was lost.
+
+    The code 0... is that of a block's end in flat images. Where it is another, the zeros are blocks of 63 equal
+    coefficients, one after the other.
+    """
+    first: dict[int, int] = {}  # symbol of each table of AC codes
+    for segment, part, scan in jpeg.parts:
+        if segment.marker == DHT:
+            first |= first_symbols(bytes(part[4:]))
+        elif scan and jpeg.frame.kind in (SOF0, SOF1):
+            tables = part[6 : 5 + 2 * len(scan.components) : 2]
+            whole = bytes(part).rstrip(b"\0")  # zeros behind the data may be padding
+            if any(first.get(table & 15) for table in tables) and _BLANK in whole:
+                return True
+    return False
+
+
+def first_symbols(body: bytes) -> dict[int, int]:
+    """Reads the symbol of the code 0... from tables of AC codes (DHT), by the table's number."""
+    symbols, offset = {}, 0
+    while offset + 17 < len(body):
+        if body[offset] >> 4:
+            symbols[body[offset] & 15] = body[offset + 17]
+        offset += 17 + sum(body[offset + 1 : offset + 17])
+    return symbols
 
 
 def seen_step(step: int) -> int:

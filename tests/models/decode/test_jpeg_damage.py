@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from models.decode import decode, open_source, probe, recognised
-from models.decode.jpeg_damage import damage_of, seen_step
+from models.decode.jpeg_damage import damage_of, first_symbols, seen_step
 from models.decode.jpeg_header import Jpeg
 from models.errors import DamagedImage, ImageError
 from tests.data import real_data
@@ -93,6 +93,28 @@ def test_the_extremes_of_brightness_are_in_range(quality: int, mode: str, progre
     for pixels in (board, np.zeros_like(board), np.full_like(board, 255)):
         data = pillow(PIL.Image.fromarray(pixels).convert(mode), "JPEG", quality=quality, progressive=progressive)
         assert damage_of(Jpeg(data)) is None
+
+
+@pytest.mark.parametrize("kind", ["baseline", "restarts"])
+def test_zeros_amid_the_data_are_found_though_they_are_valid_codes(kind: str) -> None:
+    data = pillow(DETAIL, "JPEG", **ENCODINGS[kind])
+    blank = data[:-1000] + bytes(200) + data[-800:]
+    assert damage_of(Jpeg(blank))
+    flat = np.full((512, 512), 128, np.uint8)
+    for options in ({}, {"optimize": True}, {"progressive": True}):
+        assert damage_of(Jpeg(pillow(flat, "JPEG", **options))) is None  # zeros alone, if its codes are its own
+
+
+@pytest.mark.parametrize(
+    ("tables", "symbols"),
+    [
+        (b"\x10\1" + bytes(15) + b"\7", {0: 7}),
+        (b"\x00\1" + bytes(15) + b"\7" + b"\x11\0\2" + bytes(14) + b"\5\6", {1: 5}),  # the first is of means
+        (b"\x10\1" + bytes(14), {}),
+    ],
+)
+def test_the_code_of_zeros_is_the_first_symbol_of_a_table(tables: bytes, symbols: dict[int, int]) -> None:
+    assert first_symbols(tables) == symbols
 
 
 def test_a_damaged_file_can_be_decoded_all_the_same_and_says_its_damage() -> None:
