@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         64 * 2**20, ge=1024, le=2**32, description="Largest request body in bytes; a larger one gets 413."
     )
     max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="Largest image in pixels, checked before decoding.")
+    tolerate_damage: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="What becomes of an image whose file is damaged, but can be decoded: `refuse` gives 422, `warn` an "
+        "answer with the warning `damaged_image`.",
+    )
     image_bytes: int = Field(
         0,
         ge=0,

@@ -132,6 +132,7 @@ class Exchange:
             priority,
             Reservation(self.runtime.memory, outer=self.reservation),
             max_pixels=self._settings.max_pixels // shared_by,
+            tolerates_damage=self._settings.tolerate_damage == "warn",
             request_id=self.context.request_id,
             on_stage=self.context.on_stage,
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.decode import Probe, check, check_size, passes, probe, recognised
 from models.decode.signal import open_signal
-from models.errors import ImageTooSmall
+from models.errors import DamagedImage, ImageTooSmall
 from models.evaluation import Range
 from models.image import Array
 from models.preprocess import intensity_figures, prepare
@@ -29,6 +29,7 @@ WarningCode = Literal[
     "upscaled",
     "colour_discarded",
     "pixel_size_differs",
+    "damaged_image",
 ]
 UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that networks learn
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
@@ -71,6 +72,8 @@ def prepare_image(data: bytes, spec: ModelSpec, work: Work, decoders: Decoders) 
             admit = partial(_admit, spec=spec, work=work, body_bytes=len(data))
             with decoders.opened(data, work.deadline, admit=admit) as source:
                 image = image_of(source)
+        if image.damage and not work.tolerates_damage:
+            raise DamagedImage(image.format, image.damage)
         digest = hashlib.sha256(data).hexdigest()
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256=digest)
@@ -155,7 +158,10 @@ def check_finite(values: Array, image: Image) -> None:
 
 def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[InputWarning, ...]:
     """Returns the reasons why an answer may be unreliable. image: as it was sent. figures: of the prepared tensor."""
-    return (*_of_pixels(image, spec), *_of_size(image, spec), *_of_figures(figures, spec))
+    found = (*_of_pixels(image, spec), *_of_size(image, spec), *_of_figures(figures, spec))
+    if image.damage:
+        return (*found, _warning("damaged_image", str(DamagedImage(image.format, image.damage))))
+    return found
 
 
 def figures_of(tensor: Array, spec: ModelSpec) -> dict[str, float]:

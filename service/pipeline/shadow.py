@@ -55,7 +55,10 @@ class ShadowRunner:
         with shadow.use:
             try:
                 async with deadline.enforced():
-                    work = Work(deadline, Priority.BULK, Reservation(self._memory), self._settings.max_pixels)
+                    tolerates = self._settings.tolerate_damage == "warn"
+                    work = Work(
+                        deadline, Priority.BULK, Reservation(self._memory), self._settings.max_pixels, tolerates
+                    )
                     result = await self._pipeline.infer(sent, shadow, (), work)
             except StriateError:
                 counts.failed += 1

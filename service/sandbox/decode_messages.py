@@ -58,6 +58,7 @@ class SourceMessage(_Message):
     spacing: dict[_Axes, tuple[float, Literal["µm", "mm"]]]
     orientation: dict[_Axes, Annotated[str, Field(max_length=8)]]
     format: Annotated[str, Field(max_length=20)]
+    damage: _Text | None
 
     @classmethod
     def of(cls, source: Source) -> "SourceMessage":
@@ -68,6 +69,7 @@ class SourceMessage(_Message):
             spacing={axis: (spacing.value, spacing.unit) for axis, spacing in source.spacing.items()},
             orientation=dict(source.orientation),
             format=source.format,
+            damage=source.damage,
         )
 
     def levels_of_source(self) -> list[Level]:

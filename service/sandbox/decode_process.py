@@ -105,6 +105,7 @@ class RemoteSource:
         self.dtype: np.dtype[Any] = np.dtype(message.dtype)
         self.levels: Sequence[Level] = [Level(tuple(shape), tuple(scale)) for shape, scale in message.levels]
         self.spacing = {axis: Spacing(value, unit) for axis, (value, unit) in message.spacing.items()}
+        self.damage = message.damage
         self._process, self._deadline = process, deadline
 
     def read(self, region: Region | None = None, level: int = 0) -> Array:

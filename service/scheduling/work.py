@@ -112,14 +112,16 @@ class Work:
     """One image's work.
 
     reservation: the memory that it may take, given back when the last thread that works on the image has ended.
-    max_pixels: a larger image is refused. has_place: whether it counts as waiting already, as the later tiles of an
-    image do. on_stage: makes a trace's span of each stage. seconds: the duration of each stage so far.
+    max_pixels: a larger image is refused. tolerates_damage: a damaged one is answered, with a warning. has_place:
+    whether it counts as waiting already, as the later tiles of an image do. on_stage: makes a trace's span of each
+    stage. seconds: the duration of each stage so far.
     """
 
     deadline: Deadline
     priority: Priority = Priority.INTERACTIVE
     reservation: Reservation = field(default_factory=Reservation)
     max_pixels: int = 2**31
+    tolerates_damage: bool = False
     has_place: bool = False
     request_id: str = ""
     on_stage: OnStage | None = None

@@ -10,7 +10,8 @@ import pytest
 from service.encode.png_writer import png
 from tests import tiny
 from tests.conftest import Client
-from tests.service.image_files import form, grey, png_claiming, tiff
+from tests.models.decode.crafted_jpeg import progressive
+from tests.service.image_files import form, grey, jpeg, png_claiming, tiff
 
 pytestmark = pytest.mark.anyio
 
@@ -21,12 +22,19 @@ INFINITE = np.full((8, 8), 7.0, np.float32)
 INFINITE[0, 0] = np.inf
 MARKER = "Erika-Mustermann-1964-08-12"
 
+NOISE = jpeg(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+CUT_JPEG = NOISE[:-1000]
+HOLED_JPEG = NOISE[:-1000] + bytes(512) + NOISE[-488:]
+
 BAD_IMAGES = {
     "not an image": (b"%PDF-1.7 and so on", 415, "not_an_image", "25 50 44 46"),
     "a truncated image": (GOOD[:-20], 422, "damaged_image", "PNG"),
     "a truncated header": (GOOD[:20], 422, "damaged_image", "PNG"),
     "a decompression bomb by its header": (png_claiming(50_000, 50_000), 413, "too_many_pixels", "2,500,000,000"),
     "too little data for its size": (png_claiming(8, 8, pixel_data=bytes(9)), 422, "damaged_image", "PNG"),
+    "a JPEG cut short": (CUT_JPEG, 422, "damaged_image", "its end is missing"),
+    "a JPEG with a hole": (HOLED_JPEG, 422, "damaged_image", "damaged or cut short"),
+    "a JPEG of more scans than are read": (progressive(8, 8, 60, bits=2), 413, "too_costly", "more than 100 scans"),
     "an empty file": (b"", 415, "not_an_image", "is empty"),
     "smaller than the network can take": (grey(9, height=3, width=30), 422, "image_too_small", "30 x 3"),
     "NaN pixels": (tiff(NAN), 422, "not_finite", "1 pixel"),
@@ -55,6 +63,20 @@ async def test_a_bad_image_is_refused_and_the_next_request_is_answered(serving: 
     assert says in refused.json()["error"]
     assert set(refused.json()) == {"error", "code"}
     assert after.status_code == 200
+
+
+@pytest.mark.parametrize("image", [CUT_JPEG, HOLED_JPEG], ids=["cut", "with a hole"])
+async def test_a_damaged_image_is_answered_with_a_warning_where_the_operator_allows_it(
+    serving: Client, image: bytes
+) -> None:
+    async with serving(tolerate_damage="warn") as http:
+        whole = (await http.post("/predict", files=form(NOISE))).json()
+        damaged = await http.post("/predict", files=form(image))
+        hopeless = [await http.post("/predict", files=form(data)) for data in (NOISE[:100], GOOD[:-20])]
+    (warning,) = [each for each in damaged.json()["warnings"] if each not in whole["warnings"]]
+    assert (damaged.status_code, warning["code"]) == (200, "damaged_image")
+    assert "The JPEG file is damaged or cut short: " in warning["message"]
+    assert [(each.status_code, each.json()["code"]) for each in hopeless] == [(422, "damaged_image")] * 2
 
 
 @pytest.mark.parametrize("case", BAD_IMAGES)

@@ -39,7 +39,8 @@ def test_every_image_error_can_be_told() -> None:
 
 
 SOURCE: dict[str, Any] = {
-    "axes": "YX", "dtype": "uint8", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png"
+    "axes": "YX", "dtype": "uint8", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png",
+    "damage": None,
 }  # fmt: skip
 
 
@@ -56,6 +57,7 @@ SOURCE: dict[str, Any] = {
         {"levels": [[[2**41, 11], [1, 1]]]},
         {"spacing": {"X": [1, "mile"]}},
         {"format": "x" * 100},
+        {"damage": "x" * 10_000},
         {"more": 1},
     ],
     ids=str,
