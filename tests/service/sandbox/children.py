@@ -94,12 +94,28 @@ lies_of_a_size = partial(
 lies_of_a_dtype = partial(
     lies,
     "open",
-    {"axes": "YX", "dtype": "object", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png", "damage": None},
+    {
+        "axes": "YX",
+        "dtype": "object",
+        "levels": [[[9, 11], [1, 1]]],
+        "spacing": {},
+        "orientation": {},
+        "format": "png",
+        "damage": None,
+    },
 )
 lies_of_axes = partial(
     lies,
     "open",
-    {"axes": "YY", "dtype": "uint8", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png", "damage": None},
+    {
+        "axes": "YY",
+        "dtype": "uint8",
+        "levels": [[[9, 11], [1, 1]]],
+        "spacing": {},
+        "orientation": {},
+        "format": "png",
+        "damage": None,
+    },
 )
 lies_of_an_error = partial(lies, "probe", {"error": {"error": "SystemExit", "sentence": "no"}})
 
