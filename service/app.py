@@ -22,6 +22,7 @@ from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
 from service.sandbox.decoders import DecodeProcesses
+from service.security.key_memory import check_key_memory
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
 from service.telemetry.background_tasks import SERVICE_PROCESS
 from service.telemetry.log import log
@@ -108,6 +109,7 @@ class Striate:
     def prepare() -> None:
         """Runs once, before any worker, to abort with a reason instead of failing in every worker."""
         try:
+            check_key_memory(SETTINGS)
             check_host(SETTINGS, _host())
             check_models_folder(SETTINGS)
             check_device(SETTINGS.device, gpu_options(SETTINGS))

@@ -1,7 +1,9 @@
 """Settings from environment variables, typed and bounded; the only module of the service that reads the environment."""
 
+import math
 import os
 import re
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +15,20 @@ from models.errors import StriateError
 
 PREFIX = "STRIATE_"
 _ROOT = Path(__file__).parents[1]
+_CGROUPS = Path("/sys/fs/cgroup")
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def processors(cgroups: Path = _CGROUPS) -> int:
+    """Returns how many processors this process may use: the machine's, or fewer where its container's quota says so."""
+    possible = [float(os.cpu_count() or 1)]
+    with suppress(OSError, ValueError):  # version 2; without a limit the quota is "max"
+        quota, period = (cgroups / "cpu.max").read_text().split()
+        possible.append(int(quota) / int(period))
+    with suppress(OSError, ValueError):  # version 1; without a limit the quota is -1
+        quota, period = ((cgroups / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        possible.append(int(quota) / int(period))
+    return max(1, math.ceil(min(each for each in possible if each > 0)))
 
 
 class InvalidSettings(StriateError):
@@ -91,13 +106,13 @@ class Settings(BaseSettings):
         "", description="Socket of the engine process. Set by the service for its own front ends; do not set it."
     )
     session_threads: int = Field(
-        min(os.cpu_count() or 1, 8),
+        min(processors(), 8),
         ge=1,
         le=256,
         description="CPU threads that run a network, each with its own batch.",
     )
     worker_threads: int = Field(
-        min(os.cpu_count() or 1, 16), ge=1, le=256, description="Threads that decode, preprocess and encode images."
+        min(processors(), 16), ge=1, le=256, description="Threads that decode, preprocess and encode images."
     )
     queue_length: int = Field(
         64,
@@ -130,6 +145,11 @@ class Settings(BaseSettings):
     without_keys: Literal["loopback", "anywhere"] = Field(
         "loopback",
         description="Where the service may listen without keys; `anywhere` relies on a proxy or firewall.",
+    )
+    state: str = Field(
+        "",
+        description="Folder in which the service notes that it has had API keys; it then refuses to start without them. "
+        "Empty: nothing is noted.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

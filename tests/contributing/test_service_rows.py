@@ -75,7 +75,7 @@ def test_a_setting(tmp_path: Path) -> None:
     assert change.run(read) == "3\n"
     assert change.run(read, STRIATE_ZOOM="7") == "7\n"
     change.passes("tests/service/test_settings.py")
-    change.passes("tests/test_deployment.py", only="setting")
+    change.passes("tests/deploy/test_compose.py", only="setting")
     assert change.code == 1
 
 

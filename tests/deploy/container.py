@@ -17,7 +17,8 @@ HARDENED = (
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     "--pids-limit=512",
-    "--memory=2g",
+    "--memory=3g",
+    "--cpus=2",
     "--tmpfs=/tmp:size=64m,mode=1777,noexec,nosuid,nodev",
 )
 
@@ -63,6 +64,9 @@ class Container:
     def state(self) -> dict[str, object]:
         (state,) = json.loads(docker("inspect", self.id))
         return dict(state["State"])
+
+    def health(self) -> str:
+        return docker("inspect", "--format={{.State.Health.Status}}", self.id)
 
     def metric(self, series: str) -> float:
         lines = self.http.get("/metrics").text.splitlines()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service import __version__
 from service.security.api_keys import new_key
 from tests.deploy.container import HARDENED, IMAGE, Container, docker, running, until
 from tests.service.image_files import form
@@ -89,10 +90,18 @@ def test_its_bill_of_materials_is_what_is_installed(container: Container) -> Non
     assert all(each.get("licenses") for each in listed["components"] if each["name"] in {"bentoml", "numpy", "pillow"})
 
 
-def test_it_is_small(container: Container) -> None:
+def test_it_is_small_and_says_what_it_is() -> None:
     (image,) = json.loads(docker("image", "inspect", IMAGE))
-    assert image["Size"] < 800e6
+    assert image["Size"] < 750e6
     assert image["Config"]["User"] == "bentoml"
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in image["Config"]["Labels"].items()}
+    assert labels.items() >= {("title", "striate"), ("version", __version__), ("licenses", "MIT")}
+    assert "source" in labels
+    assert f"{IMAGE}-{labels['revision']}" in image["RepoTags"]  # stays when a later build takes the version's tag
+
+
+def test_it_is_healthy_when_it_is_ready(container: Container) -> None:
+    until(lambda: container.health() == "healthy")
 
 
 @pytest.mark.parametrize("front_ends", ["1", "2"])

@@ -20,14 +20,23 @@ def test_prometheus_scrapes_the_same_targets_with_a_key() -> None:
 
 
 def test_without_keys_the_port_is_published_on_loopback_only() -> None:
-    service = PLAIN["striate"]
-    assert service["environment"][PREFIX + "WITHOUT_KEYS"] == "anywhere"
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert all(port.startswith("127.0.0.1:") for port in PLAIN["striate"]["ports"])
+
+
+def test_compose_itself_never_allows_a_service_without_keys() -> None:
+    """The file .env must say so; without it the service in the container, which listens everywhere, does not start."""
+    assert PLAIN["striate"]["environment"][PREFIX + "WITHOUT_KEYS"] is None
+    assert f"\n{PREFIX}WITHOUT_KEYS=anywhere\n" in (ROOT / ".env.example").read_text()
 
 
 def test_with_keys_they_are_required_everywhere() -> None:
     environment = KEYED["striate"]["environment"]
     assert environment[PREFIX + "WITHOUT_KEYS"] == "loopback"
-    folder, target, mode = KEYED["striate"]["volumes"][0].rsplit(":", 2)
-    assert Path(environment[PREFIX + "KEYS"]).parent == Path(target)
-    assert (folder, mode) == ("${SERVICE_SECRETS:-./secrets}", "ro")
+    (secrets,) = KEYED["striate"]["volumes"]
+    assert Path(environment[PREFIX + "KEYS"]).parent == Path(secrets["target"])
+    assert secrets["read_only"] is True
+
+
+def test_the_service_remembers_its_keys_in_its_volume() -> None:
+    folder = PLAIN["striate"]["environment"][PREFIX + "STATE"]
+    assert f"striate:{folder}" in PLAIN["striate"]["volumes"]
