@@ -16,6 +16,7 @@ CHART = ROOT / "deploy/helm"
 OPEN: dict[str, Any] = {"settings": {"STRIATE_WITHOUT_KEYS": "anywhere"}}
 KEYS: dict[str, Any] = {"keys": {"secret": "striate-keys"}}
 STORE = {"remote": "store:bucket/models", "secret": "store"}
+DIGEST = "sha256:" + 64 * "0"
 VALUES: dict[str, dict[str, Any]] = {
     "open": OPEN,
     "keys": KEYS,
@@ -26,8 +27,14 @@ VALUES: dict[str, dict[str, Any]] = {
     "scaled": {**KEYS, "autoscaling": {"enabled": True}},
     "watched": {
         **KEYS,
-        "monitor": {"enabled": True, "labels": {"release": "prom"}, "key": {"secret": "striate-metrics"}},
+        "monitor": {
+            "enabled": True,
+            "labels": {"release": "prom"},
+            "namespace": "monitoring",
+            "key": {"secret": "striate-metrics"},
+        },
     },
+    "pinned": {**KEYS, "image": {"repository": "registry.example.org/striate", "digest": DIGEST}},
     "everything": {
         **KEYS,
         "image": {"repository": "registry.example.org/striate", "tag": "1", "pullSecrets": ["pull"]},
@@ -39,6 +46,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "network": {"from": [{"namespaceSelector": {}}], "egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}]},
         "volumes": [{"name": "state", "persistentVolumeClaim": {"claimName": "striate-state"}}],
         "mounts": [{"name": "state", "mountPath": "/var/lib/striate"}],
+        "priorityClassName": "high",
         "podAnnotations": {"a": "b"},
         "nodeSelector": {"gpu": "h200"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],

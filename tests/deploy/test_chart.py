@@ -1,6 +1,7 @@
 """The Helm chart: linted and rendered by Helm, and validated against the schemas of Kubernetes."""
 
 import json
+import re
 from typing import Any
 
 import kubernetes_validate
@@ -9,7 +10,7 @@ import yaml
 
 from service import __version__
 from tests.compose import COMPOSE
-from tests.deploy.chart import CHART, KEYS, STORE, VALUES, environment, helm, needs_helm, pod, rendered
+from tests.deploy.chart import CHART, DIGEST, KEYS, STORE, VALUES, environment, helm, needs_helm, pod, rendered
 
 pytestmark = needs_helm
 USUAL = {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service"}
@@ -60,6 +61,7 @@ def test_what_is_asked_for_is_rendered(name: str, kinds: set[str]) -> None:
         ({**KEYS, "settings": {"STRIATE_MAX_PIXELS": 50000000}}, "got number, want string"),  # it would become 5e+07
         ({**KEYS, "settings": {"DEVICE": "cuda"}}, "'DEVICE' does not match pattern"),
         ({**KEYS, "resources": {"limits": {"cpu": None}}}, "/resources/limits"),
+        ({**KEYS, "image": {"digest": "latest"}}, "'latest' does not match pattern"),
     ],
 )
 def test_what_could_not_be_meant_is_refused(values: dict[str, Any], says: str) -> None:
@@ -104,6 +106,29 @@ def test_the_image_is_that_of_compose() -> None:
     assert compose["user"] == "{runAsUser}:{runAsGroup}".format(**pod("keys")["securityContext"])
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == __version__
+
+
+def test_a_digest_replaces_the_tag() -> None:
+    assert pod("pinned")["containers"][0]["image"] == f"registry.example.org/striate@{DIGEST}"
+
+
+def test_a_pod_has_the_memory_that_its_threads_need() -> None:
+    """1 GiB and 1 GiB for each CPU, asked for in advance: a node that promised it elsewhere would end the pod."""
+    given = pod("keys")["containers"][0]["resources"]
+    assert given["requests"]["memory"] == given["limits"]["memory"] == f"{1 + int(given['limits']['cpu'])}Gi"
+
+
+def test_a_pod_has_room_on_the_nodes_disk_for_its_models() -> None:
+    """Kubernetes evicts a pod that has more there than its largest limit, of containers and init containers."""
+    (copies,) = pod("store")["initContainers"]
+    (models,) = [volume for volume in pod("store")["volumes"] if volume["name"] == "models"]
+    assert copies["resources"]["limits"]["ephemeral-storage"] == models["emptyDir"]["sizeLimit"]
+    assert {"ephemeral-storage"} <= pod("keys")["containers"][0]["resources"]["limits"].keys()
+
+
+def test_pods_have_the_priority_that_is_asked_for() -> None:
+    assert pod("everything")["priorityClassName"] == "high"
+    assert "priorityClassName" not in pod("keys")
 
 
 def test_probes_ask_the_routes_that_stay_open() -> None:
@@ -175,6 +200,15 @@ def test_prometheus_finds_the_service_by_its_operator() -> None:
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
     assert endpoint["authorization"] == {"credentials": {"name": "striate-metrics", "key": "metrics.key"}}
     assert monitor["metadata"]["labels"]["release"] == "prom"
+
+
+def test_a_prometheus_of_another_namespace_may_call_too() -> None:
+    (rule,) = rendered("watched")["NetworkPolicy"]["spec"]["ingress"]
+    own, theirs = rule["from"]
+    assert own == {"podSelector": {}}
+    assert theirs == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    (row,) = re.findall(r"^\| metrics \|.*$", (CHART.parents[1] / "docs/deployment.md").read_text(), re.MULTILINE)
+    assert {"`monitor.namespace`", "`monitor.enabled: true`"} <= set(re.findall(r"`.+?`", row))
 
 
 def test_nobody_is_reached_from_a_pod_and_only_its_port_from_outside() -> None:

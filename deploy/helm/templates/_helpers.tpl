@@ -19,7 +19,7 @@ labels:
 
 {{- define "striate.image" -}}
 {{- $tag := printf "%s%s" .Chart.AppVersion (ternary "-gpu" "" (gt (int .Values.gpu.count) 0)) -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default $tag }}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ .Values.image.tag | default $tag }}{{ end }}
 {{- end }}
 
 {{- define "striate.unprivileged" -}}
