@@ -19,9 +19,12 @@ def main() -> None:
         "--host", default="127.0.0.1", help="address to listen on; other than 127.0.0.1 needs STRIATE_KEYS"
     )
     parser.add_argument("--port", default=3000, type=int)
+    parser.add_argument(
+        "--quiet", action="store_true", help="print the log's lines of JSON, and no other text but errors"
+    )
     arguments = parser.parse_args()
-    address = ["--host", arguments.host, "--port", str(arguments.port)]
-    command = [sys.executable, "-m", "bentoml", "serve", "service.app:Striate", *address]
+    options = ["--host", arguments.host, "--port", str(arguments.port), *(["--quiet"] if arguments.quiet else [])]
+    command = [sys.executable, "-m", "bentoml", "serve", "service.app:Striate", *options]
     os.execve(sys.executable, command, NO_TELEMETRY | dict(os.environ))  # noqa: S606  the same process receives the signals
 
 

@@ -7,6 +7,7 @@ import sys
 
 import bentoml
 import click
+from bentoml._internal.configuration import get_quiet_mode
 from bentoml._internal.configuration.containers import BentoMLContainer
 from prometheus_client import values
 from starlette.applications import Starlette
@@ -43,7 +44,8 @@ def _ready(repository: Repository) -> None:
     loop, parser = type(asyncio.get_running_loop()).__module__, connection.BoundedProtocol.__base__.__module__
     log.write("info", "ready", event_loop=loop, http_parser=parser)
     asyncio.get_running_loop().run_in_executor(None, DECODERS.start)
-    if SETTINGS.front_ends == 1 or bentoml.server_context.worker_index == 1:  # one of several is enough
+    one_of_several = SETTINGS.front_ends > 1 and bentoml.server_context.worker_index != 1
+    if not one_of_several and not get_quiet_mode():  # --quiet, as in the image: a log of JSON only
         _print_startup_message(repository)
     # These objects live as long as the process: a full collection would traverse them, tens of ms within a request.
     gc.collect()

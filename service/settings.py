@@ -148,8 +148,8 @@ class Settings(BaseSettings):
     )
     state: str = Field(
         "",
-        description="Folder in which the service notes that it has had API keys; it then refuses to start without them. "
-        "Empty: nothing is noted.",
+        description="Folder in which the service notes that it has had API keys; from then on it refuses to start "
+        "without them. Empty: nothing is noted.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

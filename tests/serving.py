@@ -71,19 +71,19 @@ def environment(**variables: str) -> dict[str, str]:
     return {**inherited, **variables}
 
 
-def command(port: int) -> list[str]:
-    return [sys.executable, "-m", "service", "--port", str(port)]
+def command(port: int, *options: str) -> list[str]:
+    return [sys.executable, "-m", "service", "--port", str(port), *options]
 
 
 @contextmanager
 def served(
-    log: Path, *, within: Sequence[str] = (), **variables: str
+    log: Path, *, within: Sequence[str] = (), options: Sequence[str] = (), **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """Runs a service until every front end is ready; its output goes to `log`. within: a command that runs it."""
+    """Runs a service with options until every front end is ready; its output goes to `log`. within: what runs it."""
     port = free_port()
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*within, *command(port)],
+            [*within, *command(port, *options)],
             cwd=ROOT,
             env=environment(**variables),
             stdout=out,

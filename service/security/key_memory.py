@@ -20,8 +20,8 @@ def check_key_memory(settings: Settings) -> None:
     marker = Path(settings.state) / MARKER
     if not settings.keys and _remembered(marker):
         raise InvalidSettings(
-            f"{PREFIX}KEYS is empty, but this service has had API keys. Set it again (with compose, let COMPOSE_FILE in "
-            f".env name deploy/docker-compose.keys.yml), or delete {marker} to serve without keys from now on."
+            f"{PREFIX}KEYS is empty, but this service has had API keys. Set it again (with compose, COMPOSE_FILE in "
+            f".env names deploy/docker-compose.keys.yml), or delete {marker} to serve without keys from now on."
         )
     if settings.keys and not _remembered(marker):
         _remember(marker)

@@ -90,6 +90,11 @@ def test_its_bill_of_materials_is_what_is_installed(container: Container) -> Non
     assert all(each.get("licenses") for each in listed["components"] if each["name"] in {"bentoml", "numpy", "pillow"})
 
 
+def test_its_log_is_json(container: Container) -> None:
+    lines = docker("logs", container.id).splitlines()
+    assert {json.loads(line)["level"] for line in lines} == {"info"}
+
+
 def test_it_is_small_and_says_what_it_is() -> None:
     (image,) = json.loads(docker("image", "inspect", IMAGE))
     assert image["Size"] < 750e6

@@ -1,5 +1,6 @@
 """Tests of `python -m service` in a process of its own, over a socket."""
 
+import json
 import signal
 import subprocess
 import time
@@ -75,6 +76,14 @@ def test_a_request_in_flight_is_answered_before_the_service_stops(models: Path, 
         answer = http.post("/predict", content=slowly(), headers={"Content-Type": "image/png"})
         assert answer.json()["classes"][0]["label"] == "bright"
         assert process.wait(timeout=120) == 0
+
+
+def test_a_quiet_service_writes_only_json(models: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with served(log, STRIATE_MODELS=str(models), options=["--quiet"]) as (http, _):
+        http.get("/models").raise_for_status()
+    events = {json.loads(line)["event"] for line in log.read_text().splitlines()}
+    assert {"model loaded", "package invalid", "ready", "request"} <= events
 
 
 INVALID_STARTS = {
