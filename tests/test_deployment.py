@@ -1,5 +1,6 @@
 """What is shipped: the Bento's content, and that it serves."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from service import __version__
 from tests.serving import free_port, process
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +44,19 @@ def test_the_two_bentos_differ_in_onnxruntime_alone() -> None:
 @pytest.mark.parametrize("variable", ["BENTOML_DO_NOT_TRACK", "ORT_DISABLE_TELEMETRY"])
 def test_nothing_in_the_image_reports_to_its_maker(variable: str, extra: str) -> None:
     assert bentofile(extra)["docker"]["env"][variable] in {"True", "1"}
+
+
+@pytest.mark.parametrize(("target", "suffix"), [("image", ""), ("image-gpu", "-gpu")])
+def test_an_image_has_a_tag_that_no_other_commit_takes(target: str, suffix: str) -> None:
+    command = ["make", "--dry-run", target, "BASE_IMAGE=python@sha256:1"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (build,) = re.findall(r"docker build .*", lines.replace("\\\n", ""))
+    (commit,) = re.findall(r"--build-arg REVISION=(\S+)", build)
+    assert re.findall(r"-t (\S+)", build) == [
+        f"striate:{__version__}{suffix}",
+        f"striate:{__version__}-{commit}{suffix}",
+    ]
+    assert "--build-arg BASE_IMAGE=python@sha256:1 " in build
 
 
 def test_the_version_stands_in_one_place() -> None:
@@ -88,7 +103,10 @@ def test_a_bento_installs_no_torch(bento: Path) -> None:
 def test_a_bento_runs_as_a_user_that_is_not_root(bento: Path) -> None:
     dockerfile = (bento / "env/docker/Dockerfile").read_text()
     assert dockerfile.splitlines()[-3].strip() == "USER bentoml" or "\nUSER bentoml\n" in dockerfile
-    assert "FROM python:3.11-slim-bookworm" in dockerfile
+    assert dockerfile.splitlines()[0] == f"ARG BASE_IMAGE={bentofile('cpu')['docker']['base_image']}"
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {
+        "${BASE_IMAGE}"
+    }  # one value, also with a digest
 
 
 def in_image(bento: Path, home: Path) -> dict[str, str]:

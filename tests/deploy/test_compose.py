@@ -1,5 +1,6 @@
 """Compose: each container has no more than it needs, and no command of the documentation opens a door."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_the_profile_gpu_differs_in_the_gpu_alone() -> None:
     assert gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
 
 
+def test_the_image_is_healthy_as_in_compose() -> None:
+    check = COMPOSE["services"]["striate"]["healthcheck"]
+    text = (ROOT / "deploy/Dockerfile.j2").read_text().replace("\\\n", "")
+    (options, command) = re.findall(r"^HEALTHCHECK (.+) CMD (.+)$", text, re.MULTILINE)[0]
+    assert ["CMD", *json.loads(command)] == check["test"]
+    given = dict(option.removeprefix("--").split("=") for option in options.split())
+    assert {name.replace("-", "_"): text for name, text in given.items()} == {
+        name: str(value) for name, value in check.items() if name != "test"
+    }
+
+
 def test_every_variable_of_compose_is_documented() -> None:
     files = (ROOT / "docker-compose.yml", *ROOT.glob("deploy/docker-compose.*.yml"))
     used = {match for file in files for match in re.findall(r"\$\{(\w+)", file.read_text())}
@@ -88,6 +100,8 @@ def test_grafana_has_a_password_of_its_own_or_nothing_starts(tmp_path: Path) -> 
     password = yaml.safe_load(done.stdout)["services"]["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"]
     assert len(password) == 24
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    subprocess.run(["make", "--silent", ".env"], cwd=tmp_path, check=True, timeout=60)
+    assert f"\nGRAFANA_ADMIN_PASSWORD={password}\n" in (tmp_path / ".env").read_text()  # as it was
     (tmp_path / ".env").unlink()
     refused = config(tmp_path)
     assert refused.returncode != 0

@@ -65,6 +65,10 @@ def test_it_runs_without_rights(container: Container) -> None:
     assert status["Seccomp"] == "2"  # Docker's filter
 
 
+def test_no_file_gives_its_caller_more_rights(container: Container) -> None:
+    assert container.does("find / -xdev -type f -perm /6000 2>/dev/null; true") == ""
+
+
 def test_it_can_write_nowhere_but_in_its_tmp(container: Container) -> None:
     places = container.does(
         "find / -xdev \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -writable -print 2>/dev/null; true"
