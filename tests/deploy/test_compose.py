@@ -59,7 +59,7 @@ def test_the_profile_gpu_differs_in_the_gpu_alone() -> None:
     assert differs == {"profiles", "image", "environment", "networks", "deploy", "cpus", "mem_limit", "memswap_limit"}
     assert gpu["profiles"] == ["gpu"]
     assert gpu["environment"]["STRIATE_DEVICE"] == "cuda"  # a GPU that does not work ends it
-    assert gpu["networks"]["default"]["aliases"] == ["striate"]  # whom Prometheus scrapes
+    assert gpu["networks"]["inside"]["aliases"] == ["striate"]  # whom Prometheus scrapes
     assert gpu["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
 
 
@@ -82,16 +82,30 @@ def test_every_variable_of_compose_is_documented() -> None:
 
 
 @needs_compose
-@pytest.mark.parametrize("forgotten", ["", r"; /^STRIATE_WITHOUT_KEYS=/d"])
-def test_a_plain_command_keeps_the_keys(tmp_path: Path, forgotten: str) -> None:
-    (line,) = re.findall(r"^sed -i .*$", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE)
-    subprocess.run(line.replace(forgotten, ""), shell=True, cwd=installed(tmp_path), check=True, timeout=60)
-    assert ("STRIATE_WITHOUT_KEYS=anywhere" in (tmp_path / ".env").read_text()) is bool(forgotten)
-    done = config(tmp_path)
+def test_a_plain_command_keeps_what_was_decided(tmp_path: Path) -> None:
+    """The two lines of the documentation that decide, one after the other: without keys, then with them."""
+    lines = re.findall(r"^sed -i '.*' \.env", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE)
+    seen = [keys_of(installed(tmp_path))]
+    for line in lines:
+        subprocess.run(line, shell=True, cwd=tmp_path, check=True, timeout=60)
+        seen.append(keys_of(tmp_path))
+    assert seen == [(None, None), (None, "anywhere"), ("/run/secrets/keys.toml", "loopback")]
+    assert "\nSTRIATE_WITHOUT_KEYS" not in (tmp_path / ".env").read_text()  # nor without the overlay
+
+
+def keys_of(folder: Path) -> tuple[str | None, str | None]:
+    done = config(folder)
     assert done.returncode == 0, done.stderr
-    service = yaml.safe_load(done.stdout)["services"]["striate"]["environment"]
-    assert service["STRIATE_KEYS"] == "/run/secrets/keys.toml"
-    assert service["STRIATE_WITHOUT_KEYS"] == "loopback"
+    environment = yaml.safe_load(done.stdout)["services"]["striate"]["environment"]
+    return environment["STRIATE_KEYS"], environment["STRIATE_WITHOUT_KEYS"]
+
+
+def test_no_container_gets_an_answer_from_beyond_the_host() -> None:
+    ((name, network),) = COMPOSE["networks"].items()
+    assert network["driver_opts"] == {
+        "com.docker.network.bridge.enable_ip_masquerade": "${OUTGOING_CONNECTIONS:-false}"
+    }
+    assert all(list(service["networks"]) == [name] for service in COMPOSE["services"].values())
 
 
 @needs_compose
