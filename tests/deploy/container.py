@@ -68,6 +68,10 @@ class Container:
     def health(self) -> str:
         return docker("inspect", "--format={{.State.Health.Status}}", self.id)
 
+    def log(self) -> list[str]:
+        done = subprocess.run(["docker", "logs", self.id], capture_output=True, text=True, timeout=60, check=True)
+        return (done.stdout + done.stderr).splitlines()
+
     def metric(self, series: str) -> float:
         lines = self.http.get("/metrics").text.splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(f"{series} ")), 0.0)

@@ -25,7 +25,7 @@ def test_without_keys_the_port_is_published_on_loopback_only() -> None:
 
 
 def test_nothing_that_ships_allows_a_service_without_keys() -> None:
-    """Somebody must decide it in .env: before, the service in the container, which listens everywhere, does not start."""
+    """Somebody must decide it in .env; before, the service does not start, since a container listens everywhere."""
     assert PLAIN["striate"]["environment"][PREFIX + "WITHOUT_KEYS"] is None
     decided = re.findall(r"^[A-Z].*$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert decided == ["GRAFANA_ADMIN_PASSWORD="]
