@@ -23,6 +23,14 @@ def test_helm_finds_nothing_to_warn_of(name: str) -> None:
     assert report["errors"] == []
 
 
+def test_the_documentation_names_values_that_there_are() -> None:
+    table = (CHART.parents[1] / "docs/deployment.md").read_text().partition("| for | set |")[2].partition("\n\n")[0]
+    named = re.findall(r"`([a-z]\w+)\.(\w+)(?:\.\w+)*(?:: [^`]+)?`", table)
+    assert len(named) > 12
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert [(first, second) for first, second in named if second not in values[first] and first != "settings"] == []
+
+
 @pytest.mark.parametrize("kubernetes", ["1.29", "1.37"])  # the oldest that Chart.yaml takes, and the newest published
 @pytest.mark.parametrize("name", VALUES)
 def test_kubernetes_takes_every_manifest(name: str, kubernetes: str) -> None:
