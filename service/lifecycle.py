@@ -62,8 +62,13 @@ class Runtime:
         now = self.state.known
         return f"The folder {str(self.settings.models)!r}: {now.absence}." if now and now.absence else ""
 
-    def check_ready(self) -> None:
-        """Raises NotReady with the reason, unless every wanted model serves."""
+    async def check_ready(self) -> None:
+        """Raises NotReady with the reason, unless every wanted model serves and answers can be audited."""
+        if self._audit_log:
+            await asyncio.to_thread(self._audit_log.retry)  # off the event loop: a disk may be slow
+        self._check_ready()
+
+    def _check_ready(self) -> None:
         missing = self.state.current.missing()
         if missing:
             raise NotReady(f"Wanted models that do not serve: {listed(missing)}; GET /models says why.")
@@ -71,8 +76,8 @@ class Runtime:
             raise NotReady(f"No model serves: there is no sound package under {str(self.settings.models)!r}.")
         if not self.pipeline.scheduler.has_worker:
             raise NotReady("No worker can take an image: each is busy with one whose deadline has passed.")
-        if self._audit_log and not self._audit_log.is_writable():
-            raise NotReady("The audit log cannot be written, so answers are withheld.")
+        if self._audit_log and self._audit_log.failure:
+            raise NotReady(f"Answers are withheld because the audit log cannot be written: {self._audit_log.failure}.")
 
     async def run(self, opener: Callable[[Package], Session] | None = None) -> None:
         """Loads the models while /livez already answers, and applies every change until it is cancelled.
@@ -149,7 +154,7 @@ class Runtime:
 
     def _is_ready(self) -> bool:
         try:
-            self.check_ready()
+            self._check_ready()
         except NotReady:
             return False
         return True

@@ -16,6 +16,7 @@ from models.errors import StriateError
 PREFIX = "STRIATE_"
 _ROOT = Path(__file__).parents[1]
 _CGROUPS = Path("/sys/fs/cgroup")
+AuditGap = Literal["refuse", "record"]
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
@@ -160,6 +161,11 @@ class Settings(BaseSettings):
         256 * 2**20,
         ge=4096,
         description="Size in bytes at which the audit log continues in a new file; files are never deleted.",
+    )
+    audit_gap: AuditGap = Field(
+        "refuse",
+        description="If lines are missing at the end of the audit log: `refuse` withholds answers until an operator "
+        "acts; `record` goes on, with a line that says which are lost.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level to log; a request's line has the level `info`."

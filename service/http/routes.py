@@ -76,7 +76,7 @@ class Routes:
 
     async def readyz(self, _: Request) -> Response:
         """Reports whether every wanted model serves."""
-        self._runtime.check_ready()
+        await self._runtime.check_ready()
         return json_response(Health(status="ready", warning=self._runtime.absence))
 
     async def livez(self, _: Request) -> Response:

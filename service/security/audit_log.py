@@ -4,193 +4,179 @@
 
 A line holds digests, never a pixel or a name. `<file>.head` holds the number and digest of the last line, which reveals
 truncation, and the lock that several processes share. A file that reaches its size limit is renamed to
-`<file>.<number of its last line>`, and the next file continues the chain.
+`<file>.<number of its last line>`, and the next file continues the chain. No number is given to two lines: where the
+file lacks lines that were written, the next one is refused, or records which are lost.
 """
 
 import fcntl
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
-_HEAD = re.compile(rb"(\d{12}) ([0-9a-f]{64})\n")
-_TAIL_BYTES = 4096
-
-
-class ChainLink(NamedTuple):
-    """A line's number, counted from 1, and the SHA-256 of its bytes without the line break."""
-
-    number: int
-    sha256: str
-
-
-GENESIS = ChainLink(0, "0" * 64)
-
-
-class BrokenChain(Exception):
-    """The log is not what was written; the message says where."""
+from service.security.audit_chain import (
+    GENESIS,
+    HEAD_BYTES,
+    BrokenChain,
+    ChainLink,
+    format_head,
+    head_of,
+    parse_head,
+    rotated_files,
+    rotated_name,
+)
+from service.security.audit_end import ELSEWHERE, End, check_continues, lines_of_others, read_end
+from service.security.path_file import PathFile
+from service.settings import AuditGap
 
 
 class AuditLog:
     """An audit log that one or several processes append to. Raises OSError if it cannot be opened."""
 
-    def __init__(self, path: Path, *, file_bytes: int) -> None:
-        self._path, self._file_bytes = path, file_bytes
-        self._head = os.open(_head_of(path), os.O_RDWR | os.O_CREAT, 0o600)
-        self._file = self._open()
-        self._cached = (-1, GENESIS)  # the file's size after this process's last line, and that line
+    def __init__(self, path: Path, *, file_bytes: int, gap: AuditGap = "refuse") -> None:
+        """gap: what to do where lines are missing at the end: refuse the next line, or record which are lost."""
+        self._path, self._file_bytes, self._gap = path, file_bytes, gap
+        self._head, self._file = PathFile(head_of(path)), PathFile(path)
+        self._last, self._last_head = End(GENESIS, *ELSEWHERE), b""  # as this process left the log
         self._lock = threading.Lock()
-        self._failed = False
+        self.failure = ""  # why the last line could not be written
+        try:
+            with self._locked():
+                self._end()
+        except BrokenChain as error:
+            self.failure = str(error)
 
     def append(self, facts: dict[str, object]) -> None:
-        """Appends a line with these facts. Raises OSError, and then leaves the log unchanged.
+        """Appends a line with these facts. Raises OSError and BrokenChain, and then leaves the log unchanged.
 
         The line is handed to the operating system: it survives the end of this process, but not a power cut.
         """
         with self._lock:
-            self._failed = True  # until it is written
-            self._append(facts)
-            self._failed = False
+            try:
+                self._append(facts)
+            except (OSError, BrokenChain) as error:
+                self.failure = str(error)
+                raise
+            self.failure = ""
 
-    def is_writable(self) -> bool:
-        """Returns whether lines can be written; after a failure, tries to append one that records the interruption."""
-        if self._failed:
-            with suppress(OSError):
+    def retry(self) -> None:
+        """After a failure, tries to append a line that records the interruption."""
+        if self.failure:
+            with suppress(OSError, BrokenChain):
                 self.append({"resumed": True})
-        return not self._failed
+
+    def close(self) -> None:
+        self._file.close()
+        self._head.close()
 
     def _append(self, facts: dict[str, object]) -> None:
         with self._locked():
-            last = self._last()
-            time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            line = orjson.dumps({"n": last.number + 1, "time": time, **facts, "former": last.sha256})
-            if 0 < os.fstat(self._file).st_size >= self._file_bytes - len(line):  # the line feed counts too
-                self._rotate(last)
-            size = os.fstat(self._file).st_size
-            written = ChainLink(last.number + 1, sha256(line).hexdigest())
-            try:
-                write_all(self._file, line + b"\n")
-                os.pwrite(self._head, b"%012d %s\n" % (written.number, written.sha256.encode()), 0)
-            except OSError:
-                os.ftruncate(self._file, size)
-                raise
-            self._cached = (size + len(line) + 1, written)
+            last, written = self._end()
+            if last.link != written:
+                lost: dict[str, object] = {
+                    "lost": [last.link.number + 1, written.number],
+                    "lost_sha256": written.sha256,
+                }
+                self._write(lost, written.number + 1, after=last)
+                last = self._last
+            self._write(facts, last.link.number + 1, after=last)
 
-    def close(self) -> None:
-        os.close(self._file)
-        os.close(self._head)
+    def _write(self, facts: dict[str, object], number: int, *, after: End) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = orjson.dumps({"n": number, "time": time, **facts, "former": after.link.sha256})
+        begin = after.end
+        if 0 < begin >= self._file_bytes - len(line):  # the line feed counts too
+            self._rotate(number - 1)
+            begin = 0
+        link = ChainLink(number, sha256(line).hexdigest())
+        head = format_head(link)
+        try:
+            write_all(self._file.descriptor, line + b"\n")
+            os.pwrite(self._head.descriptor, head, 0)
+        except OSError:
+            os.ftruncate(self._file.descriptor, begin)
+            raise
+        self._last, self._last_head = End(link, begin, begin + len(line) + 1), head
+
+    def _rotate(self, number: int) -> None:
+        name = rotated_name(self._path, number)
+        if name.exists():
+            raise FileExistsError(f"{name} exists already, and no file of the log may be overwritten")
+        self._path.rename(name)
+        self._file.open(os.O_APPEND | os.O_CREAT)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Excludes other writing processes, and reopens the file if another process has rotated it."""
-        fcntl.flock(self._head, fcntl.LOCK_EX)
+        """Excludes other writing processes, by a lock on the head that is at its path while the lock is held."""
+        while True:
+            if not self._head.in_place():
+                self._open_head()
+            fcntl.flock(self._head.descriptor, fcntl.LOCK_EX)
+            try:
+                if self._head.in_place():
+                    yield
+                    return
+            finally:
+                fcntl.flock(self._head.descriptor, fcntl.LOCK_UN)
+
+    def _open_head(self) -> None:
+        if self._is_empty():
+            self._head.open(os.O_CREAT)
+            return
         try:
-            if not self._path.exists() or self._path.stat().st_ino != os.fstat(self._file).st_ino:
-                self._reopen()
-            yield
-        finally:
-            fcntl.flock(self._head, fcntl.LOCK_UN)
+            self._head.open(0)
+        except FileNotFoundError as error:
+            raise BrokenChain(f"{head_of(self._path).name} is missing, so missing lines cannot be detected") from error
 
-    def _last(self) -> ChainLink:
-        size = os.fstat(self._file).st_size
-        if size != self._cached[0]:
-            last = _last_line(self._file, size)
-            self._cached = (os.fstat(self._file).st_size, last or _read_head(_head_of(self._path)) or GENESIS)
-        return self._cached[1]
+    def _is_empty(self) -> bool:
+        return not rotated_files(self._path) and not (self._path.exists() and self._path.stat().st_size)
 
-    def _rotate(self, last: ChainLink) -> None:
-        self._path.rename(f"{self._path}.{last.number:012d}")
-        self._reopen()
+    def _end(self) -> tuple[End, ChainLink]:
+        """Returns the last line, and the last that was ever written: a later one if lines are missing and gap allows.
 
-    def _reopen(self) -> None:
-        os.close(self._file)
-        self._file = self._open()
-        self._cached = (-1, GENESIS)
+        Raises BrokenChain and OSError. It is fast unless something but a process of this service has changed the log.
+        """
+        head = os.pread(self._head.descriptor, HEAD_BYTES + 1, 0)
+        if (file := self._file.in_place()) is None:
+            self._last = End(self._last.link, *ELSEWHERE)
+            file = self._file.open(os.O_APPEND | os.O_CREAT)
+        if head == self._last_head and file.st_size == self._last.end:
+            return self._last, self._last.link
+        if others := lines_of_others(self._file.descriptor, file.st_size, head=head, known=self._last):
+            self._last, self._last_head = others, head
+            return others, others.link
+        written = self._last_written(head)
+        last = read_end(self._path, self._file.descriptor, file.st_size, written=written)
+        is_behind = last.link.number < written.number
+        if is_behind and self._gap == "refuse":
+            raise BrokenChain(
+                f"lines {last.link.number + 1} to {written.number} are missing at the end of {self._path.name}. To "
+                f"continue after line {written.number}, rename it to {rotated_name(self._path, written.number).name}"
+            )
+        if not is_behind:
+            check_continues(self._path, self._file.descriptor, last, written=written, known=self._last)
+            self._last, self._last_head = last, head
+        if last.end < file.st_size:  # a partial line, which a crash before its response left
+            os.ftruncate(self._file.descriptor, last.end)
+        return last, max(last.link, written)
 
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-
-
-def verify(path: Path, *, first: int = 1, anchor: ChainLink | None = None) -> ChainLink:
-    """Returns the last line of a log that is intact from line `first` on. Raises BrokenChain.
-
-    anchor: an earlier line that was stored elsewhere and must still be in the log. It detects a log that was rewritten
-    from beginning to end, head included: digests without a secret bind lines to each other, not to their writer.
-    """
-    head = _read_head(_head_of(path))
-    if head is None:
-        raise BrokenChain(f"{_head_of(path)} is missing or unreadable, so missing lines at the end cannot be detected")
-    required = {head, anchor} - {None}
-    last = GENESIS
-    files = sorted(path.parent.glob(f"{path.name}.{'[0-9]' * 12}"))
-    for file in [*files, path] if path.exists() else files:  # it is absent between a rotation and the next line
-        with file.open("rb") as lines:
-            for line in lines:
-                last = _check_line(line, last, first=first, file=file)
-                required.discard(last)
-    if required:
-        missing = ", ".join(f"{link.number}:{link.sha256}" for link in sorted(filter(None, required)))
-        raise BrokenChain(
-            f"the log ends at line {last.number} without {missing}: lines at the end were removed or changed"
-        )
-    return last
-
-
-def _check_line(line: bytes, last: ChainLink, *, first: int, file: Path) -> ChainLink:
-    """Returns the link of this line if it follows `last`. Raises BrokenChain."""
-    number = last.number + 1 if last is not GENESIS else first
-    try:
-        facts = orjson.loads(line)
-        stored, previous = facts["n"], facts["former"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise BrokenChain(f"{file}: line {number} cannot be read") from error
-    if not line.endswith(b"\n"):
-        raise BrokenChain(f"{file}: line {number} is truncated")
-    if stored != number:
-        raise BrokenChain(
-            f"{file}: expected line {number}, found line {stored}: lines were removed, added or reordered"
-        )
-    if previous != last.sha256 and not (last is GENESIS and first > 1):
-        raise BrokenChain(f"{file}: line {number} does not match the digest of the line before it, which was changed")
-    return ChainLink(number, sha256(line[:-1]).hexdigest())
-
-
-def _last_line(file: int, size: int) -> ChainLink | None:
-    """Returns the file's last whole line, and drops a partial one after it.
-
-    A partial line is left by a crash before its response was sent.
-    """
-    reach = _TAIL_BYTES
-    while True:
-        tail = os.pread(file, min(reach, size), max(0, size - reach))
-        end = tail.rfind(b"\n")
-        begin = tail.rfind(b"\n", 0, max(end, 0))
-        if reach >= size or (end != -1 and begin != -1):
-            break
-        reach *= 16
-    if end + 1 < len(tail):
-        os.ftruncate(file, size - len(tail) + end + 1)
-    line = tail[begin + 1 : end]
-    return ChainLink(orjson.loads(line)["n"], sha256(line).hexdigest()) if end != -1 else None
+    def _last_written(self, head: bytes) -> ChainLink:
+        """Returns the last line that the head or this process knows of. Raises BrokenChain."""
+        if not head and self._is_empty():
+            os.pwrite(self._head.descriptor, format_head(GENESIS), 0)
+            return self._last.link
+        link = parse_head(head, self._path)
+        if link.number == self._last.link.number and link != self._last.link:
+            raise BrokenChain(f"{head_of(self._path).name} was changed: line {link.number} has another digest")
+        return max(link, self._last.link)
 
 
 def write_all(file: int, line: bytes) -> None:
     """Writes the whole line. Raises OSError, possibly after a part: a full disk may accept some bytes first."""
     while line:
         line = line[os.write(file, line) :]
-
-
-def _head_of(path: Path) -> Path:
-    return path.with_name(path.name + ".head")
-
-
-def _read_head(path: Path) -> ChainLink | None:
-    match = _HEAD.fullmatch(path.read_bytes()) if path.exists() else None
-    return ChainLink(int(match[1]), match[2].decode()) if match else None

@@ -37,7 +37,7 @@ def open_audit_log(settings: Settings) -> AuditLog | None:
     if not settings.audit:
         return None
     try:
-        return AuditLog(Path(settings.audit), file_bytes=settings.audit_file_bytes)
+        return AuditLog(Path(settings.audit), file_bytes=settings.audit_file_bytes, gap=settings.audit_gap)
     except OSError as error:
         raise InvalidSettings(f"STRIATE_AUDIT={settings.audit}: the file cannot be written: {error}.") from error
 

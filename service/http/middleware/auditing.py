@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import response as error_response
 from service.http.middleware.access_log import OTHER
+from service.security.audit_chain import BrokenChain
 from service.security.audit_log import AuditLog
 from service.security.errors import AuditUnavailable
 from service.telemetry.log import log
@@ -64,7 +65,7 @@ class _AuditLine:
         }
         try:
             self._audit_log.append(facts)
-        except OSError as error:
+        except (OSError, BrokenChain) as error:
             log.write("error", "audit log not written", request_id=context.request_id, reason=str(error))
             return False
         return True

@@ -57,7 +57,7 @@ class OpenInferenceRoutes:
 
     async def ready(self, _: Request) -> Response:
         """Reports whether every wanted model serves."""
-        self._runtime.check_ready()
+        await self._runtime.check_ready()
         return json_response(ServerReady())
 
     async def model(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.security.api_keys import new_key
-from service.security.audit_log import verify
+from service.security.audit_verification import verify
 from tests.service.exposition import metric
 from tests.service.image_files import form, grey
 from tests.serving import served

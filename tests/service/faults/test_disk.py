@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.security.audit_log import verify
+from service.security.audit_verification import verify
 from tests import tiny
 from tests.service.image_files import form, grey
 from tests.serving import ROOT, environment, served

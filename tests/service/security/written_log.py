@@ -1,4 +1,4 @@
-"""Audit log with some lines."""
+"""Audit log with some lines, and the lines of a log."""
 
 from pathlib import Path
 
@@ -12,3 +12,8 @@ def write_log(path: Path, count: int, *, file_bytes: int = BIG) -> AuditLog:
     for number in range(count):
         log.append({"status": 200 + number})
     return log
+
+
+def lines_of(path: Path) -> list[bytes]:
+    files = [*sorted(path.parent.glob(path.name + ".0*")), path]
+    return b"".join(file.read_bytes() for file in files).splitlines()

@@ -18,7 +18,9 @@ from service.http.middleware.access_log import RequestContext
 from service.http.middleware.auditing import AuditMiddleware
 from service.security import audit_log
 from service.security.api_keys import new_key
-from service.security.audit_log import GENESIS, AuditLog, verify
+from service.security.audit_chain import GENESIS
+from service.security.audit_log import AuditLog
+from service.security.audit_verification import verify
 from service.settings import InvalidSettings, Settings
 from tests.conftest import Client
 from tests.service.image_files import form, grey
