@@ -65,7 +65,7 @@ class Runtime:
     async def check_ready(self) -> None:
         """Raises NotReady with the reason, unless every wanted model serves and answers can be audited."""
         if self._audit_log:
-            await asyncio.to_thread(self._audit_log.retry)  # off the event loop: a disk may be slow
+            await asyncio.to_thread(self._audit_log.check)  # off the event loop: a disk may be slow
         self._check_ready()
 
     def _check_ready(self) -> None:

@@ -1,6 +1,7 @@
 """The last line of the audit log, compared with the last that was written."""
 
 import os
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -65,10 +66,10 @@ def check_continues(path: Path, descriptor: int, last: End, *, written: ChainLin
         raise BrokenChain(f"line {written.number}, the last of {path.name}, was changed")
     if last.begin == last.end:
         return
-    if last.link.number > written.number:  # the head is behind, as after a crash
-        _check_contains(written, path, descriptor, last.end)
+    if last.link.number > written.number:  # the head is behind, as after a crash: every line after it must follow
+        _check_contains(written, list(_accounts(written, path, descriptor, last.end)), path)
     if known.link != GENESIS and not _is_in_place(known, descriptor):
-        _check_contains(known.link, path, descriptor, last.end)
+        _check_contains(known.link, _accounts(known.link, path, descriptor, last.end), path)
 
 
 def _is_in_place(line: End, descriptor: int) -> bool:
@@ -77,17 +78,23 @@ def _is_in_place(line: End, descriptor: int) -> bool:
     return sha256(os.pread(descriptor, line.end - line.begin - 1, line.begin)).hexdigest() == line.link.sha256
 
 
-def _check_contains(link: ChainLink, path: Path, descriptor: int, size: int) -> None:
-    """Raises BrokenChain unless the file has this line, begins after it, or records that it is lost."""
+def _check_contains(link: ChainLink, accounts: Iterable[bool], path: Path) -> None:
+    if not any(accounts):
+        raise BrokenChain(f"line {link.number}, which was written to {path.name}, is no longer there")
+
+
+def _accounts(link: ChainLink, path: Path, descriptor: int, size: int) -> Iterator[bool]:
+    """Yields for each line whether it is this one, or follows it, begins a later file, or records that it is lost.
+
+    Raises BrokenChain where a line does not follow the line before it.
+    """
     with open(descriptor, "rb", closefd=False) as file:
         file.seek(0)
         chain = links(lines(file, size, name=path.name), None, file=path.name)
         for count, (line, found) in enumerate(chain):
-            is_later_file = count == 0 and line.number > link.number + 1
-            is_lost = line.lost is not None and line.lost[0] <= link.number <= line.lost[1]
-            if link == found or link.sha256 == line.former or is_later_file or is_lost:
-                return
-    raise BrokenChain(f"line {link.number}, which was written to {path.name}, is no longer there")
+            begins_later_file = count == 0 and line.number > link.number + 1
+            records_loss = line.lost is not None and line.lost[0] <= link.number <= line.lost[1]
+            yield link == found or link.sha256 == line.former or begins_later_file or records_loss
 
 
 def _last_rotated(path: Path, written: ChainLink) -> ChainLink:

@@ -11,9 +11,10 @@ file lacks lines that were written, the next one is refused, or records which ar
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -45,46 +46,42 @@ class AuditLog:
         self._last, self._last_head = End(GENESIS, *ELSEWHERE), b""  # as this process left the log
         self._lock = threading.Lock()
         self.failure = ""  # why the last line could not be written
-        try:
-            with self._locked():
-                self._end()
-        except BrokenChain as error:
-            self.failure = str(error)
+        with suppress(BrokenChain):  # the service starts, and says why it is not ready
+            self._attempt(self._end)
 
     def append(self, facts: dict[str, object]) -> None:
         """Appends a line with these facts. Raises OSError and BrokenChain, and then leaves the log unchanged.
 
         The line is handed to the operating system: it survives the end of this process, but not a power cut.
         """
-        with self._lock:
-            try:
-                self._append(facts)
-            except (OSError, BrokenChain) as error:
-                self.failure = str(error)
-                raise
-            self.failure = ""
+        self._attempt(partial(self._append, facts))
 
-    def retry(self) -> None:
-        """After a failure, tries to append a line that records the interruption."""
-        if self.failure:
-            with suppress(OSError, BrokenChain):
-                self.append({"resumed": True})
+    def check(self) -> None:
+        """Sets `failure`; after one, tries to append a line that records the interruption."""
+        with suppress(OSError, BrokenChain):
+            self._attempt(partial(self._append, {"resumed": True}) if self.failure else self._end)
 
     def close(self) -> None:
         self._file.close()
         self._head.close()
 
+    def _attempt(self, step: Callable[[], object]) -> None:
+        with self._lock:
+            try:
+                with self._locked():
+                    step()
+            except (OSError, BrokenChain) as error:
+                self.failure = getattr(error, "strerror", None) or str(error)  # without a path: anyone may ask /readyz
+                raise
+            self.failure = ""
+
     def _append(self, facts: dict[str, object]) -> None:
-        with self._locked():
-            last, written = self._end()
-            if last.link != written:
-                lost: dict[str, object] = {
-                    "lost": [last.link.number + 1, written.number],
-                    "lost_sha256": written.sha256,
-                }
-                self._write(lost, written.number + 1, after=last)
-                last = self._last
-            self._write(facts, last.link.number + 1, after=last)
+        last, written = self._end()
+        if last.link != written:
+            lost = [last.link.number + 1, written.number]
+            self._write({"lost": lost, "lost_sha256": written.sha256}, written.number + 1, after=last)
+            last = self._last
+        self._write(facts, last.link.number + 1, after=last)
 
     def _write(self, facts: dict[str, object], number: int, *, after: End) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -9,7 +9,7 @@ class NotRegular(OSError):
     """A pipe, a device or a folder, which may block or have no end."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is not a regular file")
+        super().__init__(f"{path.name} is not a regular file")
 
 
 def open_regular(path: Path, flags: int) -> int:

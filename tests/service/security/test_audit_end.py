@@ -124,6 +124,10 @@ def test_a_process_remembers_what_the_head_no_longer_says(tmp_path: Path) -> Non
     for log, number in ((one, 8), (two, 7)):
         with pytest.raises(BrokenChain, match=f"line {number}, which was written to audit.jsonl, is no longer there"):
             log.append({})
+    path.rename(tmp_path / "audit.jsonl.000000000010")
+    for log in (one, two, restarted):
+        log.append({})
+    assert [json.loads(line)["n"] for line in path.read_bytes().splitlines()] == [11, 12, 13]
 
 
 HEADS: dict[str, Change] = {
@@ -157,5 +161,5 @@ def test_no_line_is_written_after_a_head_that_cannot_be_trusted(tmp_path: Path, 
         head_of(path).rmdir()
     head_of(path).write_bytes(head)
     path.write_bytes(lines)
-    log.retry()
+    log.check()
     assert (log.failure, verify(path).number) == ("", 11)

@@ -16,4 +16,4 @@ def write_log(path: Path, count: int, *, file_bytes: int = BIG) -> AuditLog:
 
 def lines_of(path: Path) -> list[bytes]:
     files = [*sorted(path.parent.glob(path.name + ".0*")), path]
-    return b"".join(file.read_bytes() for file in files).splitlines()
+    return b"".join(file.read_bytes() for file in files if file.exists()).splitlines()

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -63,13 +64,14 @@ async def test_a_line_names_the_key_route_model_input_and_output(serving: Client
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES], ids=os.strerror)
 async def test_responses_are_withheld_until_the_log_is_writable_again(
-    serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path = tmp_path / "audit.jsonl"
 
     def full(file: int, line: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     async with serving(audit=str(path)) as http:
         with monkeypatch.context() as patch:
@@ -84,6 +86,7 @@ async def test_responses_are_withheld_until_the_log_is_writable_again(
     assert withheld.headers["Retry-After"] == "5"
     assert "bright" not in withheld.text
     assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert ready.json()["error"].endswith(f"the audit log cannot be written: {os.strerror(number)}.")
     assert "\nstriate_ready 0.0\n" in down
     assert [each.status_code for each in (health, ready_again, after)] == [200, 200, 200]
     assert verify(path).number == 2
