@@ -9,6 +9,7 @@ import pytest
 from service.security.audit_chain import BrokenChain
 from service.security.audit_log import AuditLog
 from service.security.audit_verification import LinesLost, verify
+from service.settings import AuditGap
 from tests.service.security.written_log import BIG, lines_of, write_log
 
 Change = Callable[[Path], object]
@@ -81,6 +82,17 @@ def test_missing_lines_are_refused_or_recorded(tmp_path: Path, case: str, writer
     assert verify(path, known_lost=[(lost[0], lost[1])]).number == 17
 
 
+@pytest.mark.parametrize("gap", ["refuse", "record"])
+def test_no_line_is_written_after_a_last_line_that_was_changed(tmp_path: Path, gap: AuditGap) -> None:
+    path = tmp_path / "audit.jsonl"
+    write_log(path, 4).close()
+    path.write_bytes(path.read_bytes().replace(b":203", b":200"))
+    log = AuditLog(path, file_bytes=BIG, gap=gap)
+    assert log.failure == "line 4, the last of audit.jsonl, was changed"
+    with pytest.raises(BrokenChain):
+        log.append({})
+
+
 def test_rotated_lines_are_missing_too(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     log = write_log(path, 10, file_bytes=300)  # two lines in each file
@@ -142,7 +154,7 @@ HEADS: dict[str, Change] = {
 
 @pytest.mark.parametrize("gap", ["refuse", "record"])
 @pytest.mark.parametrize("case", HEADS)
-def test_no_line_is_written_after_a_head_that_cannot_be_trusted(tmp_path: Path, case: str, gap: str) -> None:
+def test_no_line_is_written_after_a_head_that_cannot_be_trusted(tmp_path: Path, case: str, gap: AuditGap) -> None:
     path = tmp_path / "audit.jsonl"
     log = AuditLog(path, file_bytes=BIG, gap=gap)
     for _ in range(10):
@@ -157,6 +169,7 @@ def test_no_line_is_written_after_a_head_that_cannot_be_trusted(tmp_path: Path, 
         verify(path)
     if case != "a folder" and gap == "refuse":
         assert AuditLog(path, file_bytes=BIG).failure  # a restart changes nothing
+    assert head_of(path).exists() is (case != "removed")
     if head_of(path).is_dir():
         head_of(path).rmdir()
     head_of(path).write_bytes(head)
