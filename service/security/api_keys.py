@@ -113,14 +113,19 @@ class KeyStore:
 
 
 def sent_secret(headers: Headers) -> bytes:
-    """Returns the request's key: `Authorization: Bearer`, else `X-API-Key`, else empty."""
-    secret = b""
+    """Returns the request's key: the first `Authorization: Bearer`, else the first `X-API-Key`, else empty.
+
+    Blanks around a key, which HTTP ignores, and headers without one do not count.
+    """
+    by_api_key = b""
     for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].strip()
-        if name == b"x-api-key":
-            secret = value
-    return secret
+        if name == b"authorization":
+            scheme, *secret = value.split(None, 1)[:2] or (b"",)
+            if scheme.lower() == b"bearer" and secret:
+                return secret[0].rstrip()
+        elif name == b"x-api-key":
+            by_api_key = by_api_key or value.strip()
+    return by_api_key
 
 
 def new_key(name: str, scopes: Iterable[str], *, rate_per_s: float = 0.0) -> tuple[str, str]:

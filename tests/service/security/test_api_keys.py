@@ -96,6 +96,16 @@ def test_a_key_keeps_its_bucket_when_another_key_changes(tmp_path: Path) -> None
         ([(b"x-api-key", b"a"), (b"authorization", b"Bearer b")], b"b"),
         ([(b"authorization", b"Basic YTpi"), (b"x-api-key", b"a")], b"a"),  # a proxy's own
         ([(b"authorization", b"Bearer")], b""),
+        ([(b"authorization", b"Bearer \t a\t ")], b"a"),
+        ([(b"authorization", b"Bearer\ta")], b"a"),
+        ([(b"authorization", b"Bearera")], b""),
+        ([(b"authorization", b"Bearer a b")], b"a b"),  # no key has a blank
+        ([(b"authorization", b"")], b""),
+        ([(b"authorization", b"Bearer "), (b"x-api-key", b"a")], b"a"),
+        ([(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")], b"a"),
+        *[([(b"x-api-key", value)], b"a") for value in (b" a", b"a ", b"\ta\t", b" \t a \t ")],
+        *[([(b"x-api-key", value)], b"") for value in (b"", b" ", b"\t")],
+        ([(b"x-api-key", b" "), (b"x-api-key", b"a"), (b"x-api-key", b"b")], b"a"),
         ([(b"cookie", b"x-api-key=a")], b""),
     ],
 )
