@@ -8,7 +8,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.errors import CrossOrigin, response
+from service.http.errors import ERROR_HEADER, CrossOrigin, response
+from service.http.responses import PREFIX
 
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -17,6 +18,18 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),  # keeps patient images out of caches
 )
+# What a page of another origin can read of an answer, besides Content-Type, Content-Length and Cache-Control.
+EXPOSED_HEADERS = (
+    "X-Request-ID", ERROR_HEADER, "Retry-After", "WWW-Authenticate", "Allow", "Inference-Header-Content-Length",
+    *(PREFIX + fact for fact in (
+        "Model", "Model-Version", "Model-Sha256", "Input", "Warnings", "Timings-Ms", "Label", "Probability", "Method",
+        "Layer", "Of", "Ranges", "Columns", "Channels", "Shape", "Values", "Count",
+    )),
+)  # fmt: skip
+SENT_HEADERS = (
+    "Authorization", "X-API-Key", "X-Request-ID", "Content-Type", "Content-Encoding", "Inference-Header-Content-Length",
+    "traceparent", "tracestate",
+)  # fmt: skip
 _NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 _CORS_HEADERS = frozenset({"vary", "access-control-allow-origin"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # they change nothing, and without CORS the page cannot read the response
@@ -49,8 +62,9 @@ def cors(origins: tuple[str, ...]) -> Middleware:
         StriateCORSMiddleware,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Content-Type"],
-        expose_headers=["X-Request-ID", "X-Striate-Error", "Retry-After"],
+        allow_headers=SENT_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+        allow_private_network=True,  # a page on the internet may call a service on its user's machine, if it is listed
     )
 
 
