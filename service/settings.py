@@ -1,9 +1,7 @@
 """Settings from environment variables, typed and bounded; the only module of the service that reads the environment."""
 
-import math
 import os
 import re
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,24 +10,12 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.errors import StriateError
+from service.container import processors
 
 PREFIX = "STRIATE_"
 _ROOT = Path(__file__).parents[1]
-_CGROUPS = Path("/sys/fs/cgroup")
 AuditGap = Literal["refuse", "record"]
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-
-
-def processors(cgroups: Path = _CGROUPS) -> int:
-    """Returns how many processors this process may use: the machine's, or fewer where its container's quota says so."""
-    possible = [float(os.cpu_count() or 1)]
-    with suppress(OSError, ValueError):  # version 2; without a limit the quota is "max"
-        quota, period = (cgroups / "cpu.max").read_text().split()
-        possible.append(int(quota) / int(period))
-    with suppress(OSError, ValueError):  # version 1; without a limit the quota is -1
-        quota, period = ((cgroups / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        possible.append(int(quota) / int(period))
-    return max(1, math.ceil(min(each for each in possible if each > 0)))
 
 
 class InvalidSettings(StriateError):

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
+from service.container import memory_bytes
 from service.inference import BUCKETS
 from service.repository.scan import Stamp
 from service.sandbox.limited_job import JobTooLarge, Limits, run_job
-from service.scheduling.memory_budget import memory_bytes
 
 _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others

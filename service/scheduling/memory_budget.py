@@ -1,11 +1,9 @@
 """The memory that large bodies and images may take together, reserved by their size before any of it is taken."""
 
-import os
-import resource
 import threading
-from pathlib import Path
 
 from models.spec import ModelSpec
+from service.container import memory_bytes
 from service.errors import ImageTooLarge, MemoryFull, TooManyBytes
 from service.settings import Settings
 
@@ -13,7 +11,6 @@ SMALL_PIXELS = 4 * 2**20  # up to here an image takes what a thread has; STRIATE
 SMALL_BYTES = 2**20  # up to here a body is not counted: a small image gets its turn beside large ones
 # Upper bounds in bytes for a pixel, and for a pixel of each map. Seven answer formats at 2000 x 2000 took 9 to 112.
 _IMAGE_BYTES, _MAP_BYTES = 80, 24
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 class MemoryBudget:
@@ -55,18 +52,3 @@ def needed_bytes(pixels: int, spec: ModelSpec) -> int:
     """Returns an upper bound for one image and its maps; a network of a fixed size has small ones. 0: a small image."""
     maps = len(spec.channel_names) if spec.input.size is None else 0
     return pixels * (_IMAGE_BYTES + _MAP_BYTES * maps) if pixels > SMALL_PIXELS else 0
-
-
-def memory_bytes() -> int:
-    """Returns this process's memory limit: the machine's memory, or less where its container or its limits say so."""
-    cgroups = [int(text) for text in map(_text, _CGROUP_LIMITS) if text.isdecimal()]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    own = [] if limit == resource.RLIM_INFINITY else [limit]
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *cgroups, *own])
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import configuration
-from service.settings import PREFIX, InvalidSettings, Settings, check_models_folder, load_settings, processors
+from service.settings import PREFIX, InvalidSettings, Settings, check_models_folder, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -44,29 +44,6 @@ def test_a_wrong_variable_dies_with_its_name(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidSettings, match=re.escape(says)):
         load_settings()
-
-
-@pytest.mark.parametrize(
-    ("files", "count"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000\n"}, 8),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "150000 100000\n"}, 2),  # a thread that gets half a processor still makes use of it
-        ({"cpu.max": "10000 100000\n"}, 1),
-        ({"cpu.max": "1600000 100000\n"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-    ],
-)
-def test_threads_follow_the_quota_of_the_container(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], count: int
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert processors(tmp_path) == count
 
 
 def test_a_folder_that_is_not_there_dies_with_its_name() -> None:
