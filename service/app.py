@@ -14,11 +14,11 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import StriateError
-from service import signals
 from service.engine.supervisor import supervise_engine
 from service.http import connection
 from service.http.application import create_app
 from service.inference import check_device
+from service.process import signals
 from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines
 from service.repository.state import Repository

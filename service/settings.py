@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.errors import StriateError
-from service.container import processors
+from service.process.container import processors
 
 PREFIX = "STRIATE_"
 _ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.errors import PackageError
 from models.package import Package
-from service.container import memory_bytes
+from service.process.container import memory_bytes
 from service.repository import scan, verifier
 from service.sandbox.limited_job import Limits, run_job
 from service.settings import load_settings

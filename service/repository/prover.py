@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
-from service.container import memory_bytes
 from service.inference import BUCKETS
+from service.process.container import memory_bytes
 from service.repository.scan import Stamp
 from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 

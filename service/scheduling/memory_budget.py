@@ -3,8 +3,8 @@
 import threading
 
 from models.spec import ModelSpec
-from service.container import memory_bytes
 from service.errors import ImageTooLarge, MemoryFull, TooManyBytes
+from service.process.container import memory_bytes
 from service.settings import Settings
 
 SMALL_PIXELS = 4 * 2**20  # up to here an image takes what a thread has; STRIATE_WORKER_THREADS bounds those

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.container import memory_bytes
 from service.errors import ImageTooLarge, MemoryFull, TooManyBytes
+from service.process.container import memory_bytes
 from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, needed_bytes
 from service.scheduling.work import Reservation
 from service.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.container import memory_bytes, processors
+from service.process.container import memory_bytes, processors
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 ARBITER = """
 import sys
 from circus import get_arbiter
-from service import signals
+from service.process import signals
 
 if sys.argv[1] == "striate":
     signals.install()
@@ -32,7 +32,7 @@ arbiter.start(cb=begun)
 @pytest.mark.parametrize(("handler", "ends"), [("circus", False), ("striate", True)])
 def test_a_signal_while_circus_is_busy(handler: str, ends: bool) -> None:
     command = [sys.executable, "-W", "ignore", "-c", ARBITER, handler]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as arbiter:
         assert arbiter.stdout is not None
         assert arbiter.stdout.readline() == "busy\n"

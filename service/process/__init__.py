@@ -1,0 +1,1 @@
+"""This process: what it may use, and the signals that end it."""
