@@ -61,10 +61,10 @@ def _print_startup_message(repository: Repository) -> None:
 
 logging.getLogger("uvicorn.access").propagate = False  # uvicorn would format a line for each request
 values.ValueClass = values.MutexValue  # BentoML would keep values in files: see service.telemetry.multiprocess
-connection.install()
 signals.install()
 DECODERS = DecodeProcesses()
 SETTINGS, APP = _application()
+connection.install(timeout_s=SETTINGS.timeout_s)
 
 
 class HttpDispatcher:

@@ -7,7 +7,7 @@ StriateError                models/errors.py; without a status of its own it is 
 +-- PackageError            models/errors.py; why a package is not served
 +-- RequestError
 |   +-- TooLarge            every route that takes an image
-|   |   +-- ImageTooLarge, TooManyBytes
+|   |   +-- ImageTooLarge, TooManyBytes, AnswerTooLarge
 |   +-- InputError          every route that takes an image
 |   |   +-- ValuesTooLarge, InvalidOption; UnknownModel (repository), TooManyImages (http)
 |   +-- CamError            /cam
@@ -22,9 +22,10 @@ StriateError                models/errors.py; without a status of its own it is 
 |   |   +-- MissingField, UnknownField, UrlNotFetched, UnsupportedBody
 |   +-- TensorError                                 http/errors.py; /v2/models/{name}/infer
 |   |   +-- UnsupportedEncoding, UnknownTensor, BadTensor
-|   +-- MalformedRequest, UnknownFile, NoSuchRoute, MethodNotAllowed, CrossOrigin      http/errors.py
+|   +-- MalformedRequest, BodyTooSlow, UnknownFile, NoSuchRoute, MethodNotAllowed, CrossOrigin    http/errors.py
 +-- RetryLater              every route that takes an image
 |   +-- MemoryFull, NotReady, SandboxFailed, QueueFull; RateLimited, AuditUnavailable (security)
+|   +-- TooFarAhead, TooManyConnections    http/errors.py
 +-- DeadlinePassed
 +-- CallerGone, Internal    http/errors.py
 
@@ -64,6 +65,16 @@ class TooManyBytes(TooLarge):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request's body is larger than {limit:,} bytes, the most that this service accepts.")
+
+
+class AnswerTooLarge(TooLarge):
+    status, code = 413, "answer_too_large"
+
+    def __init__(self, nbytes: int, *, limit: int) -> None:
+        super().__init__(
+            f"The request and its answer have {nbytes:,} bytes; all large requests together may use {limit:,}"
+            " (STRIATE_IMAGE_BYTES)."
+        )
 
 
 class InputError(RequestError):

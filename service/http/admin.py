@@ -19,7 +19,7 @@ from service.lifecycle import Runtime
 from service.repository import rollouts
 from service.repository.errors import CannotServe, RolloutsNotWritable, UnknownModel
 from service.repository.state import Repository
-from service.scheduling.work import Deadline, Reservation
+from service.scheduling.work import Deadline
 
 Body = TypeVar("Body", bound=BaseModel)
 _MAX_BODY_BYTES = 2**16
@@ -159,7 +159,7 @@ def _name(request: Request) -> str:
 
 async def _body(request: Request, kind: type[Body]) -> Body:
     """Reads a JSON body, which may be empty. Raises InvalidOption, TooManyBytes."""
-    body = await read_body(request, _MAX_BODY_BYTES, Reservation())
+    body = await read_body(request, _MAX_BODY_BYTES)
     try:
         return kind.model_validate_json(body or b"{}")
     except ValidationError as error:

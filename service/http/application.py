@@ -65,12 +65,14 @@ def create_app(
     routes = Routes(runtime).table()
     paths = [route.path for route in routes]
     counted = observers(settings, runtime.metrics, routes=paths, on_shutdown=ends.callback)
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=middleware_stack(settings, observers=counted, audit_log=audit_log),
+        middleware=middleware_stack(settings, observers=counted, audit_log=audit_log, memory=runtime.memory),
         exception_handlers={StriateError: handle, MemoryError: handle, HTTPException: routing_error(paths)},
     )
+    app.router.redirect_slashes = False  # it would send callers to whatever host their request named
+    return app
 
 
 def _log_failure(running: asyncio.Task[None]) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.errors import StriateError
-from service.errors import InputError, MemoryFull, RequestError, listed
+from service.errors import InputError, MemoryFull, RequestError, RetryLater, listed
 
 ERROR_HEADER = "X-Striate-Error"
 
@@ -121,6 +121,31 @@ class CrossOrigin(RequestError):
         super().__init__(
             f"{what} from a page of {origin[:100]!r} is not allowed; STRIATE_CORS_ORIGINS lists the allowed origins."
         )
+
+
+class BodyTooSlow(RequestError):
+    status, code = 408, "body_too_slow"
+
+    def __init__(self, *, bytes_per_s: float, seconds: float) -> None:
+        super().__init__(
+            f"The body fell {seconds:g} s behind a line of {bytes_per_s:g} bytes a second, the slowest that is allowed."
+        )
+
+
+class TooFarAhead(RetryLater):
+    status, code = 429, "too_far_ahead"
+
+    def __init__(self, *, requests: int, nbytes: int) -> None:
+        super().__init__(
+            f"More than {requests} requests, or {nbytes:,} bytes of them, were sent ahead; await their answers."
+        )
+
+
+class TooManyConnections(RetryLater):
+    status, code = 503, "too_many_connections"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"All {limit} connections are in use. Retry in {self.retry_after_s} s.")
 
 
 class CallerGone(StriateError):

@@ -93,7 +93,7 @@ class Exchange:
         self._request = request
         self.context: RequestContext = request.scope["context"]
         self.deadline = Deadline.after(self._settings.timeout_s)
-        self.reservation = Reservation(runtime.memory)  # of the body
+        self.reservation: Reservation = request.scope["reservation"]  # of the body and the answer
         self._watch = DisconnectWatch(request.receive, self.deadline)
 
     async def __aenter__(self) -> "Exchange":
@@ -103,10 +103,7 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._watch.__aexit__(kind, error, trace)
-        finally:
-            self.reservation.release()
+        await self._watch.__aexit__(kind, error, trace)
 
     def set_model(self, package: Package) -> None:
         """Notes the model for the log, the metrics and the audit log."""
@@ -115,7 +112,7 @@ class Exchange:
 
     async def body(self) -> bytes:
         """Reads the body. Raises TooManyBytes, MemoryFull, CallerGone."""
-        return await read_body(self._request, self._settings.max_upload_bytes, self.reservation)
+        return await read_body(self._request, self._settings.max_upload_bytes)
 
     def has_been_read(self, *, timeout_s: float | None = None, images: int = 1) -> None:
         """Begins to watch for the caller's leaving. timeout_s: a sooner deadline, if the request sets one.
@@ -125,12 +122,16 @@ class Exchange:
         self.deadline = self.deadline.sooner(timeout_s)
         self._watch.begin(self.deadline if images == 1 else None)
 
+    def share(self) -> Reservation:
+        """Returns a further part of the request's memory, to be released by itself."""
+        return Reservation(self.runtime.memory, outer=self.reservation)
+
     def work(self, *, priority: Priority = Priority.INTERACTIVE, shared_by: int = 1) -> Work:
         """Returns the work of one of its images. shared_by: how many images share the pixels of one."""
         return Work(
             self.deadline,
             priority,
-            Reservation(self.runtime.memory, outer=self.reservation),
+            self.share(),
             max_pixels=self._settings.max_pixels // shared_by,
             tolerates_damage=self._settings.tolerate_damage == "warn",
             request_id=self.context.request_id,

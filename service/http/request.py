@@ -70,7 +70,7 @@ def require(images: tuple[bytes, ...], name: str | None, *, able: tuple[str, ...
     return name or able[0]
 
 
-async def read_body(request: Request, max_bytes: int, reservation: Reservation) -> bytes:
+async def read_body(request: Request, max_bytes: int) -> bytes:
     """Reads the body. A Content-Length that is too large is refused at once; the bytes that arrive are counted too.
 
     Raises TooManyBytes, MemoryFull, CallerGone.
@@ -79,6 +79,7 @@ async def read_body(request: Request, max_bytes: int, reservation: Reservation) 
     declared = int(length) if length.isdecimal() else 0
     if declared > max_bytes:
         raise TooManyBytes(max_bytes)
+    reservation: Reservation = request.scope["reservation"]
     reservation.reserve_body(declared)
     parts: list[bytes] = []
     total, more = 0, True

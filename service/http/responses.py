@@ -1,4 +1,7 @@
-"""Responses: results as JSON in the wire format, or as bytes with the same facts in X-Striate-* headers."""
+"""Responses: results as JSON in the wire format, or as bytes with the same facts in X-Striate-* headers.
+
+Their memory is reserved before they are sent, and given back afterwards.
+"""
 
 import json
 from pathlib import PurePath
@@ -7,11 +10,16 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StriateError
 from models.package import Package
 from service.api.answers import Answer, Failure, ModelRef
+from service.errors import AnswerTooLarge, MemoryFull
+from service.http.errors import response
 from service.pipeline.pipeline import Result
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Reservation
 from service.tasks.task import Document, Encoded, Picture
 
 PREFIX = "X-Striate-"
@@ -79,3 +87,40 @@ def _with_facts(package: Package, picture: Picture, facts: dict[str, str]) -> Re
 def header_value(text: str) -> str:
     """Converts text to visible ASCII: anything else, and "%", is percent-encoded as in a URL."""
     return quote(text, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+class MemoryMiddleware:
+    """ASGI middleware with the memory of every request: of its body, and of its answer until it has been sent.
+
+    An answer for which there is no room is replaced by the error. scope["reservation"]: the request's Reservation.
+    """
+
+    def __init__(self, app: ASGIApp, *, memory: MemoryBudget) -> None:
+        self._app, self._memory = app, memory
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+        refused = False
+
+        async def send_reserved(message: Message) -> None:
+            nonlocal start, refused
+            if message["type"] == "http.response.start":
+                start = message
+            elif not refused:
+                try:
+                    reservation.reserve_answer(len(message.get("body", b"")))
+                except (AnswerTooLarge, MemoryFull) as error:
+                    refused = True
+                    await response(error)(scope, receive, send)
+                    return
+                if start is not None:
+                    await send(start)
+                    start = None
+                await send(message)
+
+        with Reservation(self._memory) as reservation:
+            scope["reservation"] = reservation
+            await self._app(scope, receive, send_reserved)

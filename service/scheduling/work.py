@@ -11,7 +11,7 @@ from enum import IntEnum
 from models.spec import ModelSpec
 from service.api.answers import Stage, Timings
 from service.errors import DeadlinePassed
-from service.scheduling.memory_budget import SMALL_BYTES, SMALL_PIXELS, MemoryBudget
+from service.scheduling.memory_budget import SMALL_PIXELS, TINY_BYTES, MemoryBudget
 
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
@@ -55,16 +55,16 @@ class Deadline:
 
 
 class Reservation:
-    """What one body or image takes of a MemoryBudget: nothing, while it is small.
+    """What one request with its answer, or one of its images, takes of a MemoryBudget.
 
-    It is given back by the last of its holders: the request's own block, and each thread that is at work on the image,
-    which goes on for a while after its caller has gone.
+    It is given back by the last of its holders: the request, until its answer has been sent, and each thread that is at
+    work on the image, which goes on for a while after its caller has gone.
     """
 
     __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer")
 
     def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
-        """budget: None reserves nothing. outer: what must outlive this, as a body does its images."""
+        """budget: None reserves nothing. outer: what must outlive this, as a request does its images."""
         self._budget, self._outer = budget, outer
         self._bytes, self._holders = 0, 1
         self._lock = threading.Lock()
@@ -88,14 +88,24 @@ class Reservation:
             if self._holders:
                 return
         if self._bytes and self._budget:
-            self._budget.change(-self._bytes)
+            self._budget.resize(self._bytes, 0)
         if self._outer:
             self._outer.release()
 
     def reserve_body(self, nbytes: int) -> None:
         """Reserves room for a body of this size so far. Raises TooManyBytes if it can never fit, MemoryFull for now."""
-        if nbytes > SMALL_BYTES and self._budget:
+        if nbytes > TINY_BYTES and self._budget:
             self._grow(self._budget.body(nbytes), self._budget)
+
+    def reserve_more(self, nbytes: int) -> None:
+        """Reserves more for what a body becomes. Raises TooManyBytes if both can never fit, MemoryFull for now."""
+        if nbytes > TINY_BYTES and self._budget:
+            self._grow(self._budget.body(self._bytes + nbytes), self._budget)
+
+    def reserve_answer(self, nbytes: int) -> None:
+        """Reserves more for the answer. Raises AnswerTooLarge if both can never fit, MemoryFull for now."""
+        if nbytes > TINY_BYTES and self._budget:
+            self._grow(self._budget.answer(self._bytes + nbytes), self._budget)
 
     def reserve_image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> None:
         """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
@@ -103,7 +113,7 @@ class Reservation:
             self._grow(self._budget.image(pixels, spec, body_bytes=body_bytes), self._budget)
 
     def _grow(self, need: int, budget: MemoryBudget) -> None:
-        budget.change(need - self._bytes)
+        budget.resize(self._bytes, need)
         self._bytes = need
 
 

@@ -1,4 +1,4 @@
-"""ASGI middleware: browser security, access log, tracing, authentication and the audit log."""
+"""ASGI middleware: browser security, access log, tracing, authentication, the audit log and memory."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -9,6 +9,8 @@ from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auditing import AuditMiddleware
 from service.http.middleware.authentication import AuthenticationMiddleware
 from service.http.middleware.browser_security import SameOriginMiddleware, SecurityHeadersMiddleware, cors
+from service.http.responses import MemoryMiddleware
+from service.scheduling.memory_budget import MemoryBudget
 from service.security.api_keys import KeyStore
 from service.security.audit_log import AuditLog
 from service.settings import InvalidSettings, Settings
@@ -16,7 +18,7 @@ from service.telemetry.metrics import Metrics
 
 
 def middleware_stack(
-    settings: Settings, *, observers: Sequence[Middleware], audit_log: AuditLog | None
+    settings: Settings, *, observers: Sequence[Middleware], audit_log: AuditLog | None, memory: MemoryBudget
 ) -> list[Middleware]:
     """Returns the middleware that the settings ask for, outermost first. Raises InvalidSettings."""
     stack = [Middleware(SecurityHeadersMiddleware), *observers]
@@ -29,6 +31,7 @@ def middleware_stack(
         stack.append(Middleware(AuthenticationMiddleware, keys=keys))
     if audit_log:
         stack.append(Middleware(AuditMiddleware, audit_log=audit_log))
+    stack.append(Middleware(MemoryMiddleware, memory=memory))  # within the audit: an answer that waits for it counts
     return stack
 
 

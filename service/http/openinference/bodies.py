@@ -1,7 +1,7 @@
 """Bodies of the protocol: compression, and JSON followed by the bytes of tensors."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -12,31 +12,54 @@ from service.http.errors import MalformedRequest, UnsupportedEncoding
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 _MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more would block the event loop, and take far more memory
+_PIECE_BYTES = 2**20  # that a body grows by before memory is reserved again
+_PACKED_BYTES = 2**16  # decompressed at a time: zlib copies the rest of it for each piece
 _FORMATS = {"gzip": 31, "deflate": 15}  # zlib's wbits; "deflate" is the zlib format (RFC 9110, 8.4.1.2)
 
 
-def plain(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
-    """Decompresses a body, to at most max_bytes.
+def plain(
+    body: bytes | bytearray, encoding: str, *, max_bytes: int, reserve: Callable[[int], None]
+) -> bytes | bytearray:
+    """Decompresses a body, to at most max_bytes. reserve: called before each further piece of so many bytes.
 
-    Raises UnsupportedEncoding, MalformedRequest, TooManyBytes.
+    Raises UnsupportedEncoding, MalformedRequest, TooManyBytes, and what reserve raises.
     """
     if encoding in ("", "identity"):
         return body
     if encoding not in _FORMATS:
         raise UnsupportedEncoding(encoding, allowed=_FORMATS)
-    inflater = zlib.decompressobj(_FORMATS[encoding])
+    content, room = bytearray(), 0
+    pieces = _inflated(body, _FORMATS[encoding])
     try:
-        content = inflater.decompress(body, max_bytes + 1)
-    except zlib.error as error:
+        while True:
+            if room < len(content) + _PIECE_BYTES:
+                reserve(_PIECE_BYTES)
+                room += _PIECE_BYTES
+            if not (piece := next(pieces, b"")):
+                return content
+            content += piece
+            if len(content) > max_bytes:
+                raise TooManyBytes(max_bytes)
+    except (zlib.error, EOFError) as error:
         raise MalformedRequest(f"The body is not in the Content-Encoding {encoding!r}: {error}.") from error
-    if len(content) > max_bytes:
-        raise TooManyBytes(max_bytes)
-    if not inflater.eof or inflater.unused_data:
-        raise MalformedRequest(f"The body's {encoding} stream is cut short, or followed by something else.")
-    return content
 
 
-def split(body: bytes, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
+def _inflated(body: bytes | bytearray, wbits: int) -> Iterator[bytes]:
+    """Yields pieces of at most _PIECE_BYTES. Raises zlib.error, EOFError."""
+    inflater = zlib.decompressobj(wbits)
+    for start in range(0, len(body), _PACKED_BYTES):
+        packed = body[start : start + _PACKED_BYTES]
+        while packed:
+            if inflater.eof:
+                raise EOFError("something follows the stream")
+            if piece := inflater.decompress(packed, _PIECE_BYTES):
+                yield piece
+            packed = inflater.unconsumed_tail + inflater.unused_data
+    if not inflater.eof:
+        raise EOFError("the stream is cut short")
+
+
+def split(body: bytes | bytearray, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
     """Splits a body into its JSON object and the bytes after it. json_length: the header, in uncompressed bytes.
 
     Raises MalformedRequest.

@@ -40,7 +40,7 @@ class ParsedInferRequest:
 
 
 def parse_infer_request(
-    body: bytes, json_length: str | None, spec: ModelSpec, settings: Settings
+    body: bytes | bytearray, json_length: str | None, spec: ModelSpec, settings: Settings
 ) -> ParsedInferRequest:
     """Parses an uncompressed body. json_length: the header bodies.JSON_LENGTH.
 

@@ -1,11 +1,9 @@
 """Routes of the Open Inference Protocol."""
 
+import math
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -13,6 +11,7 @@ from starlette.routing import Route
 from models.image import Array
 from service.http.exchange import Exchange
 from service.http.openinference.bodies import JSON_LENGTH, plain
+from service.http.openinference.body_threads import BodyThreads
 from service.http.openinference.infer_request import ParsedInferRequest, parse_infer_request
 from service.http.openinference.infer_response import answer, size_of
 from service.http.openinference.model_metadata import model_metadata, model_stats, server_metadata
@@ -21,12 +20,10 @@ from service.http.responses import json_response
 from service.lifecycle import Runtime
 from service.pipeline.pipeline import Result
 from service.repository.state import Repository, ServedModel
+from service.scheduling.work import Reservation
 from service.tasks.task import Outputs
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _MODEL, _VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
-_INLINE_BYTES = 2**18  # a larger body would block the event loop for a millisecond
 
 
 class OpenInferenceRoutes:
@@ -34,6 +31,7 @@ class OpenInferenceRoutes:
 
     def __init__(self, runtime: Runtime, *, version: str) -> None:
         self._runtime, self._version = runtime, version
+        self._threads = BodyThreads(max(1, runtime.settings.worker_threads // 2))
 
     def table(self) -> list[Route]:
         return [  # searched in this order
@@ -98,37 +96,42 @@ class OpenInferenceRoutes:
                     each if isinstance(each, bytes) else each.data.cast("B") for each in asked.images
                 )
                 exchange.has_been_read(timeout_s=asked.timeout_s)
-                results = await self._results(asked, model, exchange)
-                started = time.perf_counter()
-                write = partial(answer, asked, results, accept_encoding=request.headers.get("accept-encoding", ""))
-                response = await _offload(size_of(results), write)
-                model.statistics.add_overhead("compute_output", time.perf_counter() - started)
-                return response
+                with exchange.share() as share:
+                    results = await self._results(asked, model, exchange, share)
+                    started = time.perf_counter()
+                    write = partial(answer, asked, results, accept_encoding=request.headers.get("accept-encoding", ""))
+                    response = await self._threads.run(write, share, nbytes=size_of(results))
+                    model.statistics.add_overhead("compute_output", time.perf_counter() - started)
+                    return response
 
     def _served(self, request: Request, *, caller: str = "") -> ServedModel:
         return _served(self._runtime.state.current, request, caller=caller)
 
     async def _parsed(
-        self, body: bytes, request: Request, model: ServedModel, exchange: Exchange
+        self, body: bytes | bytearray, request: Request, model: ServedModel, exchange: Exchange
     ) -> ParsedInferRequest:
         settings, headers = self._runtime.settings, request.headers
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:  # a small body may become a large one
-            body = await run_in_threadpool(plain, body, encoding, max_bytes=settings.max_upload_bytes)
-            exchange.reservation.reserve_body(len(body))
-        return await _offload(len(body), parse_infer_request, body, headers.get(JSON_LENGTH), model.spec, settings)
+            reserve = exchange.reservation.reserve_more
+            inflate = partial(plain, body, encoding, max_bytes=settings.max_upload_bytes, reserve=reserve)
+            body = await self._threads.run(inflate, exchange.reservation, nbytes=math.inf)
+        parse = partial(parse_infer_request, body, headers.get(JSON_LENGTH), model.spec, settings)
+        return await self._threads.run(parse, exchange.reservation, nbytes=len(body))
 
     async def _results(
-        self, asked: ParsedInferRequest, model: ServedModel, exchange: Exchange
+        self, asked: ParsedInferRequest, model: ServedModel, exchange: Exchange, share: Reservation
     ) -> list[Result[Outputs]]:
-        """Runs each image as a work item of its own; the first failure ends them all."""
+        """Runs each image as a work item of its own; the first failure ends them all. share: of their outputs."""
         names = tuple(output.name for output in asked.outputs)
         shared_by = len(asked.images) if model.spec.input.size is None else 1
         pipeline = self._runtime.pipeline
 
         async def one(image: bytes | Array) -> Result[Outputs]:
             work = exchange.work(priority=asked.priority, shared_by=shared_by)
-            return await pipeline.infer(image, model, names, work)
+            result = await pipeline.infer(image, model, names, work)
+            share.reserve_answer(size_of([result]))
+            return result
 
         if len(asked.images) == 1:
             return [await one(asked.images[0])]
@@ -141,10 +144,3 @@ def _served(repository: Repository, request: Request, *, caller: str = "") -> Se
     if "version" in path:
         return repository.version(path["name"], path["version"])
     return repository.get(path["name"], caller=caller)
-
-
-async def _offload(size: int, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Returns function(...), in a thread if it goes through many bytes."""
-    if size <= _INLINE_BYTES:
-        return function(*args, **options)
-    return await run_in_threadpool(function, *args, **options)

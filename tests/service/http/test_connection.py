@@ -10,7 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from service.http import connection
+from service.http import pace
+from service.http.pace import Pace
 from tests.service.http.live_server import exchange, live, received, statuses
 from tests.service.image_files import grey
 from tests.service.service_processes import until
@@ -28,9 +29,9 @@ def port(root: Path) -> Iterator[int]:
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortens the timeouts of the server; other tests keep the defaults, since machines may be slow."""
-    monkeypatch.setattr(connection, "HEAD_S", 2.0)
-    monkeypatch.setattr(connection, "LINGER_S", 2.0)
-    monkeypatch.setattr(connection, "UNREAD_S", 2.0)
+    monkeypatch.setattr(pace, "HEAD", Pace(2.0))
+    monkeypatch.setattr(pace, "REST", Pace(2.0))
+    monkeypatch.setattr(pace, "ANSWER", Pace(2.0, 32 * 1024))
 
 
 @pytest.fixture
@@ -157,13 +158,13 @@ def test_a_silent_caller_is_disconnected(port: int, case: str) -> None:
 def test_a_missing_body_is_ended_by_the_deadline_and_frees_its_place(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LINGER_S", 1.0)
+    monkeypatch.setattr(pace, "REST", Pace(1.0))
     head = HEAD + b"Content-Type: image/png\r\nContent-Length: 100000\r\n\r\nabc"
     with live(root, timeout_s=2.0) as port:
         callers = [socket.create_connection(("127.0.0.1", port), timeout=120) for _ in range(20)]
         for caller in callers:
             caller.sendall(head)
-        answers = [received(caller) for caller in callers]  # until closed: LINGER_S after the answer
+        answers = [received(caller) for caller in callers]  # until closed: REST after the answer
         for caller in callers:
             caller.close()
         assert [statuses(answer) for answer in answers] == [[504]] * 20

@@ -118,20 +118,30 @@ def test_the_model_is_the_one_named_or_the_only_one_able() -> None:
         require((), None, able=("a", "b"))
 
 
+def charged(budget: MemoryBudget, asked: Request) -> Reservation:
+    """Gives a request its reservation, as the middleware does."""
+    asked.scope["reservation"] = reservation = Reservation(budget)
+    return reservation
+
+
 async def test_a_body_is_reserved_before_it_comes_and_while_it_comes() -> None:
     budget = MemoryBudget(8 * SMALL_BYTES)
     chunk = bytes(SMALL_BYTES)
-    with Reservation(budget) as reservation:
-        whole = await read_body(request(chunk, chunk, content_length="5242880"), 2**30, reservation)
+    asked = request(chunk, chunk, content_length="5242880")
+    with charged(budget, asked):
+        whole = await read_body(asked, 2**30)
         assert (len(whole), budget.reserved_bytes) == (2 * SMALL_BYTES, 5 * SMALL_BYTES)  # what was announced
-    with Reservation(budget) as reservation:
-        await read_body(request(chunk, chunk, chunk), 2**30, reservation)
+    asked = request(chunk, chunk, chunk)
+    with charged(budget, asked):
+        await read_body(asked, 2**30)
         assert budget.reserved_bytes == 3 * SMALL_BYTES
     assert budget.reserved_bytes == 0
-    with pytest.raises(TooManyBytes):  # not CallerGone: nothing of it is waited for
-        await read_body(request(gone=True, content_length=str(9 * SMALL_BYTES)), 2**30, Reservation(budget))
+    asked = request(gone=True, content_length=str(9 * SMALL_BYTES))
+    with charged(budget, asked), pytest.raises(TooManyBytes):  # not CallerGone: nothing of it is waited for
+        await read_body(asked, 2**30)
 
 
 async def test_a_caller_who_leaves_while_it_sends_ends_the_reading() -> None:
-    with pytest.raises(CallerGone):
-        await read_body(request(b"half", gone=True), 2**30, Reservation())
+    asked = request(b"half", gone=True)
+    with charged(MemoryBudget(0), asked), pytest.raises(CallerGone):
+        await read_body(asked, 2**30)

@@ -107,7 +107,7 @@ async def test_only_a_small_file_is_decoded_in_this_process(data: bytes, elsewhe
 async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() -> None:
     data = tiff(np.zeros((2064, 2064), np.uint8), tile=(4096, 4096), compression="zlib")
     budget = MemoryBudget(2**30)
-    budget.change(2**30)  # full: an image of this size would have to wait
+    budget.resize(0, 2**30)  # full: an image of this size would have to wait
     with Reservation(budget) as reservation:
         work = Work(Deadline.after(60), reservation=reservation, max_pixels=2064 * 2064)
         with pytest.raises(TooManyPixels, match="4096 x 4096"):

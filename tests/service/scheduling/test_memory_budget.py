@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ImageTooLarge, MemoryFull, TooManyBytes
+from service.errors import AnswerTooLarge, ImageTooLarge, MemoryFull, TooManyBytes
 from service.process.container import memory_bytes
-from service.scheduling.memory_budget import SMALL_PIXELS, MemoryBudget, needed_bytes
+from service.scheduling.memory_budget import (
+    SMALL_BYTES,
+    SMALL_PIXELS,
+    SMALL_ROOM_BYTES,
+    TINY_BYTES,
+    MemoryBudget,
+    needed_bytes,
+)
 from service.scheduling.work import Reservation
 from service.settings import Settings
 from tests import tiny
@@ -52,16 +59,31 @@ def test_without_a_setting_the_budget_is_half_of_the_memory() -> None:
 
 
 def test_a_refused_change_reserves_nothing() -> None:
-    budget = MemoryBudget(100)
-    budget.change(60)
+    budget = MemoryBudget(10 * SMALL_BYTES)
+    budget.resize(0, 6 * SMALL_BYTES)
     with pytest.raises(MemoryFull):
-        budget.change(41)
-    budget.change(40)
-    budget.change(-70)
-    assert budget.reserved_bytes == 30
-    assert budget.body(100) == 100
-    with pytest.raises(TooManyBytes, match="100 bytes"):
-        budget.body(101)
+        budget.resize(0, 5 * SMALL_BYTES)
+    budget.resize(0, 4 * SMALL_BYTES)
+    budget.resize(6 * SMALL_BYTES, 0)
+    assert (budget.reserved_bytes, budget.small_bytes) == (4 * SMALL_BYTES, 0)
+    assert budget.body(10 * SMALL_BYTES) == 10 * SMALL_BYTES
+    with pytest.raises(TooManyBytes, match="10,485,760 bytes"):
+        budget.body(10 * SMALL_BYTES + 1)
+    with pytest.raises(AnswerTooLarge, match="10,485,761 bytes"):
+        budget.answer(10 * SMALL_BYTES + 1)
+
+
+def test_small_requests_have_room_of_their_own_which_ends_too() -> None:
+    budget = MemoryBudget(2 * SMALL_BYTES)
+    budget.resize(0, 2 * SMALL_BYTES)  # full, for large ones
+    for _ in range(SMALL_ROOM_BYTES // SMALL_BYTES):
+        budget.resize(0, SMALL_BYTES)
+    with pytest.raises(MemoryFull):
+        budget.resize(0, TINY_BYTES + 1)
+    budget.resize(2 * SMALL_BYTES, SMALL_BYTES // 2)  # less is never refused
+    assert (budget.reserved_bytes, budget.small_bytes) == (0, SMALL_ROOM_BYTES + SMALL_BYTES // 2)
+    with pytest.raises(MemoryFull):  # in the middle of a body
+        MemoryBudget(2 * SMALL_BYTES).resize(SMALL_BYTES, 3 * SMALL_BYTES)
 
 
 def test_the_file_of_an_image_stays_in_memory_beside_it() -> None:

@@ -1,6 +1,7 @@
 """Tests of bodies: compression, JSON, and the bytes after it."""
 
 import gzip
+import random
 import zlib
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest
 from service.http.openinference.bodies import accepted, compressed, plain, split
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Reservation
 from tests.conftest import Client
 from tests.service.http.openinference.requests import INFER, LENGTH, ask, binary, elements, images, prepared, tensor
 from tests.service.image_files import grey
 
 pytestmark = pytest.mark.anyio
+MIB = 2**20
 GOOD = prepared(0.8)
 NAN = prepared(0.8)
 NAN[0, 0, 3, 3] = np.nan
@@ -115,12 +119,24 @@ def test_the_compression_is_the_first_of_ours_that_is_accepted(header: str, enco
 def test_a_compressed_body_is_whole_and_alone(encoding: str) -> None:
     packed = compressed(bytes(1000), encoding)
     assert len(packed) < 100
-    assert plain(packed, encoding, max_bytes=1000) == bytes(1000)
+    assert plain(packed, encoding, max_bytes=1000, reserve=print) == bytes(1000)
     with pytest.raises(TooManyBytes):
-        plain(packed, encoding, max_bytes=999)
-    for broken in (packed[:-1], packed + b"more"):
-        with pytest.raises(MalformedRequest, match="cut short, or followed"):
-            plain(broken, encoding, max_bytes=1000)
+        plain(packed, encoding, max_bytes=999, reserve=print)
+    for broken, reason in ((packed[:-1], "cut short"), (packed + b"more", "follows"), (packed * 2, "follows")):
+        with pytest.raises(MalformedRequest, match=reason):
+            plain(broken, encoding, max_bytes=1000, reserve=print)
+
+
+@pytest.mark.parametrize("content", [bytes(10 * MIB + 1), random.Random(0).randbytes(10 * MIB + 1)], ids=["0", "noise"])
+def test_memory_is_reserved_before_a_body_grows(content: bytes) -> None:
+    asked: list[int] = []
+    assert plain(zlib.compress(content, 1), "deflate", max_bytes=11 * MIB, reserve=asked.append) == content
+    assert asked == [MIB] * 12  # the last before it is known that nothing follows
+
+
+def test_nothing_is_inflated_for_which_there_is_no_room() -> None:
+    with Reservation(MemoryBudget(5 * MIB)) as reservation, pytest.raises(TooManyBytes, match="5,242,880 bytes"):
+        plain(zlib.compress(bytes(60 * MIB)), "deflate", max_bytes=64 * MIB, reserve=reservation.reserve_more)
 
 
 def test_a_body_is_its_json_and_the_bytes_after_it() -> None:

@@ -1,0 +1,30 @@
+"""Threads for large bodies, beside those that images wait for."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from service.scheduling.work import Reservation
+
+T = TypeVar("T")
+_INLINE_BYTES = 2**18  # a larger body would block the event loop for a millisecond
+
+
+class BodyThreads:
+    """Runs what goes through whole bodies: few at a time, so that each gets the memory it needs to its end."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="body")
+
+    async def run(self, function: Callable[[], T], reservation: Reservation, *, nbytes: float) -> T:
+        """Returns function(), at once if it goes through few bytes.
+
+        The reservation is held until the thread ends, which may be after its caller has gone.
+        """
+        if nbytes <= _INLINE_BYTES:
+            return function()
+        reservation.retain()
+        running = self._pool.submit(function)
+        running.add_done_callback(lambda _: reservation.release())
+        return await asyncio.wrap_future(running)
