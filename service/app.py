@@ -12,6 +12,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from prometheus_client import values
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from models.errors import StriateError
 from service.engine.supervisor import supervise_engine
@@ -41,7 +42,7 @@ def _application() -> tuple[Settings, Starlette]:
 
 def _ready(repository: Repository) -> None:
     """Runs once, in the event loop, when the models are loaded."""
-    loop, parser = type(asyncio.get_running_loop()).__module__, connection.BoundedProtocol.__base__.__module__
+    loop, parser = type(asyncio.get_running_loop()).__module__, HttpToolsProtocol.__module__
     log.write("info", "ready", event_loop=loop, http_parser=parser)
     asyncio.get_running_loop().run_in_executor(None, DECODERS.start)
     one_of_several = SETTINGS.front_ends > 1 and bentoml.server_context.worker_index != 1

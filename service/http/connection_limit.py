@@ -1,13 +1,13 @@
 """Connection limit: the most connections at once, fewer than the process may open files, and which make room."""
 
-import math
 import resource
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import cache
 from typing import Protocol
 
 MOST_CONNECTIONS = 2048  # each may take some hundred KiB that no budget counts
 SPARE_FILES = 128  # for models, threads and whatever else opens files; of a low limit it is half
+_PAUSE_S = 0.1  # between two packets
 _SHARE = 64  # this part of all connections is closed at once, so that a flood does not sort them each time
 
 
@@ -28,13 +28,23 @@ def most_connections() -> int:
     return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else _fitting(files)
 
 
-def make_room(connections: Iterable[Waiting], *, most: int) -> bool:
-    """Ends the connections whose callers have been silent for the longest; returns whether there were any."""
-    owing = [(since, each) for each in connections if (since := each.behind_since()) < math.inf]
-    owing.sort(key=lambda entry: entry[0])
-    for _, each in owing[: max(1, most // _SHARE)]:
+def most_surplus() -> int:
+    """Returns how many further connections may wait for room."""
+    return min(SPARE_FILES // 2, most_connections() // 4)
+
+
+def make_room(connections: Collection[Waiting], *, now: float) -> bool:
+    """Ends the connections whose callers have been silent for the longest; returns whether there were any.
+
+    Whoever has just connected, or is on the way with a request, is spared while there may still be some more.
+    """
+    most = most_connections()
+    before = now - _PAUSE_S if len(connections) < most + most_surplus() else now
+    silent = [(since, each) for each in connections if (since := each.behind_since()) <= before]
+    silent.sort(key=lambda entry: entry[0])
+    for _, each in silent[: max(1, most // _SHARE)]:
         each.end()
-    return bool(owing)
+    return bool(silent)
 
 
 def _fitting(files: int) -> int:
