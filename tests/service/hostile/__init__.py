@@ -1,0 +1,1 @@
+"""Tests of a real service against callers who mean it no good."""

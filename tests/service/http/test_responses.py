@@ -1,18 +1,25 @@
 """Tests of responses: JSON, and pictures with the same facts in their headers."""
 
+import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from service.http.responses import header_value, packaged
+from service.http.responses import MemoryMiddleware, header_value, packaged
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Reservation
 from tests import tiny
 from tests.conftest import Client
 from tests.service.image_files import form, grey, jpeg
 
 pytestmark = pytest.mark.anyio
+MIB = 2**20
 
 
 async def test_every_json_answer_says_what_it_is_about(serving: Client) -> None:
@@ -76,3 +83,58 @@ def test_a_header_value_is_visible_ascii(text: str, value: str) -> None:
 def test_a_file_of_a_package_is_a_picture_a_text_or_plain_bytes(name: str, kind: str) -> None:
     answer = packaged(name, b"content")
     assert (answer.body, answer.headers["Content-Type"]) == (b"content", kind)
+
+
+class Caller:
+    """Takes an answer piece by piece; `budget` shows what is reserved meanwhile."""
+
+    def __init__(self, budget: MemoryBudget, *, leaves: bool = False) -> None:
+        self.status, self.body, self.reserved = 0, b"", -1
+        self._budget, self._leaves = budget, leaves
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        self.reserved = self._budget.reserved_bytes
+        if self._leaves:
+            raise asyncio.CancelledError
+        self.body += message["body"]
+
+
+async def answered(budget: MemoryBudget, nbytes: int, *, body_bytes: int = 0, leaves: bool = False) -> Caller:
+    """Sends an answer of so many bytes to a request of so many."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["reservation"].reserve_body(body_bytes)
+        await Response(bytes(nbytes))(scope, receive, send)
+
+    caller = Caller(budget, leaves=leaves)
+    with suppress(asyncio.CancelledError):
+        await MemoryMiddleware(app, memory=budget)({"type": "http"}, receive_nothing, caller.send)
+    assert budget.reserved_bytes == budget.small_bytes == 0
+    return caller
+
+
+async def receive_nothing() -> Message:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_an_answer_is_reserved_beside_the_body_until_it_has_been_sent(leaves: bool) -> None:
+    caller = await answered(MemoryBudget(8 * MIB), 3 * MIB, body_bytes=2 * MIB, leaves=leaves)
+    assert (caller.status, len(caller.body), caller.reserved) == (200, 0 if leaves else 3 * MIB, 5 * MIB)
+
+
+async def test_an_answer_without_room_is_replaced_by_an_error() -> None:
+    budget = MemoryBudget(8 * MIB)
+    assert (await answered(budget, 9 * MIB)).status == 413
+    assert b"answer_too_large" in (await answered(budget, 5 * MIB, body_bytes=4 * MIB)).body
+    with Reservation(budget) as other:
+        other.reserve_body(6 * MIB)
+        refused = MemoryMiddleware(lambda *asgi: Response(bytes(3 * MIB))(*asgi), memory=budget)
+        caller = Caller(budget)
+        await refused({"type": "http"}, receive_nothing, caller.send)
+        assert (caller.status, b"memory_full" in caller.body) == (503, True)
+        assert budget.reserved_bytes == 6 * MIB
+    assert (await answered(budget, 8 * MIB)).status == 200

@@ -1,0 +1,92 @@
+"""Callers who make the service hold much for little: answers that nobody takes, and bodies that inflate."""
+
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.service.faults.callers import callers
+from tests.service.hostile.raw_callers import call, post, small_is_right, status, takes_a_body_of
+from tests.service.image_files import grey
+from tests.service.service_processes import children, until
+from tests.serving import served
+
+pytestmark = pytest.mark.slow
+MIB = 2**20
+BUDGET = 64 * MIB
+CALLERS = 60
+SIDE = 2048  # the largest image that counts as small
+ANSWER = 4 * SIDE * SIDE
+# Beside the budget: two images in worker threads, an answer of each that has no room, what the allocator keeps.
+BESIDE = 160 * MIB
+CAM = post("/cam?model=brightness&format=raw", grey(100, height=SIDE, width=SIDE))
+INFLATES = post(
+    "/v2/models/brightness/infer", zlib.compress(bytes(63 * MIB)), headers="Content-Encoding: deflate"
+)  # 64 KB
+
+
+@dataclass
+class Highest:
+    """The most memory that a process had, beyond what it had at first."""
+
+    nbytes: int = 0
+
+
+@contextmanager
+def watched(process: psutil.Process) -> Iterator[Highest]:
+    highest, first, ended = Highest(), process.memory_info().rss, threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            highest.nbytes = max(highest.nbytes, process.memory_info().rss - first)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def service(root: Path, log: Path) -> Iterator[tuple[httpx.URL, psutil.Process]]:
+    variables = {"STRIATE_MODELS": str(root), "STRIATE_IMAGE_BYTES": str(BUDGET), "STRIATE_WORKER_THREADS": "2"}
+    with served(log, **variables) as (http, process):
+        (worker,) = children(process, "_bentoml_impl.worker.service")
+        assert small_is_right(http.base_url)
+        yield http.base_url, worker
+        assert "unhandled exception" not in log.read_text()
+
+
+def test_answers_that_nobody_takes_stay_within_the_budget(root: Path, tmp_path: Path) -> None:
+    with service(root, tmp_path / "log") as (url, worker):
+        with ExitStack() as held, watched(worker) as highest, callers(url, count=1) as told:
+            answers = Counter(status(call(url, CAM, held)) for _ in range(CALLERS))
+        assert answers == {200: BUDGET // ANSWER - 1, 503: CALLERS - BUDGET // ANSWER + 1}
+        assert highest.nbytes < BUDGET + BESIDE
+        assert told.right > 0
+        assert told.errors == told.wrong == told.lost == []
+        until(lambda: takes_a_body_of(url, BUDGET), timeout_s=30)
+
+
+def test_bodies_that_inflate_stay_within_the_budget(root: Path, tmp_path: Path) -> None:
+    with service(root, tmp_path / "log") as (url, worker):
+        with ExitStack() as held, watched(worker) as highest, callers(url, count=1) as told:
+            asking = [call(url, INFLATES, held) for _ in range(CALLERS)]
+            answers = Counter(status(each) for each in asking)
+            time.sleep(0.1)
+        assert set(answers) <= {400, 413, 503}
+        assert answers[400] > 0  # one at a time has its room, and is no JSON
+        assert highest.nbytes < BUDGET + BESIDE
+        assert told.right > 0
+        assert told.errors == told.wrong == told.lost == []
+        until(lambda: takes_a_body_of(url, BUDGET), timeout_s=30)

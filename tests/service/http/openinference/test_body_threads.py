@@ -1,0 +1,45 @@
+"""Tests of threads for large bodies: their memory is held until they end, and they are few."""
+
+import asyncio
+import threading
+
+import pytest
+
+from service.http.openinference.body_threads import BodyThreads
+from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.work import Reservation
+from tests.service.scheduling.doubling_network import until
+
+pytestmark = pytest.mark.anyio
+MIB = 2**20
+
+
+async def test_a_small_body_stays_in_the_event_loop() -> None:
+    threads = BodyThreads(1)
+    assert await threads.run(threading.current_thread, Reservation(), nbytes=1000) is threading.current_thread()
+    assert await threads.run(threading.current_thread, Reservation(), nbytes=MIB) is not threading.current_thread()
+
+
+async def test_memory_is_held_until_the_thread_ends_though_the_caller_has_gone() -> None:
+    budget, gate, threads = MemoryBudget(10 * MIB), threading.Event(), BodyThreads(1)
+    with Reservation(budget) as request, Reservation(budget) as waiting:
+        request.reserve_body(2 * MIB)
+        waiting.reserve_body(3 * MIB)
+        running = asyncio.create_task(threads.run(lambda: gate.wait(60), request, nbytes=MIB))
+        behind = asyncio.create_task(threads.run(lambda: None, waiting, nbytes=MIB))
+        await asyncio.sleep(0.05)
+        running.cancel()
+        behind.cancel()
+        await asyncio.gather(running, behind, return_exceptions=True)
+    assert budget.reserved_bytes == 2 * MIB  # the other has never begun
+    gate.set()
+    await until(lambda: budget.reserved_bytes == 0)
+
+
+async def test_an_error_is_raised_and_gives_back() -> None:
+    budget, threads = MemoryBudget(10 * MIB), BodyThreads(1)
+    with Reservation(budget) as request:
+        request.reserve_body(2 * MIB)
+        with pytest.raises(LookupError):
+            await threads.run(lambda: {}["none"], request, nbytes=MIB)
+    await until(lambda: budget.reserved_bytes == 0)
