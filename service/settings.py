@@ -120,9 +120,9 @@ class Settings(BaseSettings):
     image_bytes: int = Field(
         0,
         ge=0,
-        description="Memory budget in bytes for all bodies above 1 MiB and images above 4 megapixels, with their maps; "
-        "`0` is half of the memory of the machine or container. A request that exceeds the whole budget gets 413; one "
-        "that exceeds what is currently free gets 503.",
+        description="Memory budget in bytes for all bodies and answers above 1 MiB and images above 4 megapixels, with "
+        "their maps; `0` is half of the memory of the machine or container. A request that exceeds the whole budget "
+        "gets 413; one that exceeds what is currently free gets 503.",
     )
     max_images: int = Field(64, ge=1, le=1000, description="Most images in one /predict request.")
     tile_px: int = Field(

@@ -31,6 +31,7 @@ from service.errors import (
     UnknownLayer,
 )
 from service.http.errors import (
+    BodyTooSlow,
     CrossOrigin,
     FormError,
     Internal,
@@ -60,11 +61,11 @@ from service.tasks.task import Task
 Json = dict[str, Any]
 Errors = tuple[type[StriateError], ...]
 _KEYED: Errors = (AccessDenied, RateLimited)
-_IMAGE: Errors = (TooLarge, ImageError, InputError, RetryLater, DeadlinePassed, CrossOrigin)
+_IMAGE: Errors = (TooLarge, ImageError, InputError, RetryLater, BodyTooSlow, DeadlinePassed, CrossOrigin)
 _QUESTION: Errors = (*_IMAGE, FormError, WrongTask)
 _TENSORS: Errors = (*_IMAGE, TooLargeForOnePass, UnknownVersion, TensorError)
-_INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, CrossOrigin, AuditUnavailable)
-_CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError, DeadlinePassed)
+_INDEX: Errors = (InvalidOption, TooManyBytes, NotReady, BodyTooSlow, DeadlinePassed, CrossOrigin, AuditUnavailable)
+_CHANGE: Errors = (*_INDEX, UnknownModel, RolloutError)
 _REF = "#/components/schemas/"
 _BODIES = ("application/x-npy", "application/octet-stream")
 _FILE: Json = {"type": "string", "format": "binary"}
