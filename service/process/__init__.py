@@ -1,1 +1,1 @@
-"""This process: what it may use, and the signals that end it."""
+"""Process limits: what this process may use, and the signals that end it."""

@@ -1,4 +1,4 @@
-"""What this process may use: the machine's processors and memory, or less where a container's limits say so."""
+"""Container limits: the processors and memory of the machine, or less where a container says so."""
 
 import math
 import os
