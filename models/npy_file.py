@@ -13,7 +13,7 @@ _MAGIC = b"\x93NUMPY\x01\x00"  # version 1, which holds every header that fits i
 _HEADER = re.compile(
     r"\{\s*'descr':\s*'(?P<dtype>[<>|=]?[fiub][1248])',"
     r"\s*'fortran_order':\s*(?P<order>True|False),"
-    r"\s*'shape':\s*\((?P<shape>(\s*\d{1,18}\s*,?){0,32})\s*\),?\s*\}\s*"
+    r"\s*'shape':\s*\((?P<shape>\s*(\d{1,18}\s*(,\s*\d{1,18}\s*){0,31},?\s*)?)\),?\s*\}\s*"
 )
 
 

@@ -23,6 +23,7 @@ def saved(array: Any) -> bytes:
         np.arange(3, dtype=">u2"),
         np.zeros((0, 5), np.int8),
         np.array(7, np.int64),
+        np.zeros((1,) * 32, np.uint8),
         np.array([0.5, 2], np.float16),
         np.array([True, False]),
     ],
@@ -54,6 +55,9 @@ def header(shape: bytes, dtype: bytes = b"'<f4'") -> bytes:
         (with_header(header(b"(4, 4)"), bytes(63)), r"needs 64 bytes; there are 63"),
         (with_header(header(b"(4, 4)"), bytes(65)), r"needs 64 bytes; there are 65"),
         (with_header(header(b"(999999999999999, 999999999999999, 999999999999999)")), "there are 0"),
+        (with_header(header(b"(" + b"1" * 3000 + b"x)")), "does not describe"),  # at once, however it might be split
+        (with_header(header(b"(" + b"1, " * 30 + b" " * 2000 + b"x)")), "does not describe"),
+        (with_header(header(b"(" + b"1, " * 40 + b")"), bytes(4)), "does not describe"),
         (with_header(header(b"(-1, -4)"), bytes(16)), "does not describe"),
         (with_header(header(b"(1,)", b"[('a', '<f4')]"), bytes(4)), "does not describe"),
         (with_header(header(b"(__import__('os').getpid(),)"), bytes(4)), "does not describe"),
