@@ -54,8 +54,8 @@ def to_rdf(spec: ModelSpec) -> dict[str, Any]:
 
 def from_rdf(document: dict[str, Any]) -> ModelSpec:
     """Reads a spec from a description. Raises PackageError, naming the field, where it is not one that we wrote."""
+    _check_contract(contract_of(document))
     try:
-        _check_contract(contract_of(document))
         ours = {name: value for name, value in document["config"]["striate"].items() if name != "contract"}
         tensors = {output["id"]: output["test_tensor"] for output in document["outputs"]}
         (tensor,) = document["inputs"]
@@ -76,7 +76,7 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
         raise PackageError(
             f"rdf.yaml: {field:.100}: {first['msg']:.300} (it says {quoted(first['input'])})."
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a stranger's values cause, they are not a description
         raise PackageError(f"rdf.yaml is not a description written by Striate: {quoted(error)}.") from error
 
 

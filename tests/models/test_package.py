@@ -92,6 +92,8 @@ def striate(document: dict[str, Any]) -> dict[str, Any]:
         (lambda d: d["inputs"].append(d["inputs"][0]), "not a description written by Striate"),
         (lambda d: d.pop("config"), "not a description written by Striate.*config"),
         (lambda d: d["weights"].pop("onnx"), "not a description written by Striate.*onnx"),
+        (lambda d: striate(d).update(halo=2**40), "halo.*4096"),
+        (lambda d: striate(d)["input"].update(step=2**40), "multiples of .* at most 1,024"),
     ],
 )
 def test_a_description_that_is_wrong_names_the_field(
