@@ -12,7 +12,8 @@ from service.engine.messages import Catalogue, Outcome, RunRequest, ValidPackage
 from service.engine.shared_memory import Shape, aligned_offsets
 from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import InferenceFailed
-from service.repository.state import CanaryModel, InactivePackage, InvalidPackage, Repository, ServedModel
+from service.repository.invalid_package import InvalidPackage
+from service.repository.state import CanaryModel, InactivePackage, Repository, ServedModel
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Deadline, Work
 from service.scheduling.work_item import InferenceResult

@@ -17,8 +17,9 @@ from service.api.model_info import (
     VersionRole,
 )
 from service.repository.errors import UnknownModel
+from service.repository.invalid_package import InvalidPackage
 from service.repository.scan import newest_first
-from service.repository.state import InvalidPackage, Repository, ServedModel
+from service.repository.state import Repository, ServedModel
 from service.tasks.cam import methods_of
 
 

@@ -15,6 +15,7 @@ from service.api.rollout import Rollouts
 from service.repository import rollouts, scan
 from service.repository.drain import Drain
 from service.repository.errors import InvalidRollouts
+from service.repository.invalid_package import InvalidPackage
 from service.repository.model_cache import CachedNetwork, ModelCache
 from service.repository.network_loading import LoadOptions, open_batcher
 from service.repository.prover import NotProvedYet, Proof, Prover
@@ -23,7 +24,6 @@ from service.repository.startup_message import log_changes
 from service.repository.state import (
     CanaryModel,
     InactivePackage,
-    InvalidPackage,
     Repository,
     ServedModel,
 )

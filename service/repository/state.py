@@ -1,9 +1,9 @@
 """Repository state: an immutable snapshot of the served models, which chooses the version for each request."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from pathlib import Path
 from typing import Protocol
 
 from models.package import Package
@@ -11,11 +11,9 @@ from models.spec import ModelSpec, TaskKind
 from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
-from service.repository.use_counter import UseCounter
+from service.repository.invalid_package import InvalidPackage
 from service.scheduling.scheduler import Network
 from service.telemetry.model_metrics import Statistics
-
-_MAX_CHARACTERS = 300  # of a name or reason of an invalid package
 
 
 class ModelBatcher(Network, Protocol):
@@ -32,6 +30,28 @@ class ModelBatcher(Network, Protocol):
 
     async def aclose(self) -> None:
         """Closes without blocking the event loop."""
+
+
+class UseCounter:
+    """The number of requests that use a version."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._unused: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count and self._unused and not self._unused.done():
+            self._unused.set_result(None)
+
+    async def wait_until_unused(self) -> None:
+        """Waits until the count is zero, including requests that begin meanwhile."""
+        while self._count:
+            self._unused = asyncio.get_running_loop().create_future()
+            await self._unused
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +95,6 @@ class ServedRequest:
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._model.statistics.add_request(self._started, failed=error is not None)
         self._model.use.__exit__()
-
-
-@dataclass(frozen=True, slots=True)
-class InvalidPackage:
-    """A package folder that cannot be served, and the reason."""
-
-    name: str
-    version: str
-    reason: str
-
-    @classmethod
-    def of(cls, folder: Path, error: Exception) -> "InvalidPackage":
-        """Names may be any bytes but a slash, and are printed here; reasons are cut, since a package words them too."""
-        reason = str(error) or type(error).__name__
-        return cls(*(_printed(text) for text in (folder.parent.name, folder.name, reason)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +225,6 @@ class CurrentState:
         if self.known is None:
             raise NotReady(self.unknown_because)
         return self.known
-
-
-def _printed(text: str) -> str:
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_MAX_CHARACTERS])
 
 
 def canary_bucket(name: str, caller: str) -> float:

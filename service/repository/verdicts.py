@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from service.repository.invalid_package import InvalidPackage
 from service.repository.network_loading import is_transient
 from service.repository.scan import Stamp
-from service.repository.state import InactivePackage, InvalidPackage, ServedModel
+from service.repository.state import InactivePackage, ServedModel
 
 Verdict = ServedModel | InactivePackage | InvalidPackage
 T = TypeVar("T", bound=Verdict)

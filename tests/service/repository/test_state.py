@@ -1,5 +1,6 @@
 """Tests of the repository state: the choice of a model, canary buckets, missing models and counted requests."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from service.errors import NotReady
 from service.http.errors import MissingField
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
-from service.repository.state import CurrentState, Repository, canary_bucket
+from service.repository.state import CurrentState, Repository, UseCounter, canary_bucket
 from service.telemetry.model_metrics import DurationSum, Statistics
 from tests import tiny
 from tests.service.repository.loaded_repository import load_repository
@@ -77,3 +78,16 @@ def test_until_the_models_are_known_the_reason_is_given() -> None:
     state.known, state.unknown_because = None, "The engine has ended."
     with pytest.raises(NotReady, match="The engine has ended"):
         _ = state.current
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_version_to_be_unused_is_woken_by_its_last_request() -> None:
+    use = UseCounter()
+    await use.wait_until_unused()
+    with use:
+        waiting = asyncio.create_task(use.wait_until_unused())
+        with use:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting

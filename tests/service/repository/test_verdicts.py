@@ -5,8 +5,9 @@ from pathlib import Path
 
 from models.errors import PackageError
 from models.package import Package
+from service.repository.invalid_package import InvalidPackage
 from service.repository.prover import NotProvedYet
-from service.repository.state import InactivePackage, InvalidPackage
+from service.repository.state import InactivePackage
 from service.repository.verdicts import Verdicts
 from tests import tiny
 
@@ -41,9 +42,3 @@ def test_what_may_pass_is_checked_again() -> None:
         assert verdicts.must_retry()
         verdicts.discard({FOLDER: STAMP}, retry_invalid=False)
         assert verdicts.of(FOLDER) is None
-
-
-def test_a_name_is_printable_and_a_reason_short() -> None:
-    invalid = InvalidPackage.of(Path("a\udcfe\n") / ("1" * 400), PackageError("x" * 1000))
-    assert (invalid.name, len(invalid.version), len(invalid.reason)) == (r"a\udcfe\n", 300, 300)
-    assert InvalidPackage.of(FOLDER, MemoryError()).reason == "MemoryError"
