@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import simplejpeg
 
 from models.decode.jpeg_header import Jpeg, dc_steps
-from models.decode.jpeg_markers import DHT, DQT, SOF0, SOF1, SOF3
+from models.decode.jpeg_markers import DHT, DQT, SOF3
 from models.image import Array
 
 _PLAIN = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # the components as they are stored, not turned from YCbCr to RGB
@@ -48,10 +48,10 @@ def reason(error: Exception) -> str:
 
 
 def _out_of_range(jpeg: Jpeg, means: Array) -> Iterator[bool]:
-    for index, component in enumerate(jpeg.frame.components):
+    components = means.reshape(-1, means.shape[2]).T.copy()  # (C, blocks), each of which is faster to go through
+    for component, darkest, brightest in zip(jpeg.frame.components, components.min(axis=1), components.max(axis=1)):
         step = jpeg.dc_steps[component]
-        plane = means[:, :, index]
-        furthest = max(128 - int(plane.min()), int(plane.max()) - 128)
+        furthest = max(128 - int(darkest), int(brightest) - 128)
         # The mean is rounded to 8 / seen_step(step); an encoder may round a mean of 128 up by one step.
         yield (8 * furthest - 4) * step > (1024 + step) * seen_step(step)
 
@@ -63,13 +63,15 @@ def _has_blank_data(jpeg: Jpeg) -> bool:
     coefficients, one after the other.
     """
     first: dict[int, int] = {}  # symbol of each table of AC codes
-    for segment, part, scan in jpeg.parts:
-        if segment.marker == DHT:
-            first |= first_symbols(bytes(part[4:]))
-        elif scan and jpeg.frame.kind in (SOF0, SOF1):
-            tables = part[6 : 5 + 2 * len(scan.components) : 2]
-            whole = bytes(part).rstrip(b"\0")  # zeros behind the data may be padding
-            if any(first.get(table & 15) for table in tables) and _BLANK in whole:
+    if jpeg.frame.progressive:
+        return False
+    for marker, whole, scan in jpeg.parts:
+        if marker == DHT:
+            first |= first_symbols(bytes(whole[4:]))
+        elif scan:
+            tables = whole[6 : 5 + 2 * len(scan.components) : 2]
+            data = bytes(whole).rstrip(b"\0")  # zeros behind the data may be padding
+            if any(first.get(table & 15) for table in tables) and _BLANK in data:
                 return True
     return False
 
@@ -92,13 +94,13 @@ def seen_step(step: int) -> int:
 def means_alone(jpeg: Jpeg, every_scan: bool) -> bytes:
     """Returns the JPEG with all coefficients but the means quantised to 0; without every_scan, of the means alone."""
     parts: list[bytes | memoryview] = [b"\xff\xd8", _PLAIN if len(jpeg.frame.components) == 3 else b""]
-    for segment, part, scan in jpeg.parts:
-        if segment.marker == DQT:
-            parts += [_table(number, seen_step(step)) for number, step in dc_steps(bytes(part[4:])).items()]
-        elif segment.marker == jpeg.frame.kind:
-            parts += [part[:4], b"\x08", part[5:]]  # other precisions have the same codes
+    for marker, whole, scan in jpeg.parts:
+        if marker == DQT:
+            parts += [_table(number, seen_step(step)) for number, step in dc_steps(bytes(whole[4:])).items()]
+        elif marker == jpeg.frame.kind:
+            parts += [whole[:4], b"\x08", whole[5:]]  # other precisions have the same codes
         elif scan is None or scan.first == 0 or every_scan:
-            parts.append(part)
+            parts.append(whole)
     return b"".join([*parts, b"\xff\xd9"])
 
 

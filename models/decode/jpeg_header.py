@@ -1,7 +1,7 @@
 """Header of a JPEG and of its scans, read without decoding a pixel, in time that is bounded by its size."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -59,25 +59,35 @@ class Scan(NamedTuple):
     after: int
 
 
+class Part(NamedTuple):
+    """A segment that decoding needs, whole; a scan's with its data."""
+
+    marker: int
+    whole: memoryview
+    scan: Scan | None = None
+
+
 class Jpeg:
     """A JPEG taken apart. `stream` puts together what decodes to its pixels, and nothing else that the file holds.
 
-    damage: what is wrong behind the first scan, where a part may yet be decoded.
+    damage: what is wrong behind the first scan, where some of it may yet be decoded. parts: tables, frame and scans in
+    their order.
     """
 
     def __init__(self, data: bytes) -> None:
         """Reads the headers. Raises DamagedImage, UnsupportedImage, TooCostly."""
         self.data = data
+        self._view = memoryview(data)
         self.damage: str | None = None
         self.orientation = 1
         self.scans = 0
         self.dc_steps: dict[int, int] = {}  # the quantisation of a component's mean, by its id
         self._tables: dict[int, int] = {}
         self._colour: list[bytes] = []  # segments that say which colours the components are
-        self._kept: list[tuple[Segment, int, Scan | None]] = []  # with the end of the scan's data
+        self.parts: list[Part] = []
         self._frame: Frame | None = None
         self._sent: dict[int, bytearray] = {}  # the bit up to which each of 64 coefficients has been sent
-        self._data_bytes = 0
+        self._data_bytes = self._data_end = 0
         try:
             self._read()
             self._check_complete()
@@ -93,18 +103,12 @@ class Jpeg:
             raise DamagedImage("jpeg", "it has no frame header")
         return self._frame
 
-    @property
-    def parts(self) -> Iterable[tuple[Segment, memoryview, Scan | None]]:
-        """Tables, frame and scans in their order, each with its bytes."""
-        whole = memoryview(self.data)
-        return ((segment, whole[segment.start : end], scan) for segment, end, scan in self._kept)
-
     def stream(self) -> bytes:
-        return b"".join([b"\xff\xd8", *self._colour, *(part for _, part, _ in self.parts), b"\xff\xd9"])
+        return b"".join([b"\xff\xd8", *self._colour, *(part.whole for part in self.parts), b"\xff\xd9"])
 
     def without_padding(self) -> Iterator["Jpeg"]:
         """Yields the JPEG without zeros behind its last scan, of which the first two may belong to the scan's data."""
-        end = self._kept[-1][1]
+        end = self._data_end
         data = self.data[:end].rstrip(b"\0")
         for zeros in range(data.endswith(b"\xff"), min(3, end - len(data))):
             with suppress(DamagedImage):
@@ -136,7 +140,7 @@ class Jpeg:
         elif marker == SOI:
             raise DamagedImage("jpeg", "a second image begins before its end")
         if marker in _KEPT or marker in FRAMES:
-            self._kept.append((segment, segment.end, None))
+            self.parts.append(Part(marker, self._view[segment.start : segment.end]))
         return segment.end
 
     def _take_application(self, segment: Segment, body: bytes) -> None:
@@ -168,8 +172,9 @@ class Jpeg:
             pixels = frame.width * frame.height
             because = f"more than {MOST_SCANS} scans of {frame.width} x {frame.height} pixels"
             raise TooCostly(because, pixel_passes=self.scans * pixels, limit=MOST_SCANS * pixels)
-        self._kept.append((segment, end, scan))
+        self.parts.append(Part(SOS, self._view[segment.start : end], scan))
         self._data_bytes += end - segment.end
+        self._data_end = end
         return end
 
     def _advance(self, sent: bytearray, scan: Scan) -> None:

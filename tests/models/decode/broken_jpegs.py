@@ -44,12 +44,13 @@ def _crop(path: Path, choose: random.Random) -> PIL.Image.Image:
 
 def _places(data: bytes) -> Sequence[int]:
     """Returns the offsets of the scans' data."""
-    return [
-        place
-        for segment, part, scan in Jpeg(data).parts
-        if scan
-        for place in range(segment.end, segment.start + len(part))
-    ]
+    places: list[int] = []
+    for part in Jpeg(data).parts:
+        if part.scan:
+            start = data.index(part.whole)
+            header = 2 + int.from_bytes(part.whole[2:4], "big")
+            places += range(start + header, start + len(part.whole))
+    return places
 
 
 def overwritten(length: int) -> Callable[[bytes, np.random.Generator], bytes]:
