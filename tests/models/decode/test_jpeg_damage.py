@@ -11,6 +11,7 @@ from models.decode.jpeg_header import Jpeg
 from models.errors import DamagedImage, ImageError
 from tests.data import real_data
 from tests.models.decode.broken_jpegs import DAMAGES, ENCODINGS, encoded
+from tests.models.decode.crafted_jpeg import EOI, QUANTISATION, SOI, frame, scan, segment
 from tests.models.decode.files import noise, pillow
 
 FLOORS = {"16 bytes": 0.5, "64 bytes": 0.75, "256 bytes": 0.9, "512 zeros": 0.9, "cut": 1.0}  # with slack for 60 files
@@ -93,6 +94,31 @@ def test_the_extremes_of_brightness_are_in_range(quality: int, mode: str, progre
     for pixels in (board, np.zeros_like(board), np.full_like(board, 255)):
         data = pillow(PIL.Image.fromarray(pixels).convert(mode), "JPEG", quality=quality, progressive=progressive)
         assert damage_of(Jpeg(data)) is None
+
+
+def coded(blocks: int, *, dc: int, ac: int, block: str) -> bytes:
+    """A grey row of blocks, each of these bits. dc, ac: the symbols of the code 0, of means and other coefficients."""
+    tables = segment(0xC4, b"\x00\1" + bytes(15) + bytes([dc])) + segment(0xC4, b"\x10\1" + bytes(15) + bytes([ac]))
+    bits = block * blocks
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    return SOI + QUANTISATION + tables + frame(8 * blocks, 8) + scan(data) + EOI
+
+
+@pytest.mark.parametrize("sign", ["0", "1"])
+@pytest.mark.parametrize(("blocks", "damaged"), [(40, False), (65, False), (66, True), (500, True)])
+def test_a_mean_beyond_1024_and_a_step_is_damage(blocks: int, damaged: bool, sign: str) -> None:
+    rising = coded(blocks, dc=1, ac=0, block=f"0{sign}0")  # by a step of 16 each
+    assert (damage_of(Jpeg(rising)) is not None) == damaged
+    assert "brightness" in (damage_of(Jpeg(rising)) or "brightness")
+
+
+def test_zeros_that_are_valid_codes_are_damage_but_in_flat_images() -> None:
+    equal = coded(65, dc=0, ac=1, block="0" * 127)  # 63 coefficients of -1 in each block
+    assert damage_of(Jpeg(equal)) == "a part of its data is zeros"
+    assert damage_of(Jpeg(coded(9, dc=0, ac=1, block="0" * 127))) == "a part of its data is zeros"
+    assert damage_of(Jpeg(coded(7, dc=0, ac=1, block="0" * 127))) is None  # too few to be sure
+    assert damage_of(Jpeg(coded(5001, dc=0, ac=0, block="00"))) is None
 
 
 @pytest.mark.parametrize("kind", ["baseline", "restarts"])
