@@ -1,7 +1,7 @@
 """Decoders: bytes -> Source, a file a format. Training reads its images here too, so that both see the same pixels."""
 
 from models.decode import jpeg, png, tiff
-from models.decode.decoder import Cost, Decoder, Format, Probe, listed
+from models.decode.decoder import PASSES, Cost, Decoder, Format, Probe, listed
 from models.errors import DamagedImage, NotAnImage, TooCostly, TooManyPixels
 from models.source import Image, Source, image_of
 
@@ -24,7 +24,6 @@ __all__ = [
 
 DECODERS: tuple[Decoder, ...] = (png, jpeg, tiff)  # the first whose sniff() recognises the leading bytes opens the file
 FORMATS: tuple[Format, ...] = tuple(decoder.FORMAT for decoder in DECODERS)
-_PASSES = 16  # a file may take as long as the largest image does in so many passes; a progressive JPEG has 10
 
 
 def recognised(data: bytes) -> Decoder:
@@ -55,8 +54,8 @@ def passes(probed: Probe) -> int:
 def check(probed: Probe, *, max_pixels: int) -> None:
     """Refuses a file by its header, before it is decoded. Raises TooManyPixels, TooCostly."""
     check_size((probed.width, probed.height), probed.block, max_pixels=max_pixels)
-    if probed.cost and probed.cost.pixel_passes > _PASSES * max_pixels:
-        raise TooCostly(probed.cost.because, pixel_passes=probed.cost.pixel_passes, limit=_PASSES * max_pixels)
+    if probed.cost and probed.cost.pixel_passes > PASSES * max_pixels:
+        raise TooCostly(probed.cost.because, pixel_passes=probed.cost.pixel_passes, limit=PASSES * max_pixels)
 
 
 def open_source(data: bytes, *, max_pixels: int) -> Source:

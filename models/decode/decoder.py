@@ -2,7 +2,11 @@
 
 from typing import Any, NamedTuple, Protocol
 
+from models.errors import DamagedImage, ImageError, TooCostly
 from models.source import Source
+
+PASSES = 16  # a file may take as long as its image does in so many passes; a progressive JPEG has 10
+_ALWAYS = 2**23  # pixel passes that any file may take: some 20 ms
 
 
 class Format(NamedTuple):
@@ -27,6 +31,33 @@ class Cost(NamedTuple):
 
     pixel_passes: int
     because: str
+
+
+def check_cost(cost: Cost, *, pixels: int) -> None:
+    """Refuses a file that takes far longer than others of as many pixels. Raises TooCostly."""
+    limit = PASSES * pixels + _ALWAYS
+    if cost.pixel_passes > limit:
+        raise TooCostly(cost.because, pixel_passes=cost.pixel_passes, limit=limit)
+
+
+class Refusing:
+    """Turns what a stranger's bytes bring about in a library into DamagedImage, but for a lack of memory."""
+
+    __slots__ = ("_format",)
+
+    def __init__(self, format: str) -> None:
+        self._format = format
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ImageError | MemoryError):
+            raise refusal(self._format, error) from error
+
+
+def refusal(format: str, error: Exception) -> DamagedImage:
+    """Returns what a library's error means for the caller. Its own words may quote the file."""
+    return DamagedImage(format, f"it cannot be decoded ({type(error).__name__})")
 
 
 class Probe(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from models.decode.decoder import Format, listed
+from models.decode.decoder import Format, Refusing, listed
 from models.errors import BadSignal, NotASignal
 from models.image import Array
 from models.source import ArraySource, Source
@@ -23,8 +23,17 @@ _NPY = re.compile(
     rb"'fortran_order': (?P<fortran>True|False), 'shape': \((?P<shape>\d{1,9},|\d{1,9}, \d{1,9},?)\),? ?\} *\n",
     re.DOTALL,
 )
+_REFUSING = Refusing("signal")
 _MAX_HEADER = 1000  # bytes; NumPy writes 128
 _MAX_BYTES_A_VALUE = 64  # a float64 in JSON takes 25, and may be indented
+
+
+class _Expected(NamedTuple):
+    """What the model takes. letters: of a sequence, one a channel."""
+
+    channels: int
+    length: int
+    letters: str
 
 
 def open_signal(data: bytes, *, channels: int, length: int, letters: str = "") -> Source:
@@ -38,7 +47,8 @@ def open_signal(data: bytes, *, channels: int, length: int, letters: str = "") -
     decoder = next((decoder for decoder in SIGNAL_DECODERS if decoder.sniff(data)), None)
     if decoder is None:
         raise NotASignal(data[:8], formats=listed(SIGNAL_FORMATS, last="or"))
-    values = decoder.read(data, letters)
+    with _REFUSING:
+        values = decoder.read(data, _Expected(channels, length, letters))
     if values.shape not in {(channels, length), (length,) if channels == 1 else ()}:
         takes = f"({channels}, {length})" + (f" or ({length},)" if channels == 1 else "")
         raise BadSignal(f"its shape is {values.shape}; this model takes {takes}")
@@ -56,7 +66,7 @@ def one_hot(sequence: str, letters: str) -> Array:
     return hot.astype(np.uint8)
 
 
-def _npy(data: bytes, _: str) -> Array:
+def _npy(data: bytes, _: _Expected) -> Array:
     """Reads an array of one or two axes. The header is Python source: it is matched, not evaluated."""
     found = _NPY.match(data)
     if not found:
@@ -70,13 +80,17 @@ def _npy(data: bytes, _: str) -> Array:
     return values.reshape(shape, order="F" if found["fortran"] == b"True" else "C")
 
 
-def _json(data: bytes, letters: str) -> Array:
+def _json(data: bytes, expected: _Expected) -> Array:
+    if (lists := data.count(b"[")) > expected.channels + 1:  # a list takes as long as 30 numbers
+        raise BadSignal(f"it has {lists:,} lists; this model takes one for each of {expected.channels:,} channels")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise BadSignal(f"it is not JSON: {error!s:.100}") from error
     if isinstance(value, str):
-        return one_hot(value, letters)
+        if len(value) > expected.length:
+            raise BadSignal(f"it has {len(value):,} letters; this model takes {expected.length:,}")
+        return one_hot(value, expected.letters)
     rows = value if value and isinstance(value[0], list) else [value]
     if not all(map(_numbers, rows)) or len({len(row) for row in rows}) != 1:
         raise BadSignal("its JSON is neither a list of numbers nor a list of such lists, all of one length")
@@ -88,11 +102,11 @@ def _numbers(row: object) -> bool:
 
 
 class SignalDecoder(NamedTuple):
-    """A format of signals. read: takes the bytes and the letters of a sequence."""
+    """A format of signals. read: takes the bytes and what the model takes."""
 
     format: Format
     sniff: Callable[[bytes], bool]
-    read: Callable[[bytes, str], Array]
+    read: Callable[[bytes, _Expected], Array]
 
 
 SIGNAL_DECODERS = (  # the first whose sniff() recognises the leading bytes reads the signal

@@ -7,23 +7,23 @@ the sizes that metadata claim. Pages are read one by one, and only what was chec
 import io
 import logging
 import math
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from models.decode.decoder import Cost, Format, Probe, turned
+from models.decode.decoder import Cost, Format, Probe, Refusing, turned
+from models.decode.tiff_cost import pages_cost
+from models.decode.tiff_directory import check_directories
 from models.decode.tiff_jpeg import jpeg_cost, jpeg_damage
 from models.decode.tiff_metadata import spacing_um, stack_sizes
+from models.decode.tiff_streams import check_streams
 from models.errors import DamagedImage, UnsupportedImage
 from models.image import Array, without_alpha
 from models.source import Source, plane
 
 FORMAT = Format("TIFF", media_types=("image/tiff",), extensions=(".tif", ".tiff"))
+_REFUSING = Refusing("tiff")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 274
 GREY_OR_COLOUR = {"MINISWHITE", "MINISBLACK", "RGB", "PALETTE"}
@@ -58,11 +58,15 @@ def sniff(data: bytes) -> bool:
 
 def probe(data: bytes) -> Probe:
     """Reads the pages' tags. Refuses stacks, more than 4 channels, and unsupported compressions and colours."""
-    with _damage():
+    with _REFUSING:
+        count = check_directories(data, most=MAX_CHANNELS + 1)
         file = tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN)
-        planes = _planes(file)
+        planes = _planes(file, count)
         for page in planes:
             _check(page)
+        cost = _cost(planes, data)
+        for page in planes:
+            check_streams(page, data)
         first = planes[0]
         orientation = int(first.tags.valueof(ORIENTATION, 1))
         width, height = turned(first.imagewidth, first.imagelength, orientation)
@@ -75,20 +79,22 @@ def probe(data: bytes) -> Probe:
             pages=len(planes),
             block=(first.tilewidth, first.tilelength) if first.is_tiled else None,
             header=(planes, orientation, spacing_um(file, first)),
-            cost=_cost(planes, data),
+            cost=cost,
         )
 
 
 def open(data: bytes, probed: Probe) -> Source:
     planes, orientation, spacing = probed.header
-    with _damage():
-        pixels = np.concatenate([_pixels(page) for page in planes], axis=2)
+    with _REFUSING:
+        pixels = _pixels(planes[0]) if len(planes) == 1 else np.concatenate([_pixels(page) for page in planes], axis=2)
         return plane(pixels, "tiff", orientation, spacing, _damage_in(planes, data))
 
 
 def _cost(planes: list[tifffile.TiffPage], data: bytes) -> Cost | None:
-    costs = [jpeg_cost(page, data) for page in planes if page.compression == JPEG]
-    return max(costs, default=None)
+    """Returns the greatest cost of all: of the segments' number and bytes, and of the scans in each page's JPEGs."""
+    of_segments = pages_cost(planes, file_bytes=len(data))  # first, since it bounds what the next goes through
+    of_jpegs = [jpeg_cost(page, data) for page in planes if page.compression == JPEG]
+    return max(filter(None, [of_segments, *of_jpegs]), default=None)
 
 
 def _damage_in(planes: list[tifffile.TiffPage], data: bytes) -> str | None:
@@ -103,35 +109,12 @@ def _damage_in(planes: list[tifffile.TiffPage], data: bytes) -> str | None:
     return None
 
 
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Turns the errors of tifffile and its codecs on a damaged file into DamagedImage; fuzzing found each of them."""
-    try:
-        yield
-    except (
-        tifffile.TiffFileError,
-        struct.error,
-        zlib.error,
-        AttributeError,
-        IndexError,
-        KeyError,
-        MemoryError,
-        OSError,
-        OverflowError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        ZeroDivisionError,
-    ) as error:
-        raise DamagedImage("tiff", type(error).__name__) from error
-
-
-def _planes(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Returns the pages that make up the image: the first, or three that the file says are its channels.
+def _planes(file: tifffile.TiffFile, count: int) -> list[tifffile.TiffPage]:
+    """Returns those of the first pages that make up the image: one, or three that the file says are its channels.
 
     Further pages of another size (a thumbnail, a pyramid's levels) are left alone.
     """
-    pages = list(_first_pages(file))
+    pages = [file.pages[index] for index in range(count)]
     planes = [page for page in pages if (page.shape, page.dtype) == (pages[0].shape, pages[0].dtype)]
     sizes = stack_sizes(file, pages=len(pages))
     stated = math.prod(sizes.values())
@@ -145,23 +128,6 @@ def _planes(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     )
 
 
-def _first_pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
-    for index in range(MAX_CHANNELS + 1):
-        try:
-            yield file.pages[index]
-        except IndexError:
-            if _link(file):
-                raise DamagedImage("tiff", "its pages lead out of the file") from None
-            return
-
-
-def _link(file: tifffile.TiffFile) -> int:
-    """Returns the offset of the page after the last readable one; 0 if the file ends there."""
-    file.filehandle.seek(file.pages.next_page_offset)
-    link: tuple[int] = struct.unpack(file.tiff.offsetformat, file.filehandle.read(file.tiff.offsetsize))
-    return link[0]
-
-
 def _check(page: tifffile.TiffPage) -> None:
     """Refuses images that are neither grey nor colour, before anything is decoded."""
     sizes = [(page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)][: 1 + page.is_tiled]
@@ -170,9 +136,12 @@ def _check(page: tifffile.TiffPage) -> None:
             raise DamagedImage("tiff", "a size that it states is no positive number")
     if page.is_tiled and page.tilelength * page.tilewidth < 64:  # a file of such tiles would take hours
         raise DamagedImage("tiff", f"its tiles are {page.tilewidth} x {page.tilelength} pixels")
-    if page.imagedepth != 1 or not 1 <= page.samplesperpixel <= MAX_CHANNELS:
+    if page.imagedepth != 1 or page.tiledepth != 1 or not 1 <= page.samplesperpixel <= MAX_CHANNELS:
         what = f"Z = {page.imagedepth}, S = {page.samplesperpixel}"
         raise UnsupportedImage(f"The TIFF holds {what}; this service takes one plane of 1 to 4 channels.")
+    if page.dtype is None or page.dtype.kind not in "biuf":
+        what = page.dtype or f"{page.bitspersample}-bit"
+        raise UnsupportedImage(f"The TIFF holds {what} values; this service takes integers and real numbers.")
     photometric, compression = page.photometric, page.compression
     if photometric.name not in GREY_OR_COLOUR and (photometric.name, compression) != ("YCBCR", JPEG):
         raise UnsupportedImage(f"The TIFF's colours are {photometric.name}; this service takes grey, RGB and palettes.")
@@ -191,11 +160,10 @@ def _pixels(page: tifffile.TiffPage) -> Array:
     elif page.axes not in ("YX", "YXS"):
         raise UnsupportedImage(f"The TIFF's axes are {page.axes}; this service takes one plane of 1 to 4 channels.")
     if _has_palette(page):
-        return np.ascontiguousarray(np.moveaxis(page.colormap[:, pixels], 0, 2))
-    if pixels.dtype.kind not in "biuf":
-        raise UnsupportedImage(f"The TIFF holds {pixels.dtype} values; this service takes integers and real numbers.")
+        indices = pixels.view(np.uint8) if pixels.dtype == bool else pixels
+        return np.ascontiguousarray(np.moveaxis(page.colormap[:, indices], 0, 2))
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
-        pixels = (2**page.bitspersample - 1 - pixels.astype(np.uint64)).astype(pixels.dtype)
+        pixels = pixels ^ pixels.dtype.type(2**page.bitspersample - 1)  # the largest value minus the pixel's
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     return without_alpha(pixels)

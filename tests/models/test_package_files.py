@@ -3,7 +3,6 @@
 import hashlib
 import os
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,21 +68,21 @@ def test_a_changed_file_is_found(tmp_path: Path, read: Callable[..., object]) ->
         read(tmp_path, File(source="file", sha256="0" * 64), limit=10)
 
 
-def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None:
-    file, stop = tmp_path / "file", threading.Event()
-    file.write_bytes(b"x" * 2**22)
+def test_a_file_that_grows_or_shrinks_meanwhile_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, fstat = tmp_path / "file", os.fstat
+    file.write_bytes(b"x" * 100)
 
-    def grow() -> None:
-        with file.open("ab") as end:
-            while not stop.is_set():
-                end.write(b"x" * 2**12)
-                end.flush()
+    def fstat_then(change: int) -> Callable[[int], os.stat_result]:
+        def looked_at(descriptor: int) -> os.stat_result:
+            status = fstat(descriptor)
+            os.truncate(file, 100 + change)
+            return status
 
-    growing = threading.Thread(target=grow)
-    growing.start()
-    try:
-        with pytest.raises(PackageError, match="is being written"):
+        return looked_at
+
+    for change in (1, 10_000_000, -1, -100):
+        file.write_bytes(b"x" * 100)
+        monkeypatch.setattr(os, "fstat", fstat_then(change))
+        with pytest.raises(PackageError, match="is being written: it had 100 bytes"):
             read_file(file, limit=2**30)
-    finally:
-        stop.set()
-        growing.join()
+        monkeypatch.undo()

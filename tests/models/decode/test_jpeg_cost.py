@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from models.decode import decode, probe
+from models.decode import decode, passes, probe
 from models.errors import DamagedImage, ImageError, TooCostly, UnsupportedImage
 from models.source import Image
 from tests.models.decode.crafted_jpeg import CRAFTED, frame, grey, progressive, segment
@@ -91,7 +91,7 @@ def test_the_cost_is_scans_times_pixels() -> None:
 
 def test_markers_in_a_comment_are_no_scans() -> None:
     data = progressive(64, 48, 20).replace(frame(64, 48), segment(0xFE, b"\xff\xda" * 1000) + frame(64, 48))
-    assert probe(data).pixel_passes == 21 * 64 * 48
+    assert passes(probe(data)) == 21 * 64 * 48
 
 
 def test_a_header_takes_time_as_the_file_has_bytes() -> None:
