@@ -74,10 +74,15 @@ class Reconciler:
             self._last_error = ""
         except Exception as error:  # noqa: BLE001  whatever lies in the folder, what is loaded goes on serving
             if str(error) != self._last_error:  # logged once, not at every refresh
-                log.write("error", "repository not refreshed", reason=str(error))
-                if not isinstance(error, InvalidRollouts | OSError):
-                    log.exception(error, request_id="models")
+                self._log(error)
             self._last_error = str(error)
+
+    def _log(self, error: Exception) -> None:
+        if isinstance(error, InvalidRollouts | OSError):
+            log.write("error", "repository not refreshed", reason=str(error))
+        else:  # a bug, whose words may quote a file
+            log.write("error", "repository not refreshed", reason=type(error).__name__)
+            log.exception(error, request_id="models")
 
     async def refresh(self) -> Repository:
         """Scans, loads, publishes and drains. Raises InvalidRollouts, OSError, and then changes nothing."""

@@ -58,11 +58,12 @@ class DecodeProcess:
 
     def ask(self, request: Mapping[str, Any], *descriptors: int, answer: type[Answer], deadline: Deadline) -> Answer:
         """Has the child do a step. Raises ImageError, DeadlinePassed, MemoryFull, SandboxFailed."""
-        if self._child is None or not self._send(self._child, request, *descriptors):
-            self._child = self._start()
-            self._send(self._child, request, *descriptors)
+        child = self._child
+        if child is None or not self._send(child, request, *descriptors):
+            child = self._child = self._start()
+            self._send(child, request, *descriptors)
         try:
-            reply, _ = self._child.channel.receive(timeout_s=deadline.at - time.monotonic())
+            reply, _ = child.channel.receive(timeout_s=deadline.at - time.monotonic())
             if "full" in reply:
                 raise MemoryFull
             if "error" in reply:

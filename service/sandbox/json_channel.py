@@ -29,12 +29,14 @@ class Channel:
     def receive(self, *, timeout_s: float | None = None) -> tuple[dict[str, Any], list[int]]:
         """Returns a message and its descriptors, which the caller must close.
 
-        Raises EOFError if the other end is closed or sends what is no message, TimeoutError after timeout_s.
+        Raises EOFError if an end is closed or the other sends what is no message, TimeoutError after timeout_s.
         """
-        self._end.settimeout(None if timeout_s is None else max(timeout_s, 1e-3))
         try:
+            self._end.settimeout(None if timeout_s is None else max(timeout_s, 1e-3))
             text, descriptors, _, _ = socket.recv_fds(self._end, _MESSAGE_BYTES, _DESCRIPTORS)
-        except ConnectionError as error:
+        except TimeoutError:
+            raise
+        except OSError as error:  # either end may have been closed meanwhile
             raise EOFError from error
         try:
             message = orjson.loads(text)  # nothing at all, if the other end is closed

@@ -31,6 +31,7 @@ NEVER_ANSWERED = {  # at start, or a bug
     service.settings.InvalidSettings,
     service.inference.DeviceUnavailable,
     service.inference.InferenceFailed,
+    *PackageError.__subclasses__(),
 }
 
 
