@@ -95,7 +95,7 @@ class DecodeProcess:
 
     def _end(self) -> int:
         child, self._child = self._child, None
-        return child.end() if child else 0
+        return child.end() if child else -signal.SIGKILL  # closed meanwhile
 
 
 class RemoteSource:
