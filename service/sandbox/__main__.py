@@ -69,7 +69,8 @@ def _run(target: str, descriptor: int, server: int, prctl: Callable[..., int]) -
             os.dup2(nowhere, stream)
         if os.getppid() == server:
             module, _, function = target.partition(":")
-            getattr(import_module(module), function)(Channel(socket.socket(fileno=descriptor)))
+            channel = Channel(socket.socket(fileno=descriptor))  # open until the end, by which others see that
+            getattr(import_module(module), function)(channel)
         os._exit(0)
     finally:
         os._exit(_FAILED)

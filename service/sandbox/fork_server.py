@@ -24,8 +24,9 @@ class Child:
 
     def end(self) -> int:
         """Kills it if it still runs; returns its exit status, or minus the number of the signal that ended it."""
+        status = self._server.end(self._pid)
         self.channel.close()
-        return self._server.end(self._pid)
+        return status
 
 
 class ForkServer:
