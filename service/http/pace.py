@@ -1,7 +1,7 @@
 """Pace: how far a caller may fall behind a line of the least rate, while a connection waits for it."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from starlette.types import Message
@@ -29,15 +29,19 @@ REST = Pace(5.0)  # for the rest of a body that was answered before it had arriv
 ANSWER = Pace(60.0, 32 * 1024)  # half of a slow hospital line; 16 MiB take at most 572 s
 
 
-def pieces(message: Message) -> Iterator[Message]:
+def pieces(message: Message) -> Iterable[Message]:
     """Cuts a large body into copies of its parts: a view, while it is being sent, would keep the whole in memory."""
-    body = message.get("body", b"")
+    body: bytes = message.get("body", b"")
+    return (message,) if len(body) <= PIECE_BYTES else _cut(message, body)
+
+
+def _cut(message: Message, body: bytes) -> Iterator[Message]:
     start = 0
     while len(body) - start > PIECE_BYTES:
         part = bytes(body[start : start + PIECE_BYTES])
         yield {"type": "http.response.body", "body": part, "more_body": True}
         start += PIECE_BYTES
-    yield {**message, "body": bytes(body[start:])} if start else message
+    yield {**message, "body": bytes(body[start:])}
 
 
 def set_options(connection: socket.socket | None) -> None:

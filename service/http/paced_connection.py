@@ -74,7 +74,8 @@ class PacedProtocol(HttpToolsProtocol):
                 if self.transport.is_closing():
                     cycle.disconnected = True  # uvicorn would write, which is an error now
                 await send(piece)
-                self._catch_up(len(piece.get("body", b"")), pace.ANSWER)
+                if piece is not message:
+                    self._catch_up(len(piece["body"]), pace.ANSWER)
 
         if self._is_surplus and not (scope["path"] in PROBES or await self._has_found_room()):
             self.refuse(TooManyConnections(most_connections()))

@@ -14,14 +14,19 @@ def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]], version: str)
     """Raises MalformedRequest. headers: names in lower case. version: "1.0" or "1.1"."""
     if len(headers) > MOST_HEADERS:
         raise MalformedRequest(f"There are {len(headers)} headers; at most {MOST_HEADERS} are allowed.")
-    if len(url) + sum(len(name) + len(value) + 4 for name, value in headers) > HEAD_BYTES:
+    size, hosts, codings = len(url), [], []
+    for name, value in headers:
+        size += len(name) + len(value) + 4
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    if size > HEAD_BYTES:
         raise head_too_long()
-    hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 and (hosts or version != "1.0"):
         raise MalformedRequest(f"There are {len(hosts)} Host headers; there must be one.")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise MalformedRequest(f"The Host {_quoted(hosts[0])} is not a host and a port.")
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
     if codings and (len(codings) > 1 or codings[0].strip().lower() != b"chunked" or version == "1.0"):
         given = b", ".join(codings)
         raise MalformedRequest(f"The Transfer-Encoding {_quoted(given)} is not supported; send 'chunked' or a length.")
