@@ -77,10 +77,8 @@ class PacedProtocol(HttpToolsProtocol):
                 if piece is not message:
                     self._catch_up(len(piece["body"]), pace.ANSWER)
 
-        if self._is_surplus and not (scope["path"] in PROBES or await self._has_found_room()):
-            self.refuse(TooManyConnections(most_connections()))
-            return
-        await app(scope, receive_in_time, send_in_pieces)
+        if not self._is_surplus or await self._is_let_in(scope["path"]):
+            await app(scope, receive_in_time, send_in_pieces)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins with the next request that was sent ahead
@@ -140,15 +138,16 @@ class PacedProtocol(HttpToolsProtocol):
             return True
         return make_room(self.connections - {self}, now=self.loop.time())  # type: ignore[arg-type]
 
-    async def _has_found_room(self) -> bool:
-        """Waits a while for connections that become silent, or end."""
+    async def _is_let_in(self, path: str) -> bool:
+        """Waits a while for connections that become silent, or end; refuses the request where there are none."""
         until = self.loop.time() + PATIENCE_S
-        while self._is_surplus and self.loop.time() < until:
-            if len(self.connections) > most_connections() + most_surplus():
+        while self._is_surplus and path not in PROBES:
+            if self.loop.time() > until or len(self.connections) > most_connections() + most_surplus():
+                self.refuse(TooManyConnections(most_connections()))
                 return False
             await asyncio.sleep(TICK_S / 10)
             self._is_surplus = not self._has_room()
-        return not self._is_surplus
+        return True
 
 
 def disconnect(cycle: RequestResponseCycle) -> None:
