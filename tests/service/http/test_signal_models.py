@@ -91,7 +91,7 @@ def header(text: str) -> bytes:
         (text([[True] * 8] * 4), 422, "bad_signal", "a list of numbers"),
         (text([["1"] * 8] * 4), 422, "bad_signal", "a list of numbers"),
         (b"[[1, 2", 422, "bad_signal", "it is not JSON"),
-        (b"[" * 400, 422, "bad_signal", "it is not JSON"),
+        (b"[" * 400, 422, "bad_signal", "it has 400 lists; this model takes one for each of 4"),
         (b"[" + b" " * 10_000 + b"]", 422, "bad_signal", "10,002 bytes are more than 4 x 8 values can take"),
         (npy(np.full((4, 8), np.nan)), 422, "not_finite", "32"),
         (npy(np.full((4, 8), 1e300)), 422, "values_too_large", "overflow"),
