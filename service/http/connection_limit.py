@@ -6,8 +6,9 @@ from functools import cache
 from typing import Protocol
 
 MOST_CONNECTIONS = 2048  # each may take some hundred KiB that no budget counts
-SPARE_FILES = 128  # for models, threads and whatever else opens files; of a low limit it is half
-_PAUSE_S = 0.1  # between two packets
+SPARE_FILES = 128  # for whatever else opens files, and for connections that wait; of a low limit it is half
+OTHER_FILES = 48  # of these, never for connections
+_FRESH_S = 0.1  # before a new caller is silent
 _SHARE = 64  # this part of all connections is closed at once, so that a flood does not sort them each time
 
 
@@ -24,22 +25,22 @@ class Waiting(Protocol):
 @cache
 def most_connections() -> int:
     """Returns how many connections this process may have."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else _fitting(files)
+    return min(MOST_CONNECTIONS, max(_files() // 2, _files() - SPARE_FILES))
 
 
+@cache
 def most_surplus() -> int:
     """Returns how many further connections may wait for room."""
-    return min(SPARE_FILES // 2, most_connections() // 4)
+    return min(most_connections() // 2, _files() - most_connections() - OTHER_FILES)
 
 
 def make_room(connections: Collection[Waiting], *, now: float) -> bool:
     """Ends the connections whose callers have been silent for the longest; returns whether there were any.
 
-    Whoever has just connected, or is on the way with a request, is spared while there may still be some more.
+    Whoever has just connected is spared while there may still be some more.
     """
     most = most_connections()
-    before = now - _PAUSE_S if len(connections) < most + most_surplus() else now
+    before = now - _FRESH_S if len(connections) < most + most_surplus() else now
     silent = [(since, each) for each in connections if (since := each.behind_since()) <= before]
     silent.sort(key=lambda entry: entry[0])
     for _, each in silent[: max(1, most // _SHARE)]:
@@ -47,5 +48,6 @@ def make_room(connections: Collection[Waiting], *, now: float) -> bool:
     return bool(silent)
 
 
-def _fitting(files: int) -> int:
-    return min(MOST_CONNECTIONS, max(files // 2, files - SPARE_FILES))
+def _files() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if files == resource.RLIM_INFINITY else files

@@ -18,6 +18,7 @@ from service.http.middleware.access_log import PROBES
 from service.http.pace import Pace, pieces, set_options
 
 TICK_S = 1.0
+PAUSE_S = 0.02  # between two packets, or two requests, of a caller who goes on
 PATIENCE_S = 5.0  # for a request on a connection beyond the most
 
 
@@ -57,14 +58,6 @@ class PacedProtocol(HttpToolsProtocol):
         Whoever holds memory for the answer can therefore give it back when `send` returns.
         """
 
-        async def receive_in_time() -> Message:
-            if self.transport.is_closing():
-                return {"type": "http.disconnect"}  # uvicorn would go on reading, which is an error now
-            message = await receive()
-            if self._late is not None:
-                raise self._late
-            return message
-
         async def send_in_pieces(message: Message) -> None:
             if not self._sends:
                 self._sends, self._behind_since = True, self.loop.time()
@@ -78,7 +71,16 @@ class PacedProtocol(HttpToolsProtocol):
                     self._catch_up(len(piece["body"]), pace.ANSWER)
 
         if not self._is_surplus or await self._is_let_in(scope["path"]):
-            await app(scope, receive_in_time, send_in_pieces)
+            await app(scope, partial(self._receive_in_time, receive), send_in_pieces)
+
+    async def _receive_in_time(self, receive: Receive) -> Message:
+        """Raises BodyTooSlow, DeadlinePassed."""
+        if self.transport.is_closing():
+            return {"type": "http.disconnect"}  # uvicorn would go on reading, which is an error now
+        message = await receive()
+        if self._late is not None:
+            raise self._late
+        return message
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins with the next request that was sent ahead
@@ -127,7 +129,11 @@ class PacedProtocol(HttpToolsProtocol):
 
     def behind_since(self) -> float:
         """See connection_limit.Waiting."""
-        return math.inf if self._awaited() is None else self._behind_since
+        awaited = self._awaited()
+        if awaited is None:
+            return math.inf
+        has_begun = self.cycle is not None and awaited is not pace.REST
+        return self._behind_since + has_begun * PAUSE_S
 
     def end(self) -> None:
         self.transport.abort()
@@ -141,12 +147,12 @@ class PacedProtocol(HttpToolsProtocol):
     async def _is_let_in(self, path: str) -> bool:
         """Waits a while for connections that become silent, or end; refuses the request where there are none."""
         until = self.loop.time() + PATIENCE_S
-        while self._is_surplus and path not in PROBES:
+        while path not in PROBES and not self._has_room():
             if self.loop.time() > until or len(self.connections) > most_connections() + most_surplus():
                 self.refuse(TooManyConnections(most_connections()))
                 return False
             await asyncio.sleep(TICK_S / 10)
-            self._is_surplus = not self._has_room()
+        self._is_surplus = path in PROBES
         return True
 
 
