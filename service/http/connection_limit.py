@@ -31,7 +31,7 @@ def most_connections() -> int:
 @cache
 def most_surplus() -> int:
     """Returns how many further connections may wait for room."""
-    return min(most_connections() // 2, _files() - most_connections() - OTHER_FILES)
+    return max(0, min(most_connections() // 2, _files() - most_connections() - OTHER_FILES))
 
 
 def make_room(connections: Collection[Waiting], *, now: float) -> bool:
