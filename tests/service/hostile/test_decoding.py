@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
 
@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from service.__main__ import GRACE_S
 from service.encode.png_writer import png
 from tests.service.image_files import form, grey
 from tests.serving import served
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 TIMEOUT_S = 3
 NOISE = np.random.default_rng(0).integers(0, 256, (1200, 1200), np.uint8)
 LARGE, SMALL = png(NOISE), grey(200)
-SETTINGS = {"STRIATE_WORKER_THREADS": "2", "STRIATE_TIMEOUT_S": str(TIMEOUT_S), "STRIATE_DEVICE": "cpu"}
+SETTINGS = {"STRIATE_WORKER_THREADS": "2", "STRIATE_DEVICE": "cpu"}
 
 
 def predict(http: httpx.Client, image: bytes, *, timeout_s: float = 60) -> httpx.Response:
@@ -35,9 +36,12 @@ def decoders(process: Popen[bytes]) -> list[psutil.Process]:
 
 
 @contextmanager
-def stuck(root: Path, log: Path) -> Iterator[tuple[httpx.Client, Popen[bytes], list[psutil.Process]]]:
+def stuck(
+    root: Path, log: Path, *, timeout_s: int = TIMEOUT_S
+) -> Iterator[tuple[httpx.Client, Popen[bytes], list[psutil.Process]]]:
     """A service whose decoders, one for each worker, have been stopped."""
-    with served(log, STRIATE_MODELS=str(root), **SETTINGS) as (http, process):
+    settings = SETTINGS | {"STRIATE_MODELS": str(root), "STRIATE_TIMEOUT_S": str(timeout_s)}
+    with served(log, **settings) as (http, process):
         deadline = time.monotonic() + 60
         while len(found := decoders(process)) < 2:
             together = [threading.Thread(target=predict, args=(http, LARGE)) for _ in range(4)]
@@ -49,6 +53,11 @@ def stuck(root: Path, log: Path) -> Iterator[tuple[httpx.Client, Popen[bytes], l
         for decoder in found:
             decoder.suspend()
         yield http, process, found
+
+
+def wait_for_the_end(http: httpx.Client) -> None:
+    with suppress(httpx.TransportError):
+        predict(http, LARGE)
 
 
 def leave_soon(http: httpx.Client) -> None:
@@ -79,14 +88,14 @@ def test_small_images_and_probes_are_answered_meanwhile(root: Path, tmp_path: Pa
             assert http.get("/readyz").status_code == http.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("leaves", [True, False])
-def test_sigterm_ends_the_service_whatever_is_decoded(root: Path, tmp_path: Path, leaves: bool) -> None:
-    with stuck(root, tmp_path / "log") as (http, process, _):
+@pytest.mark.parametrize(("leaves", "timeout_s"), [(True, TIMEOUT_S), (False, TIMEOUT_S), (False, 600)])
+def test_sigterm_ends_the_service_whatever_is_decoded(root: Path, tmp_path: Path, leaves: bool, timeout_s: int) -> None:
+    with stuck(root, tmp_path / "log", timeout_s=timeout_s) as (http, process, _):
         if leaves:
             leave_soon(http)
             leave_soon(http)
         else:
-            threading.Thread(target=predict, args=(http, LARGE), daemon=True).start()
+            threading.Thread(target=wait_for_the_end, args=(http,), daemon=True).start()
             time.sleep(0.3)
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=min(timeout_s, GRACE_S) + 5)
