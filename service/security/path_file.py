@@ -30,6 +30,9 @@ class PathFile:
         self._identity: tuple[int, int] | None = None
         self.descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()
+
     def in_place(self) -> os.stat_result | None:
         """Returns the status of the open file; None if the path leads elsewhere or nowhere, or nothing is open."""
         try:
