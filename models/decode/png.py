@@ -61,7 +61,7 @@ def open(data: bytes, probed: Probe) -> Source:
     try:  # a context manager would be one more file on the path of each small image
         # Pillow would cut 16-bit colour to 8 bits.
         pixels = imagecodecs.png_decode(data if len(data) <= _SMALL else _inflated(data))
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise refusal("png", error) from error
