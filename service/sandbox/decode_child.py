@@ -3,7 +3,6 @@
 import mmap
 import os
 import resource
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from models.errors import DamagedImage, ImageError
 from models.source import Source
 from service.sandbox.decode_messages import ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.json_channel import Channel
+from service.sandbox.peak_memory import address_space_bytes
 
 _FILES = 64
 
@@ -75,7 +75,7 @@ class Decoding:
 
 def _limit_memory(nbytes: int) -> bool:
     """Bounds what this process may take beside what it has now; returns False if the system allows it less."""
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    own = address_space_bytes()
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     is_enough = most == resource.RLIM_INFINITY or own + nbytes <= most
     resource.setrlimit(resource.RLIMIT_AS, (own + nbytes if is_enough else most, most))

@@ -2,7 +2,6 @@
 
 import atexit
 import math
-import mmap
 import os
 import resource
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 from models.errors import PackageError
 from service.sandbox.fork_server import Child, ForkServer
 from service.sandbox.json_channel import Channel
+from service.sandbox.peak_memory import address_space_bytes
 
 Report = Callable[[str], None]
 Job = Callable[[dict[str, Any], Report], dict[str, Any]]
@@ -97,7 +97,7 @@ def _outcome(job: Job, request: dict[str, Any], report: Report) -> dict[str, Any
 
 
 def _limit(*, timeout_s: float, memory_bytes: int) -> None:
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+    own = address_space_bytes()
     seconds = math.ceil(timeout_s) + 1
     for which, limit in (
         (resource.RLIMIT_AS, own + memory_bytes),

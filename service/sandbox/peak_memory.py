@@ -1,6 +1,12 @@
-"""Peak memory of this process over a stretch of time."""
+"""Memory of this process: its address space, and its peak over a stretch of time."""
 
+import resource
 from pathlib import Path
+
+
+def address_space_bytes() -> int:
+    """Returns what counts against RLIMIT_AS."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 class PeakMemory:

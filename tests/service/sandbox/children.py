@@ -11,6 +11,7 @@ from typing import Any
 
 from service.sandbox import decode_child
 from service.sandbox.json_channel import Channel
+from service.sandbox.peak_memory import address_space_bytes
 
 
 def echo(channel: Channel) -> None:
@@ -91,32 +92,12 @@ lies_of_a_size = partial(
     "probe",
     {"format": 0, "width": -1, "height": 5, "channels": 1, "dtype": "uint8", "pages": 1, "block": None, "cost": None},
 )
-lies_of_a_dtype = partial(
-    lies,
-    "open",
-    {
-        "axes": "YX",
-        "dtype": "object",
-        "levels": [[[9, 11], [1, 1]]],
-        "spacing": {},
-        "orientation": {},
-        "format": "png",
-        "damage": None,
-    },
-)
-lies_of_axes = partial(
-    lies,
-    "open",
-    {
-        "axes": "YY",
-        "dtype": "uint8",
-        "levels": [[[9, 11], [1, 1]]],
-        "spacing": {},
-        "orientation": {},
-        "format": "png",
-        "damage": None,
-    },
-)
+SOURCE: dict[str, Any] = {
+    "axes": "YX", "dtype": "uint8", "levels": [[[9, 11], [1, 1]]], "spacing": {}, "orientation": {}, "format": "png",
+    "damage": None,
+}  # fmt: skip
+lies_of_a_dtype = partial(lies, "open", SOURCE | {"dtype": "object"})
+lies_of_axes = partial(lies, "open", SOURCE | {"axes": "YY"})
 lies_of_an_error = partial(lies, "probe", {"error": {"error": "SystemExit", "sentence": "no"}})
 
 
@@ -140,6 +121,6 @@ def rights(channel: Channel) -> None:
 
 def has_little_memory(channel: Channel) -> None:
     """As where a container or a user's limits leave a process less than it reckons with."""
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    own = address_space_bytes()
     resource.setrlimit(resource.RLIMIT_AS, (own + 2**24, own + 2**24))
     devours_memory(channel)
