@@ -1,6 +1,8 @@
 """Pace: how far a caller may fall behind a line of the least rate, while a connection waits for it."""
 
+import select
 import socket
+from asyncio import BaseTransport
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -42,6 +44,16 @@ def _cut(message: Message, body: bytes) -> Iterator[Message]:
         yield {"type": "http.response.body", "body": part, "more_body": True}
         start += PIECE_BYTES
     yield {**message, "body": bytes(body[start:])}
+
+
+def has_unread(transport: BaseTransport) -> bool:
+    """Returns whether bytes, or the end, of what a caller sends wait in the system."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return False
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def set_options(connection: socket.socket | None) -> None:

@@ -5,6 +5,7 @@ import math
 from abc import abstractmethod
 from asyncio import BaseTransport
 from functools import partial
+from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -12,10 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from models.errors import StriateError
 from service.errors import DeadlinePassed
 from service.http import pace
-from service.http.connection_limit import make_room, most_connections, most_surplus
+from service.http.connection_limit import make_room, most_connections, most_waiting
 from service.http.errors import BodyTooSlow, TooManyConnections
 from service.http.middleware.access_log import PROBES
-from service.http.pace import Pace, pieces, set_options
+from service.http.pace import Pace, has_unread, pieces, set_options
 
 TICK_S = 1.0
 PAUSE_S = 0.02  # between two packets, or two requests, of a caller who goes on
@@ -26,6 +27,7 @@ class PacedProtocol(HttpToolsProtocol):
     """An HTTP protocol that ends what callers begin and do not go on with, and whose answers take little memory."""
 
     timeout_s = 30.0  # for a body to arrive; the handler may have a sooner deadline
+    waiting: ClassVar = 0  # requests on connections beyond the most
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -135,6 +137,9 @@ class PacedProtocol(HttpToolsProtocol):
         has_begun = self.cycle is not None and awaited is not pace.REST
         return self._behind_since + has_begun * PAUSE_S
 
+    def has_sent(self) -> bool:
+        return self._awaited() in (pace.HEAD, pace.BODY) and not self.flow.read_paused and has_unread(self.transport)
+
     def end(self) -> None:
         self.transport.abort()
 
@@ -145,15 +150,28 @@ class PacedProtocol(HttpToolsProtocol):
         return make_room(self.connections - {self}, now=self.loop.time())  # type: ignore[arg-type]
 
     async def _is_let_in(self, path: str) -> bool:
-        """Waits a while for connections that become silent, or end; refuses the request where there are none."""
+        """Waits for room, and refuses the request where there is none; probes need none."""
+        if path in PROBES:
+            return True
+        self._is_surplus = not self._has_room() and not await self._gets_room()
+        if self._is_surplus:
+            self.refuse(TooManyConnections(most_connections()))
+        return not self._is_surplus
+
+    async def _gets_room(self) -> bool:
+        """Waits a while for connections that become silent, or end; not where too many wait already."""
         until = self.loop.time() + PATIENCE_S
-        while path not in PROBES and not self._has_room():
-            if self.loop.time() > until or len(self.connections) > most_connections() + most_surplus():
-                self.refuse(TooManyConnections(most_connections()))
-                return False
-            await asyncio.sleep(TICK_S / 10)
-        self._is_surplus = path in PROBES
-        return True
+        if PacedProtocol.waiting >= most_waiting():
+            return False
+        PacedProtocol.waiting += 1
+        try:
+            while self.loop.time() < until:
+                await asyncio.sleep(TICK_S / 10)
+                if self._has_room():
+                    return True
+        finally:
+            PacedProtocol.waiting -= 1
+        return False
 
 
 def disconnect(cycle: RequestResponseCycle) -> None:

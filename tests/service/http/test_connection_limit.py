@@ -12,11 +12,14 @@ NO_LIMIT = resource.RLIM_INFINITY
 
 
 class Silent:
-    def __init__(self, since: float) -> None:
-        self.since, self.is_open = since, True
+    def __init__(self, since: float, *, unread: bool = False) -> None:
+        self.since, self.is_open, self.unread = since, True, unread
 
     def behind_since(self) -> float:
         return self.since
+
+    def has_sent(self) -> bool:
+        return self.unread
 
     def end(self) -> None:
         self.is_open = False
@@ -59,7 +62,7 @@ def test_those_that_have_been_silent_for_the_longest_make_room(monkeypatch: pyte
 
 def test_a_caller_between_two_packets_is_spared_unless_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     limit_to(monkeypatch, 128)
-    few, many = [Silent(9.95) for _ in range(79)], [Silent(9.95) for _ in range(80)]
+    few, many = [Silent(9.6) for _ in range(79)], [Silent(9.6) for _ in range(80)]
     assert not make_room(few, now=10.0)
     assert make_room(many, now=10.0)
     assert [sum(each.is_open for each in each_of) for each_of in (few, many)] == [79, 79]
@@ -70,3 +73,11 @@ def test_whoever_waits_for_its_answer_never_makes_room(monkeypatch: pytest.Monke
     connections = [Silent(math.inf) for _ in range(99)]
     assert not make_room(connections, now=10.0)
     assert all(each.is_open for each in connections)
+
+
+def test_whoever_has_sent_what_nobody_has_read_yet_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_to(monkeypatch, 128)
+    connections = [Silent(1.0, unread=True), *(Silent(since) for since in (2.0, 3.0))]
+    assert make_room(connections, now=10.0)
+    assert [each.is_open for each in connections] == [True, False, True]
+    assert not make_room(connections[:1], now=10.0)

@@ -1,9 +1,12 @@
 """Tests of the pace: bytes that make up for time, and pieces of an answer."""
 
+import asyncio
+import socket
+
 import numpy as np
 import pytest
 
-from service.http.pace import PIECE_BYTES, Pace, pieces
+from service.http.pace import PIECE_BYTES, Pace, has_unread, pieces
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,16 @@ def test_a_body_is_cut_into_pieces(size: int, more: bool) -> None:
     assert b"".join(piece["body"] for piece in cut) == body
     assert max(len(piece["body"]) for piece in cut) <= PIECE_BYTES
     assert [piece["more_body"] for piece in cut] == [True] * (len(cut) - 1) + [more]
+
+
+def test_bytes_that_nobody_has_read_are_seen() -> None:
+    class Transport(asyncio.BaseTransport):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return ours
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not has_unread(Transport())
+        theirs.send(b"G")
+        assert has_unread(Transport())
+    assert not has_unread(Transport())  # closed
