@@ -6,7 +6,7 @@ the whole-image answer and needs no blending. Padding is only at the true border
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -81,11 +81,20 @@ def plan(*, height: int, width: int, grid: Grid) -> Iterator[Tile]:
 def _windows(length: int, grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
     """Yields (outer, inner, crop) along one axis. The last window is moved back to end where the image ends."""
     tile = min(grid.tile, length)
-    advance = (grid.tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
+    origins = _origins(length, tile, grid)
+    while tile > grid.min_size and len(smaller := _origins(length, tile - grid.step, grid)) == len(origins):
+        tile, origins = tile - grid.step, smaller  # as many windows, which overlap less
     end = length - 2 * grid.border
-    origins = [*range(0, length - tile, advance), length - tile]
     done = 0
     for origin in origins:
         stop = end if origin == origins[-1] else origin + tile - 2 * grid.border - grid.halo
         yield slice(origin, origin + tile), slice(done, stop), slice(done - origin, stop - origin)
         done = stop
+
+
+def _origins(length: int, tile: int, grid: Grid) -> Sequence[int]:
+    """Returns where the windows begin; none if they would advance by nothing."""
+    advance = (tile - 2 * (grid.halo + grid.border)) // grid.step * grid.step
+    if tile >= length:
+        return (0,)
+    return (*range(0, length - tile, advance), length - tile) if advance > 0 else ()

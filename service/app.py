@@ -24,6 +24,7 @@ from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
 from service.sandbox.decoders import DecodeProcesses
+from service.scheduling.memory_plan import MemoryPlan
 from service.security.key_memory import check_key_memory
 from service.settings import Settings, check_host, check_models_folder, hand_down, load_settings
 from service.telemetry.background_tasks import SERVICE_PROCESS
@@ -113,6 +114,7 @@ class Striate:
         """Runs once, before any worker, to abort with a reason instead of failing in every worker."""
         try:
             check_key_memory(SETTINGS)
+            MemoryPlan.of(SETTINGS)
             check_host(SETTINGS, _host())
             check_models_folder(SETTINGS)
             check_device(SETTINGS.device, gpu_options(SETTINGS))

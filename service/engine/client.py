@@ -155,7 +155,10 @@ def _repository(
     for index, entry in enumerate(catalogue.entries):
         batcher = RemoteBatcher(connection, index, entry.spec, length=length)
         counts = statistics.get(entry.sha256) or Statistics()
-        model, name = ServedModel(_package(entry), entry.provider, batcher, entry.nbytes, counts), entry.spec.name
+        model = ServedModel(
+            _package(entry), entry.provider, batcher, entry.nbytes, counts, largest_tile=entry.largest_tile
+        )
+        name = entry.spec.name
         if not entry.loaded:
             connection.unloaded.add(index)
         match entry.role:

@@ -32,10 +32,11 @@ class ValidPackage(BaseModel):
 
 
 class CatalogueEntry(ValidPackage):
-    """A version with a batcher. share: percent of its model's requests, if it is the canary."""
+    """A version with a batcher. largest_tile: see ServedModel. share: percent of its model's requests, as a canary."""
 
     provider: str
     nbytes: int
+    largest_tile: int
     loaded: bool
     role: Literal["serves", "canary", "shadow"]
     share: float

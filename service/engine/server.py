@@ -114,6 +114,7 @@ def _entry(model: ServedModel, repository: Repository) -> CatalogueEntry:
         sha256=model.package.sha256,
         provider=model.provider,
         nbytes=model.nbytes,
+        largest_tile=model.largest_tile,
         loaded=model.batcher.loaded,
         role="serves" if repository.served[name] is model else "canary" if share else "shadow",
         share=share,

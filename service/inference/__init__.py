@@ -10,7 +10,7 @@ from models.image import Array
 from models.spec import Precision
 from service.inference.cpu import CpuSession
 from service.inference.cuda import Gpu, open_cuda
-from service.inference.onnxruntime import CPU, CUDA, DeviceUnavailable, InferenceFailed
+from service.inference.onnxruntime import CPU, CUDA, IDENTITY, DeviceUnavailable, InferenceFailed
 
 __all__ = [
     "CPU",
@@ -26,12 +26,6 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "cuda"]
 BUCKETS = (1, 2, 4, 8, 16, 32)
-
-# An ONNX graph y = Identity(x), IR 8, opset 17, to test whether a provider works.
-_IDENTITY = bytes.fromhex(
-    "08083a3b0a100a017812017922084964656e74697479120570726f62655a0f0a"
-    "0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001011"
-)
 
 
 class Session(Protocol):
@@ -91,7 +85,7 @@ def check_device(device: Device, gpu: Gpu = Gpu()) -> None:  # noqa: B008  froze
 def _cuda_error(gpu: Gpu) -> str:
     """Returns why CUDA does not work; empty if it does."""
     try:
-        open_session(_IDENTITY, device="cuda", gpu=gpu)
+        open_session(IDENTITY, device="cuda", gpu=gpu)
     except (DeviceUnavailable, InferenceFailed) as error:
         return str(error)
     return ""

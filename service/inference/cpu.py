@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.image import Array
+from service.inference import cpu_arena
 from service.inference.onnxruntime import CPU, ERRORS, load, optimise, translated
 
 _BRIEF_S = 2e-4  # a shorter run gains nothing from a second thread, which must be woken first
@@ -31,10 +33,14 @@ class CpuSession:
         self.lanes, self.buckets = lanes, buckets
         with TemporaryDirectory(prefix="striate-") as folder:  # the mapping outlives the file
             graph = optimise(network, Path(folder))
-            self._narrow = load(graph, threads=1, providers=[CPU], is_optimised=True)
+            shares = cpu_arena.is_shared()
+            open_graph = partial(
+                load, graph.path, providers=[CPU], is_optimised=True, shares_arena=shares, any_size=graph.any_size
+            )
+            self._narrow = open_graph(threads=1)
             self._input: str = self._narrow.get_inputs()[0].name
-            wide = lanes > 1 and not self._is_brief()
-            self._wide = load(graph, threads=lanes, providers=[CPU], is_optimised=True) if wide else self._narrow
+            wide = lanes > 1 and (graph.any_size or not self._is_brief())
+            self._wide = open_graph(threads=lanes) if wide else self._narrow
         self._running = 0
         self._lock = threading.Lock()
 
@@ -43,18 +49,23 @@ class CpuSession:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow
         try:
-            return dict(zip(outputs, session.run(outputs, {self._input: batch})))
-        except ERRORS as error:
-            raise translated(error, action="run") from error
+            return self._run(session, batch, outputs)
+        except MemoryError:
+            cpu_arena.release()
+            return self._run(session, batch, outputs)
         finally:
             with self._lock:
                 self._running -= 1
 
+    def _run(self, session: Any, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        try:
+            return dict(zip(outputs, session.run(outputs, {self._input: batch})))
+        except ERRORS as error:
+            raise translated(error, action="run") from error
+
     def _is_brief(self) -> bool:
-        """Returns whether a run of one image on one thread is brief; False for a network that takes any size."""
+        """Returns whether a run of one image on one thread is brief."""
         _, *shape = self._narrow.get_inputs()[0].shape
-        if not all(isinstance(side, int) for side in shape):
-            return False
         image = {self._input: np.zeros((1, *shape), np.float32)}
         try:
             return any(_seconds(self._narrow, image) < _BRIEF_S for _ in range(_TRIALS))

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
@@ -21,7 +21,14 @@ ERRORS = (  # they have no common base class
     ort.NoSuchFile, ort.NotFound, ort.NotImplemented, ort.RuntimeException,
     RuntimeError, ValueError,  # from pybind11: an invalid binding or shape
 )  # fmt: skip
-_NO_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate memory")  # from its arena and the C++ library
+_NO_MEMORY = (  # from the C++ library, and from its arena, the last where that has a limit
+    "bad allocation", "bad_alloc", "Failed to allocate memory", "is smaller than requested bytes of",
+)  # fmt: skip
+# An ONNX graph y = Identity(x), IR 8, opset 17, to test whether a provider works.
+IDENTITY = bytes.fromhex(
+    "08083a3b0a100a017812017922084964656e74697479120570726f62655a0f0a"
+    "0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001011"
+)
 _SPIN_US = "300"
 _SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
@@ -55,12 +62,18 @@ def load(
     threads: int,
     providers: Sequence[str | tuple[str, dict[str, str]]],
     is_optimised: bool = False,
+    shares_arena: bool = False,
+    any_size: bool = False,
 ) -> Any:
     """Loads an InferenceSession whose runs use `threads` CPU threads each. Raises InferenceFailed.
 
-    is_optimised: True for a graph that `optimise` wrote.
+    is_optimised: True for a graph that `optimise` wrote. shares_arena: see cpu_arena. any_size: of its input.
     """
     options = _options(network, threads=threads)
+    if shares_arena:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    # For each size its memory would be planned as one piece, and kept beside the pieces of the run that was measured.
+    options.enable_mem_pattern = not any_size
     if is_optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
@@ -70,7 +83,14 @@ def load(
         raise translated(error, action="load") from error
 
 
-def optimise(network: Path | bytes, folder: Path) -> Path:
+class Graph(NamedTuple):
+    """A graph that has been optimised. any_size: of its input."""
+
+    path: Path
+    any_size: bool
+
+
+def optimise(network: Path | bytes, folder: Path) -> Graph:
     """Writes the graph optimised for this CPU, and its weights into a file that sessions map into memory.
 
     Raises InferenceFailed.
@@ -80,10 +100,11 @@ def optimise(network: Path | bytes, folder: Path) -> Path:
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
     options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     try:
-        onnxruntime.InferenceSession(_source(network), options, providers=[CPU], enable_fallback=0)
+        session = onnxruntime.InferenceSession(_source(network), options, providers=[CPU], enable_fallback=0)
     except ERRORS as error:
         raise translated(error, action="load") from error
-    return folder / "network.onnx"
+    _, *shape = session.get_inputs()[0].shape
+    return Graph(folder / "network.onnx", any_size=not all(isinstance(side, int) for side in shape))
 
 
 def _options(network: Path | bytes, *, threads: int) -> onnxruntime.SessionOptions:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Generic, TypeVar
@@ -14,6 +14,7 @@ from models.image import Array
 from models.source import Image, Source
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning, Timings, WireModel
+from service.errors import MemoryFull
 from service.inference import InferenceFailed
 from service.pipeline.prepare import (
     PreparedImage,
@@ -143,14 +144,14 @@ class Inference:
         else:
             step, pixels = partial(prepare_source, source, spec, work), math.inf
         if spec.input.size is None:
-            self._prepared = await self._scheduler.prepare(step, work, pixels=pixels)
+            self._prepared = await with_room(partial(self._scheduler.prepare, step, work, pixels=pixels), work)
             tensor = self._prepared.tensor
+            tile_px = min(tile_px, self._model.largest_tile)
             maps = await probability_maps(tensor, spec, self.run, self._scheduler, work, tile_px=tile_px)
             return self._prepared, {self._probabilities: maps}
         try:
-            self._prepared, result = await self._scheduler.prepare_and_run(
-                step, self._model.batcher, self._names, work, pixels=pixels
-            )
+            prepare_and_run = partial(self._scheduler.prepare_and_run, step, self._model.batcher, self._names, work)
+            self._prepared, result = await with_room(partial(prepare_and_run, pixels=pixels), work)
         except InferenceFailed:
             self._metrics.failed_runs.inc()
             raise
@@ -195,6 +196,20 @@ class Inference:
         for output in result.outputs.values():
             check_finite(output, self._prepared.image)
         return {name: output[0] for name, output in result.outputs.items()}
+
+
+async def with_room(prepare: Callable[[], Awaitable[R]], work: Work) -> R:
+    """Prepares an image when there is memory for it; waits for that half as long as the request may take.
+
+    Raises what `prepare` raises; MemoryFull in the end.
+    """
+    until = work.deadline.at - work.deadline.timeout_s / 2
+    while True:
+        try:
+            return await prepare()
+        except MemoryFull:
+            if not await work.reservation.room(until=until):
+                raise
 
 
 def _finish(

@@ -37,6 +37,7 @@ PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look
 NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
 _PASSES = 16  # about what decoding and preprocessing a pixel take, against going through it once
 _BRIEF_BYTES = 4096
+_WITH_ALPHA = 4  # channels that a file in colour may have
 _SMALL_BYTES = _SMALL_PASSES = 2**20  # up to here a file is decoded in this process, which takes some ms at most
 _dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
@@ -84,7 +85,8 @@ def prepare_source(source: Source, spec: ModelSpec, work: Work) -> PreparedImage
     with work.stage("decode"):
         image = image_of(source)
         check_size((image.width, image.height), max_pixels=work.max_pixels)
-        work.reservation.reserve_image(image.width * image.height, spec, body_bytes=image.pixels.nbytes)
+        pixels, nbytes = image.width * image.height, image.pixels.nbytes
+        work.reservation.reserve_image(pixels, spec, pixel_bytes=nbytes // pixels, body_bytes=nbytes)
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256="")
 
@@ -92,7 +94,7 @@ def prepare_source(source: Source, spec: ModelSpec, work: Work) -> PreparedImage
 def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage:
     """A tensor (C, H, W) float32 that its sender has prepared: there is no image to check."""
     channels, height, width = tensor.shape
-    work.reservation.reserve_image(height * width, spec, body_bytes=tensor.nbytes)
+    work.reservation.reserve_image(height * width, spec, pixel_bytes=4 * channels, body_bytes=tensor.nbytes)
     info = InputInfo(width=width, height=height, channels=channels, dtype="float32", format="tensor", sha256="")
     return PreparedImage(Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {})
 
@@ -108,7 +110,8 @@ def small_header(data: bytes) -> Probe | None:
 def _admit(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> None:
     """Raises TooManyPixels, TooCostly, ImageTooLarge, MemoryFull."""
     check(header, max_pixels=work.max_pixels)
-    work.reservation.reserve_image(header.width * header.height, spec, body_bytes=body_bytes)
+    pixel_bytes = np.dtype(header.dtype).itemsize * (1 if header.channels == 1 else _WITH_ALPHA)
+    work.reservation.reserve_image(header.pixels, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
 
 
 def pixel_passes(data: bytes, spec: ModelSpec) -> float:

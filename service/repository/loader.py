@@ -1,31 +1,38 @@
 """Model loading as configured by the settings."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 
 from models.package import Package
-from service.inference import Gpu, Session, open_session
+from service.inference import Gpu, Session, cpu_arena, open_session
 from service.repository.network_loading import LoadOptions
 from service.repository.prover import ProofOptions
 from service.repository.reconciler import Publish, Reconciler
+from service.scheduling.activation_memory import ActivationMemory
 from service.scheduling.batcher import Batcher
+from service.scheduling.memory_plan import MemoryPlan
 from service.settings import Settings
 
 
 def create_reconciler(
     settings: Settings, opener: Callable[[Package], Session] | None = None, *, publish: Publish
 ) -> Reconciler:
-    """Returns a reconciler that has not scanned yet. opener: ONNX Runtime on the settings' device by default."""
+    """Returns a reconciler that has not scanned yet. opener: ONNX Runtime on the settings' device by default.
+
+    Raises TooLittleMemory.
+    """
+    memory = MemoryPlan.of(settings)
+    cpu_arena.limit(memory.activations)
     options = LoadOptions(
         settings.models,
         open_session=opener or partial(open_package, settings),
         open_batcher=partial(Batcher, length=settings.queue_length, bound_s=settings.batch_bound_s),
         queue_length=settings.queue_length,
         wanted=settings.wanted,
-        limit_bytes=settings.loaded_bytes or math.inf,
+        limit_bytes=settings.loaded_bytes or memory.weights,
         rescan_s=settings.rescan_s,
-        proof=ProofOptions(settings.proof_timeout_s, settings.batch_sizes, settings.batch_bound_s),
+        proof=ProofOptions(settings.proof_timeout_s, memory.proofs, settings.batch_sizes, settings.batch_bound_s),
+        activations=ActivationMemory(memory.activations),
     )
     return Reconciler(options, publish=publish)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.package import Package
@@ -10,6 +10,7 @@ from service.errors import SandboxFailed
 from service.inference import CPU, Session
 from service.repository.prover import NotProvedYet, ProofOptions
 from service.repository.verifier import OpenSession, check_outputs, network_input, read_proved
+from service.scheduling.activation_memory import ActivationMemory, AdmittedSession, largest_tile
 from service.scheduling.batcher import Batcher
 
 OpenBatcher = Callable[[Session], Batcher]
@@ -20,7 +21,7 @@ class LoadOptions:
     """Options for loading packages.
 
     queue_length: items that may wait or run. limit_bytes: of all loaded weights together. rescan_s: time between two
-    scans if the system does not report changes. proof: see ProofOptions.
+    scans if the system does not report changes. proof: see ProofOptions. activations: of a CPU.
     """
 
     root: Path
@@ -31,16 +32,20 @@ class LoadOptions:
     limit_bytes: float = math.inf
     rescan_s: float = 10.0
     proof: ProofOptions = ProofOptions()  # noqa: RUF009  frozen
+    activations: ActivationMemory = field(default_factory=ActivationMemory)
 
 
-def open_batcher(package: Package, options: LoadOptions) -> Batcher:
+def open_batcher(package: Package, options: LoadOptions, *, element_bytes: float) -> Batcher:
     """Opens the network of a package that has been proved, and warms it up. Raises StriateError.
 
     The proof ran on the CPU, so another device's outputs are compared here.
     """
     current = read_proved(package.folder, package.sha256)
     session = options.open_session(current)
-    if session.provider != CPU:
+    if session.provider == CPU:
+        largest_tile(package.spec, element_bytes, options.activations)  # raises if not even one fits
+        session = AdmittedSession(session, options.activations, element_bytes=element_bytes)
+    else:
         check_outputs(current, session)
     batcher = options.open_batcher(session)
     warm(current, batcher)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import PackageError
+from models.package import Package
 from service.inference import open_session
 from service.repository import scan, verifier
 from service.repository.network_loading import warm
@@ -32,10 +33,15 @@ def prove(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("running")
     peak = PeakMemory()
     verifier.check_outputs(package, session)
-    run_bytes = peak.taken()
+    element_bytes = peak.taken() / _elements(package)
     report("running batches")  # a network may end for one image alone
     warm(package, Batcher(session, length=max(buckets), bound_s=batches["bound_s"]))
-    return {"sha256": package.sha256, "run_bytes": run_bytes}
+    return {"sha256": package.sha256, "element_bytes": element_bytes}
+
+
+def _elements(package: Package) -> int:
+    test_input, _ = package.test_tensors()
+    return verifier.network_input(test_input[0], package.spec).size
 
 
 def _check_count(folder: Path) -> None:

@@ -10,26 +10,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
 from service.inference import BUCKETS
-from service.process.container import memory_bytes
 from service.repository.scan import Stamp
 from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 
 _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
-_SMALL, _LARGE = 16, 2  # shares of the memory: for each child, and for one at a time that has needed more
+_SMALL, _LARGE = 8, 2  # shares of the memory: for each child, and for one at a time that has needed more
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
 
 
 @dataclass(frozen=True, slots=True)
 class ProofOptions:
-    """timeout_s: for each package. batch_sizes, batch_bound_s: those of the batcher that will run the network."""
+    """timeout_s: for each package. memory_bytes: for all that are proved at a time.
+
+    batch_sizes, batch_bound_s: those of the batcher that will run the network.
+    """
 
     timeout_s: float = 60.0
+    memory_bytes: int = 2**30
     batch_sizes: tuple[int, ...] = BUCKETS
     batch_bound_s: float = 0.5
 
@@ -37,13 +40,13 @@ class ProofOptions:
 class Proof(BaseModel):
     """What the child reports. sha256: of the package that it proved.
 
-    run_bytes: the memory that a run on the test input took at its peak, beside the loaded network.
+    element_bytes: the memory that a run on the test input took at its peak for each of its values, beside the network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: Sha256
-    run_bytes: int = 0
+    element_bytes: float = Field(0.0, ge=0)
 
 
 class NotProvedYet(PackageError):
@@ -130,8 +133,8 @@ class Prover:
         batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
         run = partial(run_job, _CHILD, {"folder": str(folder), "batches": batches}, cancelled=attempt.cancelled)
         try:
-            return run(limits=Limits(options.timeout_s, memory_bytes() // _SMALL))
+            return run(limits=Limits(options.timeout_s, options.memory_bytes // _SMALL))
         except JobTooLarge:
             left_s = round(max(1.0, options.timeout_s - (time.monotonic() - started)), 1)
             with self._large:
-                return run(limits=Limits(left_s, memory_bytes() // _LARGE))
+                return run(limits=Limits(left_s, options.memory_bytes // _LARGE))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from models.package import Package
 from service.api.rollout import Rollouts
+from service.inference import CPU
 from service.repository import rollouts, scan
 from service.repository.drain import Drain
 from service.repository.errors import InvalidRollouts
@@ -30,6 +31,7 @@ from service.repository.state import (
 from service.repository.verdicts import Verdicts
 from service.repository.verifier import read_proved
 from service.repository.watch import watch
+from service.scheduling.activation_memory import largest_tile
 from service.telemetry.log import log
 
 Publish = Callable[[Repository], Awaitable[None]]
@@ -211,10 +213,14 @@ class Reconciler:
     async def _load(self, package: Package, proof: Proof) -> ServedModel:
         """Raises StriateError."""
         nbytes = package.weights.stat().st_size
-        loader = partial(open_batcher, package, self._options)
-        network = CachedNetwork(self.cache, loader, nbytes=nbytes, length=self._options.queue_length)
+        options, element_bytes = self._options, proof.element_bytes
+        loader = partial(open_batcher, package, options, element_bytes=element_bytes)
+        network = CachedNetwork(self.cache, loader, nbytes=nbytes, length=options.queue_length)
         await self.cache.load(network)
-        return ServedModel(package, network.provider, network, nbytes, run_bytes=proof.run_bytes)
+        if network.provider != CPU:
+            return ServedModel(package, network.provider, network, nbytes)
+        tile = largest_tile(package.spec, element_bytes, options.activations)
+        return ServedModel(package, network.provider, network, nbytes, largest_tile=tile)
 
     async def _inactive(self, folders: dict[Path, Stamp], state: Repository) -> tuple[InactivePackage, ...]:
         """Returns the valid packages that are not in use, and records invalid ones among them."""

@@ -12,6 +12,7 @@ from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.repository.invalid_package import InvalidPackage
+from service.scheduling.activation_memory import MOST_TILE_PX
 from service.scheduling.scheduler import Network
 from service.telemetry.model_metrics import Statistics
 
@@ -58,7 +59,8 @@ class UseCounter:
 class ServedModel:
     """A verified package, its network on a device, and the batcher in front of it.
 
-    nbytes: the size of its weights, which counts against the budget of loaded models. run_bytes: see Proof.
+    nbytes: the size of its weights, which counts against the budget of loaded models. largest_tile: in px; larger
+    ones would not fit into the memory.
     """
 
     package: Package
@@ -67,7 +69,7 @@ class ServedModel:
     nbytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
     use: UseCounter = field(default_factory=UseCounter)
-    run_bytes: int = 0
+    largest_tile: int = MOST_TILE_PX
 
     @property
     def spec(self) -> ModelSpec:

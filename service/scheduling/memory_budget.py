@@ -1,18 +1,34 @@
 """The memory that bodies, images and answers may take together, reserved by their size before any of it is taken."""
 
+import asyncio
 import threading
+from contextlib import suppress
+from typing import NamedTuple
 
 from models.spec import ModelSpec
 from service.errors import AnswerTooLarge, ImageTooLarge, MemoryFull, TooManyBytes
-from service.process.container import memory_bytes
+from service.scheduling.memory_plan import SMALL_ROOM_BYTES, MemoryPlan
 from service.settings import Settings
 
-SMALL_PIXELS = 4 * 2**20  # up to here an image takes what a thread has; STRIATE_WORKER_THREADS bounds those
-SMALL_BYTES = 2**20  # up to here a request has room of its own: a small image gets its turn beside large ones
-SMALL_ROOM_BYTES = 2**27  # what all small requests may take together, beside the budget
+SMALL_BYTES = 2**21  # up to here a request has room of its own: a small image gets its turn beside large ones
 TINY_BYTES = 2**16  # up to here a body or an answer is not counted: the number of connections bounds those
-# Upper bounds in bytes for a pixel, and for a pixel of each map. Seven answer formats at 2000 x 2000 took 9 to 112.
-_IMAGE_BYTES, _MAP_BYTES = 80, 24
+_COPIES = 3  # of the decoded image at most, while it is decoded and prepared
+# Upper bounds in bytes for a pixel, for each channel that a network of any size sees, and for each of its maps. Of 17
+# kinds of image with 2000 x 2000 pixels, each took less: 10 to 43 bytes a pixel for a network of a fixed size, 64 to
+# 98 for `nuclei`, and its answers in seven formats at most 112.
+_PIXEL_BYTES, _CHANNEL_BYTES, _MAP_BYTES = 16, 18, 24
+
+
+class Waiting(NamedTuple):
+    """Somebody who waits for room. called: when there may be some."""
+
+    nbytes: int
+    loop: asyncio.AbstractEventLoop
+    called: asyncio.Future[None]
+
+    def call(self) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(_settle, self.called)
 
 
 class MemoryBudget:
@@ -20,11 +36,13 @@ class MemoryBudget:
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes, self.reserved_bytes, self.small_bytes = total_bytes, 0, 0
+        self._waiting: list[Waiting] = []
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> "MemoryBudget":
-        return cls((settings.image_bytes or memory_bytes() // 2) // settings.front_ends)
+        """Raises TooLittleMemory."""
+        return cls(MemoryPlan.of(settings).images)
 
     def body(self, nbytes: int) -> int:
         """Returns the bytes that a body needs. Raises TooManyBytes if it can never fit."""
@@ -32,12 +50,12 @@ class MemoryBudget:
             raise TooManyBytes(self.total_bytes)
         return nbytes
 
-    def image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> int:
-        """Returns the bytes that an image of this many pixels needs. body_bytes: of its file, which stays in memory.
+    def image(self, pixels: int, spec: ModelSpec, *, pixel_bytes: int, body_bytes: int = 0) -> int:
+        """Returns the bytes that an image needs. body_bytes: of its file, which stays in memory.
 
-        Raises ImageTooLarge if it can never fit.
+        pixels, pixel_bytes: how many, and how large, when decoded. Raises ImageTooLarge if it can never fit.
         """
-        need = needed_bytes(pixels, spec)
+        need = needed_bytes(pixels, spec, pixel_bytes=pixel_bytes)
         if need + body_bytes > self.total_bytes:
             raise ImageTooLarge(pixels, need=need + body_bytes, limit=self.total_bytes)
         return need
@@ -56,6 +74,42 @@ class MemoryBudget:
             if after > before and (reserved > self.total_bytes or small > SMALL_ROOM_BYTES):
                 raise MemoryFull
             self.reserved_bytes, self.small_bytes = reserved, small
+            if after < before:
+                self._call_waiting()
+
+    async def room(self, nbytes: int, *, until: float) -> bool:
+        """Waits until this much is free, or for a moment of the event loop's clock; returns whether it is."""
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(nbytes, loop, loop.create_future())
+        with self._lock:
+            self._waiting.append(waiting)
+            self._call_waiting()
+        try:
+            async with asyncio.timeout_at(until):
+                await waiting.called
+                return True
+        except TimeoutError:
+            return False
+        finally:
+            with self._lock:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+
+    def _call_waiting(self) -> None:
+        """Calls those for whom there is room, the first first; the lock is held."""
+        reserved, small = self.reserved_bytes, self.small_bytes
+        for waiting in list(self._waiting):
+            after = reserved + _large(waiting.nbytes), small + _small(waiting.nbytes)
+            if after[0] > self.total_bytes or after[1] > SMALL_ROOM_BYTES:
+                continue
+            reserved, small = after
+            self._waiting.remove(waiting)
+            waiting.call()
+
+
+def _settle(called: asyncio.Future[None]) -> None:
+    if not called.done():
+        called.set_result(None)
 
 
 def _large(nbytes: int) -> int:
@@ -66,7 +120,9 @@ def _small(nbytes: int) -> int:
     return nbytes if nbytes <= SMALL_BYTES else 0
 
 
-def needed_bytes(pixels: int, spec: ModelSpec) -> int:
-    """Returns an upper bound for one image and its maps; a network of a fixed size has small ones. 0: a small image."""
-    maps = len(spec.channel_names) if spec.input.size is None else 0
-    return pixels * (_IMAGE_BYTES + _MAP_BYTES * maps) if pixels > SMALL_PIXELS else 0
+def needed_bytes(pixels: int, spec: ModelSpec, *, pixel_bytes: int) -> int:
+    """Returns an upper bound for one image, its tensor and its maps; a network of a fixed size has small ones."""
+    of_image = _PIXEL_BYTES + _COPIES * pixel_bytes
+    if spec.input.size is not None:
+        return pixels * of_image
+    return pixels * (of_image + _CHANNEL_BYTES * spec.input.channels + _MAP_BYTES * len(spec.channel_names))

@@ -11,7 +11,7 @@ from enum import IntEnum
 from models.spec import ModelSpec
 from service.api.answers import Stage, Timings
 from service.errors import DeadlinePassed
-from service.scheduling.memory_budget import SMALL_PIXELS, TINY_BYTES, MemoryBudget
+from service.scheduling.memory_budget import TINY_BYTES, MemoryBudget
 
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
@@ -61,12 +61,12 @@ class Reservation:
     work on the image, which goes on for a while after its caller has gone.
     """
 
-    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer")
+    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer", "_refused")
 
     def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
         """budget: None reserves nothing. outer: what must outlive this, as a request does its images."""
         self._budget, self._outer = budget, outer
-        self._bytes, self._holders = 0, 1
+        self._bytes, self._refused, self._holders = 0, 0, 1
         self._lock = threading.Lock()
         if outer:
             outer.retain()
@@ -107,12 +107,18 @@ class Reservation:
         if nbytes > TINY_BYTES and self._budget:
             self._grow(self._budget.answer(self._bytes + nbytes), self._budget)
 
-    def reserve_image(self, pixels: int, spec: ModelSpec, *, body_bytes: int = 0) -> None:
+    def reserve_image(self, pixels: int, spec: ModelSpec, *, pixel_bytes: int, body_bytes: int = 0) -> None:
         """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
-        if pixels > SMALL_PIXELS and self._budget:
-            self._grow(self._budget.image(pixels, spec, body_bytes=body_bytes), self._budget)
+        if self._budget:
+            need = self._budget.image(pixels, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
+            self._grow(need, self._budget)
+
+    async def room(self, *, until: float) -> bool:
+        """Waits until what was refused last may fit, or for a moment; returns whether it may."""
+        return self._budget is not None and await self._budget.room(self._refused, until=until)
 
     def _grow(self, need: int, budget: MemoryBudget) -> None:
+        self._refused = need
         budget.resize(self._bytes, need)
         self._bytes = need
 

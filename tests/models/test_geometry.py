@@ -38,15 +38,22 @@ def test_tiles_cover_every_pixel_once(height: int, width: int, tile: int, halo: 
 
 
 @pytest.mark.parametrize(
-    ("length", "origins"),
-    [(64, [0]), (128, [0]), (144, [0, 16]), (160, [0, 32]), (300 // 16 * 16, [0, 64, 128, 160])],
+    ("length", "side", "origins"),
+    [
+        (64, 64, [0]),
+        (128, 128, [0]),
+        (144, 112, [0, 32]),  # two of 128 would overlap more than they must
+        (160, 112, [0, 48]),
+        (288, 128, [0, 64, 128, 160]),
+    ],
 )
 def test_a_window_moves_by_what_its_halo_leaves_and_the_last_ends_where_the_image_ends(
-    length: int, origins: list[int]
+    length: int, side: int, origins: list[int]
 ) -> None:
     grid = grid_of(tile_px=128, halo=32, border=0, step=16, stride=16)
     tiles = list(plan(height=16, width=length, grid=grid))
     assert [tile.outer[1].start for tile in tiles] == origins
+    assert {tile.outer[1].stop - tile.outer[1].start for tile in tiles} == {side}
     assert tiles[-1].outer[1].stop == tiles[-1].inner[1].stop == length
 
 

@@ -1,52 +1,51 @@
 """Tests of the memory budget: what images need, what is reserved, and what can never fit."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from service.errors import AnswerTooLarge, ImageTooLarge, MemoryFull, TooManyBytes
-from service.process.container import memory_bytes
-from service.scheduling.memory_budget import (
-    SMALL_BYTES,
-    SMALL_PIXELS,
-    SMALL_ROOM_BYTES,
-    TINY_BYTES,
-    MemoryBudget,
-    needed_bytes,
-)
+from service.scheduling.memory_budget import SMALL_BYTES, TINY_BYTES, MemoryBudget, needed_bytes
+from service.scheduling.memory_plan import SMALL_ROOM_BYTES, MemoryPlan
 from service.scheduling.work import Reservation
 from service.settings import Settings
 from tests import tiny
 from tests.package_parts import spec_of
 
+GREY, PIXELS = 1, 10_000_000
 
-def test_large_images_share_an_budget_and_give_it_back(tmp_path: Path) -> None:
-    spec, pixels = tiny.blobs(tmp_path).spec, 2 * SMALL_PIXELS
-    budget = MemoryBudget(needed_bytes(pixels, spec))
+
+def test_images_share_a_budget_and_give_it_back(tmp_path: Path) -> None:
+    spec = tiny.blobs(tmp_path).spec
+    budget = MemoryBudget(needed_bytes(PIXELS, spec, pixel_bytes=GREY))
     with Reservation(budget) as first, Reservation(budget) as second:
-        first.reserve_image(pixels, spec)
-        first.reserve_image(pixels, spec)  # the same image, looked at again
+        first.reserve_image(PIXELS, spec, pixel_bytes=GREY)
+        first.reserve_image(PIXELS, spec, pixel_bytes=GREY)  # the same image, looked at again
         assert budget.reserved_bytes == budget.total_bytes
-        second.reserve_image(SMALL_PIXELS, spec)  # small ones always have room
+        second.reserve_image(SMALL_BYTES // 100, spec, pixel_bytes=GREY)  # small ones have room of their own
         with pytest.raises(MemoryFull):
-            second.reserve_image(pixels, spec)
+            second.reserve_image(PIXELS // 2, spec, pixel_bytes=GREY)
         with pytest.raises(ImageTooLarge, match="STRIATE_IMAGE_BYTES"):
-            second.reserve_image(pixels + 1, spec)
-    assert budget.reserved_bytes == 0
+            second.reserve_image(PIXELS + 1, spec, pixel_bytes=GREY)
+    assert (budget.reserved_bytes, budget.small_bytes) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("pixels", "size", "needed"),
+    ("size", "pixel_bytes", "needed"),
     [
-        (SMALL_PIXELS, None, 0),  # a small image takes what its thread has
-        (10_000_000, None, 10_000_000 * (80 + 24)),  # and its one map
-        (10_000_000, (8, 8), 10_000_000 * 80),  # the maps of a fixed size are small
+        ((8, 8), GREY, 16 + 3),  # the tensor and maps of a fixed size are small
+        ((8, 8), 4, 16 + 12),
+        ((8, 8), 32, 16 + 96),  # four channels of float64
+        (None, GREY, 16 + 3 + 18 + 24),  # one channel, one map
     ],
 )
-def test_an_image_needs_bytes_for_its_pixels_and_its_maps(
-    pixels: int, size: tuple[int, int] | None, needed: int
+def test_an_image_needs_bytes_for_its_pixels_its_tensor_and_its_maps(
+    size: tuple[int, int] | None, pixel_bytes: int, needed: int
 ) -> None:
-    assert needed_bytes(pixels, spec_of(stride=1, input={"channels": 1, "size": size, "steps": []})) == needed
+    spec = spec_of(stride=1, input={"channels": 1, "size": size, "steps": []})
+    assert needed_bytes(PIXELS, spec, pixel_bytes=pixel_bytes) == PIXELS * needed
 
 
 @pytest.mark.parametrize(("front_ends", "total"), [(1, 9000), (3, 3000)])
@@ -54,8 +53,37 @@ def test_front_ends_share_the_budget_of_the_settings(front_ends: int, total: int
     assert MemoryBudget.of(Settings(image_bytes=9000, front_ends=front_ends)).total_bytes == total
 
 
-def test_without_a_setting_the_budget_is_half_of_the_memory() -> None:
-    assert MemoryBudget.of(Settings()).total_bytes == memory_bytes() // 2
+def test_without_a_setting_the_budget_is_the_plans() -> None:
+    assert MemoryBudget.of(Settings()).total_bytes == MemoryPlan.of(Settings()).images
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_room_is_called_when_there_is_some() -> None:
+    budget, loop = MemoryBudget(10 * SMALL_BYTES), asyncio.get_running_loop()
+    budget.resize(0, 8 * SMALL_BYTES)
+    assert await budget.room(2 * SMALL_BYTES, until=loop.time() + 9)  # at once
+    assert not await budget.room(3 * SMALL_BYTES, until=loop.time() + 0.05)
+    large, small = (asyncio.create_task(budget.room(n * SMALL_BYTES, until=loop.time() + 9)) for n in (9, 3))
+    await asyncio.sleep(0.05)
+    assert not small.done()
+    threading.Thread(target=budget.resize, args=(8 * SMALL_BYTES, 6 * SMALL_BYTES)).start()
+    assert await small
+    assert not large.done()
+    budget.resize(6 * SMALL_BYTES, 0)
+    assert await large
+    assert not budget._waiting
+
+
+@pytest.mark.anyio
+async def test_who_waits_leaves_nothing_behind() -> None:
+    budget = MemoryBudget(2 * SMALL_BYTES)
+    budget.resize(0, 2 * SMALL_BYTES)
+    waiting = asyncio.create_task(budget.room(2 * SMALL_BYTES + 1, until=asyncio.get_running_loop().time() + 9))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not budget._waiting
 
 
 def test_a_refused_change_reserves_nothing() -> None:
@@ -67,9 +95,9 @@ def test_a_refused_change_reserves_nothing() -> None:
     budget.resize(6 * SMALL_BYTES, 0)
     assert (budget.reserved_bytes, budget.small_bytes) == (4 * SMALL_BYTES, 0)
     assert budget.body(10 * SMALL_BYTES) == 10 * SMALL_BYTES
-    with pytest.raises(TooManyBytes, match="10,485,760 bytes"):
+    with pytest.raises(TooManyBytes, match="20,971,520 bytes"):
         budget.body(10 * SMALL_BYTES + 1)
-    with pytest.raises(AnswerTooLarge, match="10,485,761 bytes"):
+    with pytest.raises(AnswerTooLarge, match="20,971,521 bytes"):
         budget.answer(10 * SMALL_BYTES + 1)
 
 
@@ -87,8 +115,9 @@ def test_small_requests_have_room_of_their_own_which_ends_too() -> None:
 
 
 def test_the_file_of_an_image_stays_in_memory_beside_it() -> None:
-    spec, pixels = spec_of(stride=1, input={"channels": 1, "steps": []}), 2 * SMALL_PIXELS
-    budget = MemoryBudget(needed_bytes(pixels, spec) + 5)
-    assert budget.image(pixels, spec, body_bytes=5) == needed_bytes(pixels, spec)
+    spec = spec_of(stride=1, input={"channels": 1, "steps": []})
+    need = needed_bytes(PIXELS, spec, pixel_bytes=GREY)
+    budget = MemoryBudget(need + 5)
+    assert budget.image(PIXELS, spec, pixel_bytes=GREY, body_bytes=5) == need
     with pytest.raises(ImageTooLarge):
-        budget.image(pixels, spec, body_bytes=6)
+        budget.image(PIXELS, spec, pixel_bytes=GREY, body_bytes=6)

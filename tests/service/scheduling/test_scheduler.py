@@ -112,13 +112,13 @@ async def test_the_memory_of_an_image_whose_caller_has_left_is_held_until_its_st
     reservation = Reservation(budget)
     with scheduling(worker_threads=1) as (scheduler, gate):
         with reservation:
-            reservation.reserve_body(2**21)
+            reservation.reserve_body(2**22)
             step = scheduler.compute(gate.wait, Work(later(), reservation=reservation), pixels=math.inf)
             task = asyncio.create_task(step)
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert budget.reserved_bytes == 2**21
+        assert budget.reserved_bytes == 2**22
         gate.set()
         await until(lambda: budget.reserved_bytes == 0)
 
