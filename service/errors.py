@@ -55,7 +55,7 @@ class ImageTooLarge(TooLarge):
 
     def __init__(self, pixels: int, *, need: int, limit: int) -> None:
         super().__init__(
-            f"An image of {pixels:,} pixels may need {need:,} bytes of memory in this model; all large images together"
+            f"An image of {pixels:,} pixels may need {need:,} bytes of memory in this model; all images together"
             f" may use {limit:,} (STRIATE_IMAGE_BYTES)."
         )
 

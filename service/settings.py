@@ -55,7 +55,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="Limit on the bytes of loaded weights. Beyond it the least recently used model is unloaded, and "
-        "its next request loads it again. `0` is no limit.",
+        "its next request loads it again. `0` is a share of the memory.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -120,13 +120,16 @@ class Settings(BaseSettings):
     image_bytes: int = Field(
         0,
         ge=0,
-        description="Memory budget in bytes for all bodies and answers above 1 MiB and images above 4 megapixels, with "
-        "their maps; `0` is half of the memory of the machine or container. A request that exceeds the whole budget "
-        "gets 413; one that exceeds what is currently free gets 503.",
+        description="Memory budget in bytes for all bodies, answers and images, with their maps, above 2 MiB; `0` is a "
+        "share of the memory of the machine or container. A request that exceeds the whole budget gets 413; one that "
+        "exceeds what is currently free waits for a while, then gets 503.",
     )
     max_images: int = Field(64, ge=1, le=1000, description="Most images in one /predict request.")
     tile_px: int = Field(
-        1024, ge=64, le=16_384, description="Image side in pixels above which segmentation uses overlapping tiles."
+        1024,
+        ge=64,
+        le=16_384,
+        description="Largest side in pixels of the tiles of a segmentation; smaller where memory is short.",
     )
     keys: str = Field("", description="File of API keys; if set, every route except health and the page needs a key.")
     without_keys: Literal["loopback", "anywhere"] = Field(

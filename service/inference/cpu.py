@@ -12,6 +12,7 @@ import numpy as np
 
 from models.image import Array
 from service.inference import cpu_arena
+from service.inference.activation_memory import TINY_RUN_BYTES, NetworkMemory
 from service.inference.onnxruntime import CPU, ERRORS, load, optimise, translated
 
 _BRIEF_S = 2e-4  # a shorter run gains nothing from a second thread, which must be woken first
@@ -41,10 +42,23 @@ class CpuSession:
             self._input: str = self._narrow.get_inputs()[0].name
             wide = lanes > 1 and (graph.any_size or not self._is_brief())
             self._wide = open_graph(threads=lanes) if wide else self._narrow
+        self.memory = NetworkMemory()  # what its runs take; without a limit
         self._running = 0
         self._lock = threading.Lock()
 
     def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Waits until there is memory for it; a batch for which there never is runs in parts. See Session.run."""
+        need = self.memory.element_bytes * batch.size
+        if need <= TINY_RUN_BYTES:
+            return self._run_now(batch, outputs)
+        most = self.memory.most_items(batch[0].size)
+        if len(batch) > most:
+            parts = [self.run(batch[n : n + most], outputs) for n in range(0, len(batch), most)]
+            return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        with self.memory.shared.reserved(need):
+            return self._run_now(batch, outputs)
+
+    def _run_now(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
         with self._lock:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow

@@ -83,14 +83,14 @@ def load(
         raise translated(error, action="load") from error
 
 
-class Graph(NamedTuple):
+class OptimisedGraph(NamedTuple):
     """A graph that has been optimised. any_size: of its input."""
 
     path: Path
     any_size: bool
 
 
-def optimise(network: Path | bytes, folder: Path) -> Graph:
+def optimise(network: Path | bytes, folder: Path) -> OptimisedGraph:
     """Writes the graph optimised for this CPU, and its weights into a file that sessions map into memory.
 
     Raises InferenceFailed.
@@ -104,7 +104,7 @@ def optimise(network: Path | bytes, folder: Path) -> Graph:
     except ERRORS as error:
         raise translated(error, action="load") from error
     _, *shape = session.get_inputs()[0].shape
-    return Graph(folder / "network.onnx", any_size=not all(isinstance(side, int) for side in shape))
+    return OptimisedGraph(folder / "network.onnx", any_size=not all(isinstance(side, int) for side in shape))
 
 
 def _options(network: Path | bytes, *, threads: int) -> onnxruntime.SessionOptions:

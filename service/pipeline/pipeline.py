@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Generic, TypeVar
@@ -135,27 +135,41 @@ class Inference:
         self._names = tuple(dict.fromkeys((self._probabilities, *outputs)))
 
     async def start(self, source: Sent, decoders: Decoders, *, tile_px: int) -> tuple[PreparedImage, Outputs]:
-        """Prepares an image and runs it: in one pass, or tile by tile."""
+        """Prepares an image when there is memory for it, and runs it: in one pass, or tile by tile.
+
+        It waits for memory half as long as the request may take. Raises MemoryFull then.
+        """
+        (step, pixels), scheduler, work = self._step(source, decoders), self._scheduler, self._work
+        result, tensor = None, None
+        while tensor is None:
+            try:
+                if self._model.spec.input.size is None:
+                    self._prepared = await scheduler.prepare(step, work, pixels=pixels)
+                else:
+                    self._prepared, result = await scheduler.prepare_and_run(
+                        step, self._model.batcher, self._names, work, pixels=pixels
+                    )
+                tensor = self._prepared.tensor
+            except MemoryFull:
+                if not await work.reservation.room(until=work.deadline.at - work.deadline.timeout_s / 2):
+                    raise
+            except InferenceFailed:
+                self._metrics.failed_runs.inc()
+                raise
+        if result:
+            return self._prepared, await self._average(self._record(result), tensor, work)
+        tile_px = min(tile_px, self._model.largest_tile)
+        maps = await probability_maps(tensor, self._model.spec, self.run, scheduler, work, tile_px=tile_px)
+        return self._prepared, {self._probabilities: maps}
+
+    def _step(self, source: Sent, decoders: Decoders) -> tuple[Callable[[], PreparedImage], float]:
+        """Returns the preparation of an image, and about how many pixels it goes through."""
         spec, work = self._model.spec, self._work
         if isinstance(source, bytes):
-            step, pixels = partial(prepare_image, source, spec, work, decoders), pixel_passes(source, spec)
-        elif isinstance(source, np.ndarray):
-            step, pixels = partial(prepared_tensor, source, spec, work), 0
-        else:
-            step, pixels = partial(prepare_source, source, spec, work), math.inf
-        if spec.input.size is None:
-            self._prepared = await with_room(partial(self._scheduler.prepare, step, work, pixels=pixels), work)
-            tensor = self._prepared.tensor
-            tile_px = min(tile_px, self._model.largest_tile)
-            maps = await probability_maps(tensor, spec, self.run, self._scheduler, work, tile_px=tile_px)
-            return self._prepared, {self._probabilities: maps}
-        try:
-            prepare_and_run = partial(self._scheduler.prepare_and_run, step, self._model.batcher, self._names, work)
-            self._prepared, result = await with_room(partial(prepare_and_run, pixels=pixels), work)
-        except InferenceFailed:
-            self._metrics.failed_runs.inc()
-            raise
-        return self._prepared, await self._average(self._record(result), self._prepared.tensor, work)
+            return partial(prepare_image, source, spec, work, decoders), pixel_passes(source, spec)
+        if isinstance(source, np.ndarray):
+            return partial(prepared_tensor, source, spec, work), 0
+        return partial(prepare_source, source, spec, work), math.inf
 
     async def run(self, tensor: Array, work: Work) -> Outputs:
         """Runs a tile, or a changed input, of the image that has been prepared."""
@@ -196,20 +210,6 @@ class Inference:
         for output in result.outputs.values():
             check_finite(output, self._prepared.image)
         return {name: output[0] for name, output in result.outputs.items()}
-
-
-async def with_room(prepare: Callable[[], Awaitable[R]], work: Work) -> R:
-    """Prepares an image when there is memory for it; waits for that half as long as the request may take.
-
-    Raises what `prepare` raises; MemoryFull in the end.
-    """
-    until = work.deadline.at - work.deadline.timeout_s / 2
-    while True:
-        try:
-            return await prepare()
-        except MemoryFull:
-            if not await work.reservation.room(until=until):
-                raise
 
 
 def _finish(

@@ -111,7 +111,7 @@ def _admit(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> No
     """Raises TooManyPixels, TooCostly, ImageTooLarge, MemoryFull."""
     check(header, max_pixels=work.max_pixels)
     pixel_bytes = np.dtype(header.dtype).itemsize * (1 if header.channels == 1 else _WITH_ALPHA)
-    work.reservation.reserve_image(header.pixels, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
+    work.reservation.reserve_image(header.width * header.height, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
 
 
 def pixel_passes(data: bytes, spec: ModelSpec) -> float:

@@ -5,10 +5,10 @@ from functools import partial
 
 from models.package import Package
 from service.inference import Gpu, Session, cpu_arena, open_session
+from service.inference.activation_memory import ActivationMemory
 from service.repository.network_loading import LoadOptions
 from service.repository.prover import ProofOptions
 from service.repository.reconciler import Publish, Reconciler
-from service.scheduling.activation_memory import ActivationMemory
 from service.scheduling.batcher import Batcher
 from service.scheduling.memory_plan import MemoryPlan
 from service.settings import Settings

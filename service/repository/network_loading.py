@@ -8,9 +8,10 @@ from pathlib import Path
 from models.package import Package
 from service.errors import SandboxFailed
 from service.inference import CPU, Session
+from service.inference.activation_memory import ActivationMemory, NetworkMemory
+from service.inference.cpu import CpuSession
 from service.repository.prover import NotProvedYet, ProofOptions
 from service.repository.verifier import OpenSession, check_outputs, network_input, read_proved
-from service.scheduling.activation_memory import ActivationMemory, AdmittedSession, largest_tile
 from service.scheduling.batcher import Batcher
 
 OpenBatcher = Callable[[Session], Batcher]
@@ -34,6 +35,10 @@ class LoadOptions:
     proof: ProofOptions = ProofOptions()  # noqa: RUF009  frozen
     activations: ActivationMemory = field(default_factory=ActivationMemory)
 
+    def memory_of(self, provider: str, element_bytes: float) -> NetworkMemory:
+        """element_bytes: see Proof. A GPU has memory of its own."""
+        return NetworkMemory.measured(self.activations, element_bytes) if provider == CPU else NetworkMemory()
+
 
 def open_batcher(package: Package, options: LoadOptions, *, element_bytes: float) -> Batcher:
     """Opens the network of a package that has been proved, and warms it up. Raises StriateError.
@@ -42,10 +47,11 @@ def open_batcher(package: Package, options: LoadOptions, *, element_bytes: float
     """
     current = read_proved(package.folder, package.sha256)
     session = options.open_session(current)
-    if session.provider == CPU:
-        largest_tile(package.spec, element_bytes, options.activations)  # raises if not even one fits
-        session = AdmittedSession(session, options.activations, element_bytes=element_bytes)
-    else:
+    memory = options.memory_of(session.provider, element_bytes)
+    memory.largest_tile(package.spec)  # raises if none fits
+    if isinstance(session, CpuSession):
+        session.memory = memory
+    elif session.provider != CPU:
         check_outputs(current, session)
     batcher = options.open_batcher(session)
     warm(current, batcher)

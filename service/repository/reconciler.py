@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from models.package import Package
 from service.api.rollout import Rollouts
-from service.inference import CPU
 from service.repository import rollouts, scan
 from service.repository.drain import Drain
 from service.repository.errors import InvalidRollouts
@@ -31,7 +30,6 @@ from service.repository.state import (
 from service.repository.verdicts import Verdicts
 from service.repository.verifier import read_proved
 from service.repository.watch import watch
-from service.scheduling.activation_memory import largest_tile
 from service.telemetry.log import log
 
 Publish = Callable[[Repository], Awaitable[None]]
@@ -217,9 +215,7 @@ class Reconciler:
         loader = partial(open_batcher, package, options, element_bytes=element_bytes)
         network = CachedNetwork(self.cache, loader, nbytes=nbytes, length=options.queue_length)
         await self.cache.load(network)
-        if network.provider != CPU:
-            return ServedModel(package, network.provider, network, nbytes)
-        tile = largest_tile(package.spec, element_bytes, options.activations)
+        tile = options.memory_of(network.provider, element_bytes).largest_tile(package.spec)
         return ServedModel(package, network.provider, network, nbytes, largest_tile=tile)
 
     async def _inactive(self, folders: dict[Path, Stamp], state: Repository) -> tuple[InactivePackage, ...]:

@@ -10,9 +10,9 @@ from models.package import Package
 from models.spec import ModelSpec, TaskKind
 from service.api.rollout import Rollout, Rollouts
 from service.errors import NotReady
+from service.inference.activation_memory import MOST_TILE_PX
 from service.repository.errors import UnknownModel, UnknownVersion, WrongTask
 from service.repository.invalid_package import InvalidPackage
-from service.scheduling.activation_memory import MOST_TILE_PX
 from service.scheduling.scheduler import Network
 from service.telemetry.model_metrics import Statistics
 

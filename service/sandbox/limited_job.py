@@ -23,6 +23,7 @@ from service.sandbox.peak_memory import address_space_bytes
 Report = Callable[[str], None]
 Job = Callable[[dict[str, Any], Report], dict[str, Any]]
 _REASON_CHARACTERS = 300
+_NO_THREAD = "can't start new thread"  # for want of memory
 _FILES, _FILE_BYTES = 64, 2**32
 _NICE = 5  # requests come first
 _POLL_S = 0.25  # between two looks at whether a job has been cancelled
@@ -90,6 +91,8 @@ def _outcome(job: Job, request: dict[str, Any], report: Report) -> dict[str, Any
         return {"result": job(request, report)}
     except MemoryError:
         return {"too_large": True}
+    except RuntimeError as error:
+        return {"too_large": True} if str(error) == _NO_THREAD else {"refused": _short(str(error))}
     except Exception as error:  # noqa: BLE001  whatever a stranger's files cause refuses them alone
         cause = error.__cause__ or error
         errno = cause.errno if isinstance(cause, OSError) else 0

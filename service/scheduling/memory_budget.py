@@ -19,7 +19,7 @@ _COPIES = 3  # of the decoded image at most, while it is decoded and prepared
 _PIXEL_BYTES, _CHANNEL_BYTES, _MAP_BYTES = 16, 18, 24
 
 
-class Waiting(NamedTuple):
+class Waiter(NamedTuple):
     """Somebody who waits for room. called: when there may be some."""
 
     nbytes: int
@@ -36,7 +36,7 @@ class MemoryBudget:
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes, self.reserved_bytes, self.small_bytes = total_bytes, 0, 0
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Waiter] = []
         self._lock = threading.Lock()
 
     @classmethod
@@ -80,7 +80,7 @@ class MemoryBudget:
     async def room(self, nbytes: int, *, until: float) -> bool:
         """Waits until this much is free, or for a moment of the event loop's clock; returns whether it is."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(nbytes, loop, loop.create_future())
+        waiting = Waiter(nbytes, loop, loop.create_future())
         with self._lock:
             self._waiting.append(waiting)
             self._call_waiting()

@@ -12,7 +12,7 @@ def test_the_shares_and_the_processes_fit_together(total: int, front_ends: int) 
     processes = 160 + front_ends * (176 + SMALL_ROOM_BYTES // MIB) + (112 if front_ends > 1 else 0)
     shared = front_ends * plan.images + plan.activations + plan.weights + plan.proofs
     assert (total - processes) * MIB - front_ends <= shared <= (total - processes) * MIB
-    assert plan.activations > front_ends * plan.images > plan.weights > 0
+    assert front_ends * plan.images > plan.activations > plan.weights > 0
 
 
 def test_the_operator_may_say_what_images_have() -> None:
