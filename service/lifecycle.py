@@ -42,9 +42,9 @@ class Runtime:
         self.metrics.is_repository_available = lambda: not self.absence
         self.cluster_statistics = ClusterStatistics(self._counts)
         self._decoders = decoders
-        self._shadows = ShadowRunner(settings, self._shadow_of, decoders=self._decoders)
-        self.pipeline = Pipeline(settings, self.metrics, decoders=self._decoders)
         self.memory = MemoryBudget.of(settings)
+        self._shadows = ShadowRunner(settings, self._shadow_of, decoders=self._decoders, memory=self.memory)
+        self.pipeline = Pipeline(settings, self.metrics, decoders=self._decoders)
         self.state = CurrentState()
         self._on_ready: OnReady | None = on_ready
         self._changed = asyncio.Event()

@@ -8,6 +8,7 @@ import numpy as np
 from models.errors import StriateError
 from models.image import Array
 from models.spec import ModelSpec
+from service.errors import MemoryFull, TooManyBytes
 from service.pipeline.pipeline import Pipeline, Sent
 from service.repository.state import ServedModel
 from service.sandbox.decoders import Decoders
@@ -24,11 +25,16 @@ class ShadowRunner:
     """Runs shadows behind the answers: in a pipeline and with a thread of their own, last in every queue."""
 
     def __init__(
-        self, settings: Settings, shadow_of: Callable[[ServedModel], ServedModel | None], *, decoders: Decoders
+        self,
+        settings: Settings,
+        shadow_of: Callable[[ServedModel], ServedModel | None],
+        *,
+        decoders: Decoders,
+        memory: MemoryBudget,
     ) -> None:
         self._settings = settings.model_copy(update={"worker_threads": 1})
         self._pipeline = Pipeline(self._settings, Metrics(), decoders=decoders)
-        self._memory = MemoryBudget.of(settings)
+        self._memory = memory
         self._shadow_of = shadow_of
         self._behind: set[asyncio.Task[None]] = set()
 
@@ -37,28 +43,34 @@ class ShadowRunner:
         shadow = self._shadow_of(model)
         if shadow is None:
             return
-        if len(self._behind) >= _MOST_BEHIND:
+        held = Reservation(self._memory)  # the request gives its own back when it has been answered
+        try:
+            if len(self._behind) >= _MOST_BEHIND:
+                raise MemoryFull
+            held.reserve_body(probabilities.nbytes + (len(sent) if isinstance(sent, bytes) else 0))
+        except (MemoryFull, TooManyBytes):
             shadow.statistics.comparison.left_out += 1
             return
-        running = asyncio.create_task(self._compare(sent, model.spec, probabilities, shadow))
+        running = asyncio.create_task(self._compare(sent, model.spec, probabilities, shadow, held))
         self._behind.add(running)
         running.add_done_callback(self._behind.discard)
+        running.add_done_callback(lambda _: held.release())
 
     def close(self) -> None:
         for running in self._behind:
             running.cancel()
         self._pipeline.close()
 
-    async def _compare(self, sent: Sent, spec: ModelSpec, probabilities: Array, shadow: ServedModel) -> None:
+    async def _compare(
+        self, sent: Sent, spec: ModelSpec, probabilities: Array, shadow: ServedModel, held: Reservation
+    ) -> None:
         counts = shadow.statistics.comparison
         deadline = Deadline.after(self._settings.timeout_s)
         with shadow.use:
             try:
                 async with deadline.enforced():
-                    tolerates = self._settings.tolerate_damage == "warn"
-                    work = Work(
-                        deadline, Priority.BULK, Reservation(self._memory), self._settings.max_pixels, tolerates
-                    )
+                    tolerates, own = self._settings.tolerate_damage == "warn", Reservation(self._memory, outer=held)
+                    work = Work(deadline, Priority.BULK, own, self._settings.max_pixels, tolerates)
                     result = await self._pipeline.infer(sent, shadow, (), work)
             except StriateError:
                 counts.failed += 1

@@ -10,6 +10,7 @@ import pytest
 from models.image import Array
 from service.pipeline.shadow import ShadowRunner, differ
 from service.sandbox.decoders import InProcess
+from service.scheduling.memory_budget import SMALL_BYTES, MemoryBudget
 from service.settings import Settings
 from tests.conftest import Client
 from tests.package_parts import spec_of
@@ -89,7 +90,7 @@ async def test_a_shadow_that_lags_leaves_images_out_and_one_that_fails_is_counte
     async with open_repository(models, gate.session) as repository:
         model = repository.served["brightness"]
         counts = model.statistics.comparison
-        runner = ShadowRunner(Settings(), lambda _: model, decoders=InProcess())
+        runner = ShadowRunner(Settings(), lambda _: model, decoders=InProcess(), memory=MemoryBudget(2**30))
         gate.shut()
         for _ in range(10):
             runner.on_prediction(grey(100), model, np.array([0.0, 1.0, 0.0]))  # "bright", as this version says
@@ -105,7 +106,25 @@ async def test_a_shadow_that_lags_leaves_images_out_and_one_that_fails_is_counte
             while not counts.differed:
                 await asyncio.sleep(0.001)
         runner.close()
-        runner = ShadowRunner(Settings(), lambda _: None, decoders=InProcess())
+        runner = ShadowRunner(Settings(), lambda _: None, decoders=InProcess(), memory=MemoryBudget(2**30))
         runner.on_prediction(grey(100), model, np.array([0.0, 1.0, 0.0]))  # where there is none, nothing runs
         runner.close()
     assert (counts.compared, counts.differed, counts.failed, counts.left_out) == (9, 1, 1, 2)
+
+
+async def test_what_a_shadow_holds_counts_until_it_has_been_compared(models: Path) -> None:
+    gate, memory, probabilities = Gate(), MemoryBudget(4 * SMALL_BYTES), np.zeros(3 * SMALL_BYTES, np.uint8)
+    async with open_repository(models, gate.session) as repository:
+        model = repository.served["brightness"]
+        counts = model.statistics.comparison
+        runner = ShadowRunner(Settings(), lambda _: model, decoders=InProcess(), memory=memory)
+        gate.shut()
+        for _ in range(2):
+            runner.on_prediction(grey(100), model, probabilities)
+        assert (counts.left_out, memory.reserved_bytes) == (1, 3 * SMALL_BYTES + len(grey(100)))
+        gate.open()
+        async with asyncio.timeout(60):
+            while memory.reserved_bytes or memory.small_bytes:
+                await asyncio.sleep(0.001)
+        runner.close()
+    assert (counts.compared, counts.left_out) == (1, 1)
