@@ -1,16 +1,15 @@
-"""Damage inside a JPEG's data: warnings that libjpeg would go on from, and means that no encoder writes.
+"""Damage inside a JPEG's data: warnings that libjpeg would go on from, and brightness that no encoder writes.
 
-Huffman's codes fall into step again soon after a broken byte. What is left of the damage is an offset of all later
-means (DC coefficients), each of which is stored as the difference from the former; it often leads out of their range.
+Huffman's codes fall into step again soon after a broken byte. What is left of the damage is a few blocks of random
+coefficients, whose samples often lead far out of the range of 8 bits, and an offset of all later means (DC
+coefficients), each of which is stored as the difference from the former; it often leads out of their range.
 """
-
-from collections.abc import Iterator
 
 import simplejpeg
 
-from models.decode.jpeg_header import Jpeg, dc_steps
+from models.decode.jpeg_header import Jpeg
 from models.decode.jpeg_markers import DHT, DQT, SOF3
-from models.image import Array
+from models.decode.jpeg_planes import Smaller, leaves_range, smaller
 
 _PLAIN = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # the components as they are stored, not turned from YCbCr to RGB
 _BLANK = bytes(128)  # five blocks of 63 coefficients at least
@@ -25,20 +24,19 @@ def damage_of(jpeg: Jpeg, *, every_scan: bool = True) -> str | None:
     colours = COLOURS.get(len(jpeg.frame.components))
     if colours is None:
         return None
-    lossless = jpeg.frame.kind == SOF3
-    if lossless and not (every_scan and jpeg.frame.precision == 8):
-        return None
+    if jpeg.frame.kind == SOF3:
+        return _lossless_damage_of(jpeg, colours) if every_scan and jpeg.frame.precision == 8 else None
+    size = smaller(jpeg)
+    height, width = (-(-length // size.factor) for length in (size.height, size.width))
     try:
-        if lossless:  # never at an eighth: simplejpeg would write beyond the end of the smaller image
-            simplejpeg.decode_jpeg(jpeg.stream(), colours)
-            return None
-        # The eighth of the size is the means of blocks of 8 x 8 pixels: (H / 8, W / 8, C) uint8.
-        means = simplejpeg.decode_jpeg(means_alone(jpeg, every_scan), colours, True, True, 1, 1, 8.0)
+        stream = _stream_of(jpeg, size, every_scan)
+        # With the fast transform, a level would be wrong by more than 1/2.
+        pixels = simplejpeg.decode_jpeg(stream, colours, False, True, height, width, float(size.factor))
     except ValueError as error:
-        return None if UNKNOWN_SAMPLING in str(error) else reason(error)
+        return _reason_of_sound(error)
     if _has_blank_data(jpeg):
         return "a part of its data is zeros"
-    judged = jpeg.frame.precision == 8 and any(_out_of_range(jpeg, means))
+    judged = jpeg.frame.precision == 8 and leaves_range(pixels, size)
     return "its brightness leaves the range of 8 bits" if judged else None
 
 
@@ -47,13 +45,35 @@ def reason(error: Exception) -> str:
     return str(error).removeprefix("Corrupt JPEG data: ").rstrip(".")
 
 
-def _out_of_range(jpeg: Jpeg, means: Array) -> Iterator[bool]:
-    components = means.reshape(-1, means.shape[2]).T.copy()  # (C, blocks), each of which is faster to go through
-    for component, darkest, brightest in zip(jpeg.frame.components, components.min(axis=1), components.max(axis=1)):
-        step = jpeg.dc_steps[component]
-        furthest = max(128 - int(darkest), int(brightest) - 128)
-        # The mean is rounded to 8 / seen_step(step); an encoder may round a mean of 128 up by one step.
-        yield (8 * furthest - 4) * step > (1024 + step) * seen_step(step)
+def _reason_of_sound(error: Exception) -> str | None:
+    return None if UNKNOWN_SAMPLING in str(error) else reason(error)
+
+
+def _lossless_damage_of(jpeg: Jpeg, colours: str) -> str | None:
+    try:  # never smaller: simplejpeg would write beyond the end of the smaller image
+        simplejpeg.decode_jpeg(jpeg.stream(), colours)
+    except ValueError as error:
+        return _reason_of_sound(error)
+    return None
+
+
+def _stream_of(jpeg: Jpeg, size: Smaller, every_scan: bool) -> bytes:
+    """Returns the JPEG of this size, 8 bits and these tables; without every_scan, of the means alone."""
+    parts: list[bytes | memoryview] = [b"\xff\xd8", _PLAIN if len(size.planes) == 3 else b"", size.tables]
+    for marker, whole, scan in jpeg.parts:
+        if marker == jpeg.frame.kind:
+            parts.append(_frame_header(whole, size))
+        elif marker != DQT and (scan is None or scan.first == 0 or every_scan):
+            parts.append(whole)
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def _frame_header(whole: memoryview, size: Smaller) -> bytes:
+    header = bytearray(whole)
+    header[4] = 8  # all precisions have the same codes
+    header[5:9] = size.height.to_bytes(2, "big") + size.width.to_bytes(2, "big")
+    header[12::3] = bytes(range(len(size.planes)))
+    return bytes(header)
 
 
 def _has_blank_data(jpeg: Jpeg) -> bool:
@@ -63,7 +83,7 @@ def _has_blank_data(jpeg: Jpeg) -> bool:
     coefficients, one after the other.
     """
     first: dict[int, int] = {}  # symbol of each table of AC codes
-    if jpeg.frame.progressive:
+    if jpeg.frame.progressive or _BLANK not in jpeg.data:
         return False
     for marker, whole, scan in jpeg.parts:
         if marker == DHT:
@@ -84,25 +104,3 @@ def first_symbols(body: bytes) -> dict[int, int]:
             symbols[body[offset] & 15] = body[offset + 17]
         offset += 17 + sum(body[offset + 1 : offset + 17])
     return symbols
-
-
-def seen_step(step: int) -> int:
-    """Returns the step with which the least mean that is out of range is just seen as such in 8 bits; 1 is coarsest."""
-    return max(1, min(255, (1012 * step - 1) // (1024 + step)))
-
-
-def means_alone(jpeg: Jpeg, every_scan: bool) -> bytes:
-    """Returns the JPEG with all coefficients but the means quantised to 0; without every_scan, of the means alone."""
-    parts: list[bytes | memoryview] = [b"\xff\xd8", _PLAIN if len(jpeg.frame.components) == 3 else b""]
-    for marker, whole, scan in jpeg.parts:
-        if marker == DQT:
-            parts += [_table(number, seen_step(step)) for number, step in dc_steps(bytes(whole[4:])).items()]
-        elif marker == jpeg.frame.kind:
-            parts += [whole[:4], b"\x08", whole[5:]]  # other precisions have the same codes
-        elif scan is None or scan.first == 0 or every_scan:
-            parts.append(whole)
-    return b"".join([*parts, b"\xff\xd9"])
-
-
-def _table(number: int, step: int) -> bytes:
-    return b"\xff\xdb\0\x43" + bytes([number, step]) + bytes(63)

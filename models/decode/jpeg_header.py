@@ -30,19 +30,26 @@ from models.errors import DamagedImage, TooCostly, UnsupportedImage
 MOST_SCANS = 100  # encoders write 1 to some 20
 _SEGMENTS = 256  # and one more for each KiB of the file
 _NEVER = 0xFF  # in place of a bit's number: nothing of a coefficient was sent
+_ALL_SENT = bytes(64)  # up to the last bit
 _CODES = {SOF0, SOF1, SOF2, SOF3}
 _KEPT = {DHT, DQT, DRI}
+_NO_STEPS = (1,) * 64
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+Steps = tuple[int, ...]  # of the 64 coefficients, in the order of the file
 
 
 class Frame(NamedTuple):
-    """What a JPEG's pixels are. components: the number of each one's quantisation table, by its id."""
+    """What a JPEG's pixels are. components: the number of each one's quantisation table, by its id.
+
+    sampling: its numbers of samples across and down, four bits each.
+    """
 
     kind: int  # its marker
     precision: int
     height: int
     width: int
     components: dict[int, int]
+    sampling: bytes
 
     @property
     def progressive(self) -> bool:
@@ -81,8 +88,8 @@ class Jpeg:
         self.damage: str | None = None
         self.orientation = 1
         self.scans = 0
-        self.dc_steps: dict[int, int] = {}  # the quantisation of a component's mean, by its id
-        self._tables: dict[int, int] = {}
+        self.steps: dict[int, Steps] = {}  # of each component, by its id
+        self._tables: dict[int, Steps] = {}
         self._colour: list[bytes] = []  # segments that say which colours the components are
         self.parts: list[Part] = []
         self._frame: Frame | None = None
@@ -134,7 +141,7 @@ class Jpeg:
         if marker in FRAMES:
             self._take_frame(marker, body)
         elif marker == DQT:
-            self._tables |= dc_steps(body)
+            self._tables |= quantisation(body)
         elif marker in (APP0, APP1, APP14):
             self._take_application(segment, body)
         elif marker == SOI:
@@ -166,7 +173,7 @@ class Jpeg:
         end = data_end(self.data, segment.end, limit=8 * samples + 65536)
         for component in scan.components:
             self._advance(self._sent[component], scan)
-            self.dc_steps.setdefault(component, self._tables.get(frame.components[component], 1))
+            self.steps.setdefault(component, self._tables.get(frame.components[component], _NO_STEPS))
         self.scans += 1
         if self.scans > MOST_SCANS:
             pixels = frame.width * frame.height
@@ -184,7 +191,7 @@ class Jpeg:
         sent[band] = bytes([scan.after]) * (scan.last + 1 - scan.first)
 
     def _check_complete(self) -> None:
-        if any(any(sent) for sent in self._sent.values()) or not self.scans:
+        if any(sent != _ALL_SENT for sent in self._sent.values()) or not self.scans:
             raise DamagedImage("jpeg", "scans are missing")
 
     def _check_size(self) -> None:
@@ -207,7 +214,7 @@ def read_frame(marker: int, body: bytes) -> Frame:
         raise UnsupportedImage("The JPEG states its height behind its pixels (DNL); this service takes it before them.")
     if not width or count != len(components):
         raise DamagedImage("jpeg", f"it states {width} x {height} pixels of {len(components)} components")
-    return Frame(marker, precision, height, width, components)
+    return Frame(marker, precision, height, width, components, body[7 : 6 + 3 * count : 3])
 
 
 def read_scan(body: bytes, frame: Frame) -> Scan:
@@ -224,13 +231,14 @@ def read_scan(body: bytes, frame: Frame) -> Scan:
     return Scan(components, first, last, bits >> 4 or _NEVER, bits & 15)
 
 
-def dc_steps(body: bytes) -> dict[int, int]:
-    """Reads the first step of each quantisation table (DQT), by the table's number. Raises DamagedImage."""
-    steps, offset = {}, 0
+def quantisation(body: bytes) -> dict[int, Steps]:
+    """Reads quantisation tables (DQT), by their numbers. Raises DamagedImage."""
+    tables, offset = {}, 0
     while offset < len(body):
-        size = 1 + (body[offset] >> 4 > 0)
-        if len(body) < offset + 1 + 64 * size:
-            raise DamagedImage("jpeg", "a quantisation table is incomplete")
-        steps[body[offset] & 15] = int.from_bytes(body[offset + 1 : offset + 1 + size], "big")
-        offset += 1 + 64 * size
-    return steps
+        of_16_bits = body[offset] >> 4 > 0
+        try:
+            tables[body[offset] & 15] = struct.unpack_from(">64H" if of_16_bits else ">64B", body, offset + 1)
+        except struct.error as error:
+            raise DamagedImage("jpeg", "a quantisation table is incomplete") from error
+        offset += 1 + 64 * (1 + of_16_bits)
+    return tables

@@ -54,6 +54,19 @@ def zeros(bits: int) -> bytes:
     return bytes(whole) + (bytes([0xFF >> rest]) if rest else b"")
 
 
+def coded(blocks: int, *, dc: int, ac: int, block: str, other: int = 0) -> bytes:
+    """A grey row of blocks, each of these bits.
+
+    dc, ac: the symbols of the code 0, of means and other coefficients. other: that of the code 10, of the latter.
+    """
+    means = segment(0xC4, b"\x00\1" + bytes(15) + bytes([dc]))
+    others = segment(0xC4, b"\x10\1\1" + bytes(14) + bytes([ac, other]))
+    bits = block * blocks
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    return SOI + QUANTISATION + means + others + frame(8 * blocks, 8) + scan(data) + EOI
+
+
 def _ones_after_zero(bits: int) -> bytes:
     """Runs of blocks that end, each as long as a run can be: the code 0 and 14 ones."""
     one = "0" + "1" * 14

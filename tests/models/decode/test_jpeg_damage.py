@@ -6,12 +6,12 @@ import pytest
 import tifffile
 
 from models.decode import decode, open_source, probe, recognised
-from models.decode.jpeg_damage import damage_of, first_symbols, seen_step
+from models.decode.jpeg_damage import damage_of, first_symbols
 from models.decode.jpeg_header import Jpeg
 from models.errors import DamagedImage, ImageError
 from tests.data import real_data
 from tests.models.decode.broken_jpegs import DAMAGES, ENCODINGS, encoded
-from tests.models.decode.crafted_jpeg import EOI, QUANTISATION, SOI, frame, scan, segment
+from tests.models.decode.crafted_jpeg import coded
 from tests.models.decode.files import noise, pillow
 
 FLOORS = {"16 bytes": 0.5, "64 bytes": 0.75, "256 bytes": 0.9, "512 zeros": 0.9, "cut": 1.0}  # with slack for 60 files
@@ -77,15 +77,6 @@ def test_what_every_viewer_passes_over_is_no_damage(changed: object) -> None:
     )
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 8, 9, 16, 100, 255, 1000, 65535])
-def test_the_least_mean_out_of_range_is_seen(step: int) -> None:
-    seen = seen_step(step)
-    assert 1 <= seen <= 255
-    least = (1024 + step) // step + 1  # quantised
-    value = min(127, round(least * seen / 8))
-    assert step == 1 or (8 * value - 4) * step > (1024 + step) * seen or least * step - 1024 - step < 4 * step / seen
-
-
 @pytest.mark.parametrize("quality", [5, 50, 75, 95, 100])
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
@@ -94,15 +85,6 @@ def test_the_extremes_of_brightness_are_in_range(quality: int, mode: str, progre
     for pixels in (board, np.zeros_like(board), np.full_like(board, 255)):
         data = pillow(PIL.Image.fromarray(pixels).convert(mode), "JPEG", quality=quality, progressive=progressive)
         assert damage_of(Jpeg(data)) is None
-
-
-def coded(blocks: int, *, dc: int, ac: int, block: str) -> bytes:
-    """A grey row of blocks, each of these bits. dc, ac: the symbols of the code 0, of means and other coefficients."""
-    tables = segment(0xC4, b"\x00\1" + bytes(15) + bytes([dc])) + segment(0xC4, b"\x10\1" + bytes(15) + bytes([ac]))
-    bits = block * blocks
-    bits += "1" * (-len(bits) % 8)
-    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-    return SOI + QUANTISATION + tables + frame(8 * blocks, 8) + scan(data) + EOI
 
 
 @pytest.mark.parametrize("sign", ["0", "1"])

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from models.decode.jpeg_header import Frame, Jpeg, Scan, dc_steps, read_frame, read_scan
+from models.decode.jpeg_header import Frame, Jpeg, Scan, Steps, quantisation, read_frame, read_scan
 from models.errors import DamagedImage, UnsupportedImage
 from tests.models.decode.crafted_jpeg import EOI, PROGRESSIVE, QUANTISATION, frame, grey, progressive, scan, segment
 from tests.models.decode.files import noise, pillow
@@ -21,7 +21,11 @@ def test_headers_say_size_scans_quantisation_and_orientation() -> None:
     assert (jpeg.frame.width, jpeg.frame.height, jpeg.frame.precision) == (50, 40, 8)
     assert (jpeg.frame.progressive, len(jpeg.frame.components)) == (True, 3)
     assert (jpeg.scans, jpeg.orientation, jpeg.damage) == (10, 6, None)
-    assert jpeg.dc_steps == {1: 16, 2: 17, 3: 17}  # of the standard's tables, annex K
+    assert {number: steps[0] for number, steps in jpeg.steps.items()} == {
+        1: 16,
+        2: 17,
+        3: 17,
+    }  # of the standard's tables, annex K
 
 
 def test_xmp_may_say_the_orientation() -> None:
@@ -72,7 +76,7 @@ def test_a_frame_that_cannot_be_is_refused(header: bytes, error: type[Exception]
     ],
 )
 def test_a_scan_is_a_band_of_coefficients(header: bytes, kind: int, found: Scan | str) -> None:
-    shape = Frame(kind, 8, 8, 8, {1: 0})
+    shape = Frame(kind, 8, 8, 8, {1: 0}, b"\x11")
     if isinstance(found, Scan):
         assert read_scan(body(header), shape) == found
     else:
@@ -83,15 +87,15 @@ def test_a_scan_is_a_band_of_coefficients(header: bytes, kind: int, found: Scan 
 @pytest.mark.parametrize(
     ("tables", "steps"),
     [
-        (body(QUANTISATION), {0: 16}),
-        (b"\1" + bytes(range(5, 69)) + b"\2" + bytes(range(7, 71)), {1: 5, 2: 7}),
-        (b"\x11\1\2" + bytes(126), {1: 258}),
+        (body(QUANTISATION), {0: (16,) * 64}),
+        (b"\1" + bytes(range(5, 69)) + b"\2" + bytes(range(7, 71)), {1: tuple(range(5, 69)), 2: tuple(range(7, 71))}),
+        (b"\x11\1\2" + bytes(126), {1: (258, *[0] * 63)}),
     ],
 )
-def test_quantisation_tables_begin_with_the_step_of_the_mean(tables: bytes, steps: dict[int, int]) -> None:
-    assert dc_steps(tables) == steps
+def test_quantisation_tables_have_64_steps_of_8_or_16_bits(tables: bytes, steps: dict[int, Steps]) -> None:
+    assert quantisation(tables) == steps
     with pytest.raises(DamagedImage, match="incomplete"):
-        dc_steps(tables[:-1])
+        quantisation(tables[:-1])
 
 
 WHOLE = progressive(64, 64, 5, bits=2)
