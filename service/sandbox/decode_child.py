@@ -1,5 +1,6 @@
 """Decoding in a child process: one file after another is probed, opened, and read region by region."""
 
+import ctypes
 import mmap
 import os
 import resource
@@ -12,20 +13,25 @@ from models.errors import DamagedImage, ImageError
 from models.source import Source
 from service.sandbox.decode_messages import ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.json_channel import Channel
-from service.sandbox.peak_memory import address_space_bytes
+from service.sandbox.peak_memory import address_space_bytes, resident_bytes
 
 _FILES = 64
+_KEPT_BYTES = 2**26  # of freed memory that glibc may keep for the next file
 
 
 def main(channel: Channel) -> None:
     """Answers a DecodeProcess until it closes the channel."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # the pixels' memory has its size already
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)  # of glibc alone
+    own = resident_bytes()
     decoding = Decoding()
     while True:
         request, descriptors = channel.receive()
         if "close" in request:
             decoding = Decoding()
+            if resident_bytes() > own + _KEPT_BYTES:
+                trim(0)
             continue
         channel.send(_answer(decoding, request, descriptors))
         for descriptor in descriptors:

@@ -14,6 +14,13 @@ from service.sandbox.json_channel import Channel, channel_pair
 from service.settings import child_environment
 
 _REPLY_S = 60.0  # for its imports, on a machine that is busy
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # a process with threads must not fork
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc would give an image's memory back at once, and each following image would take it anew, page by page.
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes; glibc takes no more
+    "MALLOC_TRIM_THRESHOLD_": str(2**26),
+}
 
 
 class Child:
@@ -90,7 +97,7 @@ class ForkServer:
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=child_environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),  # one with threads must not fork
+                env=child_environment(**_ENVIRONMENT),
             )
         finally:
             theirs.close()

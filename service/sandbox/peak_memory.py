@@ -1,4 +1,4 @@
-"""Memory of this process: its address space, and its peak over a stretch of time."""
+"""Memory of this process: its address space, what of it is resident, and the peak over a stretch of time."""
 
 import resource
 from pathlib import Path
@@ -6,7 +6,16 @@ from pathlib import Path
 
 def address_space_bytes() -> int:
     """Returns what counts against RLIMIT_AS."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    return _pages(0) * resource.getpagesize()
+
+
+def resident_bytes() -> int:
+    """Returns what is in the machine's memory, that of files too."""
+    return _pages(1) * resource.getpagesize()
+
+
+def _pages(field: int) -> int:
+    return int(Path("/proc/self/statm").read_text().split()[field])
 
 
 class PeakMemory:

@@ -106,6 +106,20 @@ def devours_memory(channel: Channel) -> None:
     decode_child.main(channel)
 
 
+def fragments_memory(channel: Channel) -> None:
+    """A decoder after which one small block is left beyond 200 MB that are free: glibc gives nothing of that back."""
+
+    def probe(*_: Any, **__: Any) -> dict[str, Any]:
+        blocks = [bytearray(2**20) for _ in range(200)]
+        left.append(bytearray(2**20))
+        blocks.clear()
+        return {}
+
+    left: list[bytearray] = []
+    decode_child.Decoding.probe = probe  # type: ignore[method-assign]
+    decode_child.main(channel)
+
+
 def rights(channel: Channel) -> None:
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     channel.send(

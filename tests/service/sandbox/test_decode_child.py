@@ -1,22 +1,28 @@
 """Tests of decoding in a child: each request leads to the next, and the limits hold."""
 
 import os
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from service.sandbox.fork_server import Child, ForkServer
 from tests.models.decode.files import noise, png
+from tests.service.service_processes import until
 
 MEMORY = 2**28
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    server = ForkServer("service.sandbox.decode_child")
-    child = server.start("service.sandbox.decode_child:main")
+def child(request: pytest.FixtureRequest) -> Iterator[Child]:
+    """A child that runs `main`, or the function that a test is given as this fixture's parameter."""
+    module, _, function = getattr(request, "param", "service.sandbox.decode_child:main").partition(":")
+    server = ForkServer(module)
+    child = server.start(f"{module}:{function}")
     yield child
     child.end()
     server.close()
@@ -59,4 +65,45 @@ def test_it_keeps_no_descriptor(child: Child) -> None:
     data = memory_of(png(noise(9, 11)))
     for _ in range(100):
         ask(child, {"probe": {"nbytes": os.fstat(data).st_size}}, data)
+    os.close(data)
+
+
+def minor_faults(child: Child) -> int:
+    return int(Path(f"/proc/{child._pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def resident(child: Child) -> int:
+    return psutil.Process(child._pid).memory_info().rss
+
+
+def decode(child: Child, data: int, target: int, side: int) -> None:
+    ask(child, {"probe": {"nbytes": os.fstat(data).st_size}}, data)
+    ask(child, {"open": {}})
+    region = {"Y": [0, side], "X": [0, side]}
+    ask(child, {"read": {"region": region, "level": 0, "nbytes": side * side}}, target)
+    child.channel.send({"close": {}})
+
+
+def test_the_next_image_takes_the_memory_of_the_former(child: Child) -> None:
+    """Anew are only the pages of the pixels, which go to the service, and a few more."""
+    side, pages = 2048, 2048 * 2048 // resource.getpagesize()
+    data, targets = memory_of(png(np.zeros((side, side), np.uint8))), [memory_of(bytes(side * side)) for _ in range(4)]
+    for target in targets[:2]:
+        decode(child, data, target, side)
+    before = minor_faults(child)
+    for target in targets[2:]:
+        decode(child, data, target, side)
+    assert minor_faults(child) - before < 2 * 1.5 * pages
+    for each in (data, *targets):
+        os.close(each)
+
+
+@pytest.mark.parametrize("child", ["tests.service.sandbox.children:fragments_memory"], indirect=True)
+def test_an_idle_child_keeps_little_memory(child: Child) -> None:
+    data = memory_of(png(noise(9, 11)))
+    for _ in range(2):
+        ask(child, {"probe": {"nbytes": 1}}, data)
+        assert resident(child) > 200 * 2**20
+        child.channel.send({"close": {}})
+        until(lambda: resident(child) < 150 * 2**20)
     os.close(data)

@@ -4,7 +4,7 @@ import mmap
 
 import numpy as np
 
-from service.sandbox.peak_memory import PeakMemory, address_space_bytes
+from service.sandbox.peak_memory import PeakMemory, address_space_bytes, resident_bytes
 
 
 def test_what_was_given_back_is_counted() -> None:
@@ -21,3 +21,11 @@ def test_the_address_space_grows_with_what_is_mapped() -> None:
     before = address_space_bytes()
     with mmap.mmap(-1, 2**26):
         assert address_space_bytes() >= before + 2**26
+
+
+def test_what_is_resident_grows_with_what_is_written() -> None:
+    before = resident_bytes()
+    with mmap.mmap(-1, 2**26) as memory:
+        assert resident_bytes() < before + 2**25
+        memory.write(bytes(2**26))
+        assert resident_bytes() >= before + 2**26
