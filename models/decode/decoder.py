@@ -40,6 +40,11 @@ def check_cost(cost: Cost, *, pixels: int) -> None:
         raise TooCostly(cost.because, pixel_passes=cost.pixel_passes, limit=limit)
 
 
+def most_deflated(nbytes: int) -> int:
+    """Returns what Deflate makes at most of so many bytes: its fixed codes have 9 bits. More is tables, or nothing."""
+    return nbytes + nbytes // 8
+
+
 class Refusing:
     """Turns what a stranger's bytes bring about in a library into DamagedImage, but for a lack of memory."""
 

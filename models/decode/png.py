@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import imagecodecs
 
-from models.decode.decoder import Cost, Format, Probe, Refusing, check_cost, refusal, turned
+from models.decode.decoder import Cost, Format, Probe, Refusing, check_cost, most_deflated, refusal, turned
 from models.decode.exif import orientation_of
 from models.errors import DamagedImage, ImageError, TooCostly
 from models.source import Source, plane
@@ -116,7 +116,11 @@ def _inflated(data: bytes) -> bytes:
             chunks.append(data[start - 8 : end + 4])
         elif kind[:1].isupper():
             raise DamagedImage("png", "it needs a chunk that the standard does not know")
-    stream = bytes(imagecodecs.deflate_encode(_rows(b"".join(parts), _stream_bytes(data)), 0))
+    compressed, size = b"".join(parts), _stream_bytes(data)
+    limit = most_deflated(size) + _PADDING
+    if len(compressed) > limit:
+        raise TooCostly(f"{len(compressed):,} bytes for {size:,} of pixels", pixel_passes=len(compressed), limit=limit)
+    stream = bytes(imagecodecs.deflate_encode(_rows(compressed, size), 0))
     for start in range(0, len(stream), _LONGEST):
         chunks += _idat(stream[start : start + _LONGEST])
     return b"".join(chunks)

@@ -4,12 +4,13 @@ import math
 
 import tifffile
 
-from models.decode.decoder import Cost, check_cost
+from models.decode.decoder import Cost, check_cost, most_deflated
 from models.errors import DamagedImage, TooCostly
 
 _PIXELS_A_SEGMENT = 4096  # that a segment takes as long as, however few it has
 _PIXELS_A_LENGTH = 128  # that it takes to see whether a segment follows the one before
 _PADDING = 2**24  # bytes that tiles may reach beyond any image: those of 1024 x 1024 colour pixels of 32 bits
+_DEFLATE = {tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE}
 _SPARE = 2**16  # bytes that any compressed page may take
 
 
@@ -50,7 +51,8 @@ def _check_bytes(page: tifffile.TiffPage, segments: str, count: int, inflated: i
         raise DamagedImage("tiff", "a length that it states is negative")
     limit = 2 * file_bytes
     if page.compression != tifffile.COMPRESSION.NONE:
-        limit = min(limit, 2 * inflated + _PIXELS_A_SEGMENT * count + _SPARE)
+        most = most_deflated(inflated) if page.compression in _DEFLATE else 2 * inflated
+        limit = min(limit, most + _PIXELS_A_SEGMENT * count + _SPARE)
     pointed = sum(counts)
     if pointed > limit:  # a length that leads out of the file is common, and harmless
         pointed = sum(min(length, max(file_bytes - start, 0)) for start, length in zip(page.dataoffsets, counts))

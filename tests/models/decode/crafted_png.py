@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 
 from models.decode.png import SIGNATURE
+from tests.models.decode.crafted_deflate import in_blocks_of
 from tests.models.decode.files import png, soft
 
 Maker = Callable[[], bytes]
@@ -64,6 +65,8 @@ PNGS: dict[str, Maker] = {
         stream=b"\x78\x01" + bytes.fromhex("000000ffff") * 200_000
     ),
     "PNG with 1 MB of empty fixed blocks": lambda: handmade(stream=b"\x78\x01" + bytes.fromhex("0208208000") * 200_000),
+    "PNG with tables for each 8 pixels": lambda: handmade(stream=in_blocks_of(8, len(ROWS))),
+    "PNG with tables for each 16 pixels": lambda: handmade(stream=in_blocks_of(16, len(ROWS))),
     "PNG with a palette of 1 MB": lambda: handmade(chunk(b"PLTE", bytes(999_999)), start=header(SIDE, SIDE, colour=3)),
     "PNG with an IDAT chunk of 4 GB stated": lambda: handmade(behind=b"\xff\xff\xff\xffIDAT", stream=b""),
 }

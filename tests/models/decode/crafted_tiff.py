@@ -3,6 +3,7 @@
 import zlib
 
 from tests.models.decode import handmade_tiff as made
+from tests.models.decode.crafted_deflate import in_blocks_of
 from tests.models.decode.files import noise, pillow, soft, tiff
 from tests.models.decode.handmade_tiff import Maker, described, grey, handmade, strip, stuffed, text, tiles, values
 
@@ -93,6 +94,8 @@ TIFFS: dict[str, Maker] = {
     "1024 x 1024 behind twice as many empty Deflate blocks": lambda: idle_then_honest(
         made.DEFLATE, zlib.compress(soft(1024, 1024).tobytes())
     ),
+    "1024 x 1024 with tables for each 8 pixels": lambda: strip(in_blocks_of(8, 2**20), made.DEFLATE, side=1024),
+    "1024 x 1024 with tables for each 64 pixels": lambda: strip(in_blocks_of(64, 2**20), made.DEFLATE, side=1024),
     "60 MB of zeros where 64 x 64 belong": lambda: strip(made.BOMB, made.DEFLATE),
     "a tile of 4096 x 4096 for 16 x 16": lambda: one_tile(4096),
     "a tile of 16 x 16 x 1,000,000": lambda: one_tile(16, values(32998, 1_000_000)),
