@@ -13,6 +13,7 @@ from tests.data import real_data
 from tests.models.decode.broken_jpegs import DAMAGES, ENCODINGS, encoded
 from tests.models.decode.crafted_jpeg import coded
 from tests.models.decode.files import noise, pillow
+from tests.models.decode.honest_jpegs import honest
 
 FLOORS = {"16 bytes": 0.5, "64 bytes": 0.75, "256 bytes": 0.9, "512 zeros": 0.9, "cut": 1.0}  # with slack for 60 files
 
@@ -133,6 +134,12 @@ def test_a_damaged_file_can_be_decoded_all_the_same_and_says_its_damage() -> Non
         assert says in str(source.damage)
         with pytest.raises(DamagedImage, match=says):
             open_source(broken, max_pixels=10**6)
+
+
+@pytest.mark.slow
+def test_no_sound_jpeg_is_refused() -> None:
+    refused = [error for data in honest(3000) if (error := decode_or_refuse(data))]
+    assert refused == []
 
 
 @pytest.mark.slow
