@@ -27,16 +27,17 @@ def damage_of(jpeg: Jpeg, *, every_scan: bool = True) -> str | None:
     if jpeg.frame.kind == SOF3:
         return _lossless_damage_of(jpeg, colours) if every_scan and jpeg.frame.precision == 8 else None
     size = smaller(jpeg)
-    height, width = (-(-length // size.factor) for length in (size.height, size.width))
+    factor = size.planes.factor
+    height, width = (-(-length // factor) for length in (size.height, size.width))
     try:
         stream = _stream_of(jpeg, size, every_scan)
         # With the fast transform, a level would be wrong by more than 1/2.
-        pixels = simplejpeg.decode_jpeg(stream, colours, False, True, height, width, float(size.factor))
+        pixels = simplejpeg.decode_jpeg(stream, colours, False, True, height, width, float(factor))
     except ValueError as error:
         return _reason_of_sound(error)
     if _has_blank_data(jpeg):
         return "a part of its data is zeros"
-    judged = jpeg.frame.precision == 8 and leaves_range(pixels, size)
+    judged = jpeg.frame.precision == 8 and leaves_range(pixels, size.planes)
     return "its brightness leaves the range of 8 bits" if judged else None
 
 
@@ -59,7 +60,7 @@ def _lossless_damage_of(jpeg: Jpeg, colours: str) -> str | None:
 
 def _stream_of(jpeg: Jpeg, size: Smaller, every_scan: bool) -> bytes:
     """Returns the JPEG of this size, 8 bits and these tables; without every_scan, of the means alone."""
-    parts: list[bytes | memoryview] = [b"\xff\xd8", _PLAIN if len(size.planes) == 3 else b"", size.tables]
+    parts: list[bytes | memoryview] = [b"\xff\xd8", _PLAIN if len(size.planes.each) == 3 else b"", size.planes.tables]
     for marker, whole, scan in jpeg.parts:
         if marker == jpeg.frame.kind:
             parts.append(_frame_header(whole, size))
@@ -72,7 +73,7 @@ def _frame_header(whole: memoryview, size: Smaller) -> bytes:
     header = bytearray(whole)
     header[4] = 8  # all precisions have the same codes
     header[5:9] = size.height.to_bytes(2, "big") + size.width.to_bytes(2, "big")
-    header[12::3] = bytes(range(len(size.planes)))
+    header[12::3] = bytes(range(len(size.planes.each)))
     return bytes(header)
 
 

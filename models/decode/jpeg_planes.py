@@ -21,15 +21,21 @@ class Plane(NamedTuple):
     across: int
 
 
-class Smaller(NamedTuple):
-    """A smaller image of a JPEG, which holds whole blocks. factor: 2, or 8 where the means alone are of interest."""
+class Planes(NamedTuple):
+    """All components, halved or, where the means alone are of interest, at an eighth of their size."""
 
     factor: int
-    height: int  # that the frame states for it
-    width: int
-    planes: list[Plane]
+    unit: tuple[int, int]  # the height and width of which whole ones are decoded
+    each: list[Plane]
     tables: bytes  # of quantisation, one for each plane
-    furthest: float  # from 128, that no plane need be looked at
+
+
+class Smaller(NamedTuple):
+    """A smaller image of a JPEG. height, width: that the frame states for it, of whole blocks."""
+
+    height: int
+    width: int
+    planes: Planes
 
 
 def smaller(jpeg: Jpeg) -> Smaller:
@@ -37,22 +43,20 @@ def smaller(jpeg: Jpeg) -> Smaller:
     frame = jpeg.frame
     steps = tuple([jpeg.steps[component] for component in frame.components])
     halved = not frame.progressive and jpeg.scans == 1 and frame.height * frame.width <= _LARGEST
-    return _smaller(frame.height, frame.width, frame.sampling if len(steps) > 1 else b"\x11", steps, halved)
+    planes = _planes(frame.sampling if len(steps) > 1 else b"\x11", steps, halved)
+    height, width = (-(-length // unit) * unit for length, unit in zip((frame.height, frame.width), planes.unit))
+    return Smaller(height, width, planes)
 
 
 @lru_cache(maxsize=256)
-def _smaller(height: int, width: int, samplings: bytes, steps: tuple[Steps, ...], halved: bool) -> Smaller:
+def _planes(samplings: bytes, steps: tuple[Steps, ...], halved: bool) -> Planes:
+    down, across = (max(each >> shift & 15 for each in samplings) for shift in (0, 4))
     if halved:
-        down, across = (max(each >> shift & 15 for each in samplings) for shift in (0, 4))
-        planes = [
-            _plane(own, 4 * down // (each & 15), 4 * across // (each >> 4)) for own, each in zip(steps, samplings)
-        ]
-        height, width = _whole(height, 8 * down), _whole(width, 8 * across)
+        each = [_plane(own, 4 * down // (by & 15), 4 * across // (by >> 4)) for own, by in zip(steps, samplings)]
     else:
-        planes = [_plane_of(mean_alone(own), own, 1, 1) for own in steps]
-    tables = b"".join(b"\xff\xdb\0\x43" + bytes([number]) + plane.table.steps for number, plane in enumerate(planes))
-    furthest = min(min(plane.furthest_mean, plane.table.furthest) for plane in planes)
-    return Smaller(2 if halved else 8, height, width, planes, tables, furthest)
+        each = [_plane_of(mean_alone(own), own, 1, 1) for own in steps]
+    tables = b"".join(b"\xff\xdb\0\x43" + bytes([number]) + plane.table.steps for number, plane in enumerate(each))
+    return Planes(2 if halved else 8, (8 * down, 8 * across) if halved else (1, 1), each, tables)
 
 
 def _plane(steps: Steps, down: int, across: int) -> Plane:
@@ -66,39 +70,33 @@ def _plane_of(table: Visible, steps: Steps, down: int, across: int) -> Plane:
     return Plane(table, furthest_mean, down, across)
 
 
-def _whole(length: int, unit: int) -> int:
-    return -(-length // unit) * unit
-
-
-def leaves_range(pixels: Array, size: Smaller) -> bool:
+def leaves_range(pixels: Array, planes: Planes) -> bool:
     """Returns whether a sample, or the mean of a block, leads further than 8 bits do. pixels: (H, W, C) uint8."""
-    planes = size.planes
-    if _from_middle(pixels, pixels) <= size.furthest:  # as in nearly all grey images
-        return False
-    rows = pixels.reshape(len(pixels), -1)
-    darkest, brightest = rows.min(axis=0), rows.max(axis=0)  # numpy is slow to go down a component's columns
-    for first, plane in enumerate(planes):
-        own = slice(first, None, len(planes))
-        furthest = _from_middle(darkest[own], brightest[own])
-        if furthest > plane.table.furthest:
-            return True
-        if furthest > plane.furthest_mean and _from_middle(*_means(rows[:, own], plane)) > plane.furthest_mean:
-            return True
-    return False
+    rows, count = pixels.reshape(len(pixels), -1), len(planes.each)
+    of_each = [_from_middle(rows)] if count == 1 else _of_components(rows, count)
+    return any(
+        furthest > plane.table.furthest
+        or (furthest > plane.furthest_mean and _from_middle(_means(rows, first, count, plane)) > plane.furthest_mean)
+        for first, (plane, furthest) in enumerate(zip(planes.each, of_each))
+    )
 
 
-def _from_middle(darkest: Array, brightest: Array) -> float:
-    return max(128 - float(darkest.min()), float(brightest.max()) - 128)
+def _from_middle(values: Array) -> float:
+    return max(128 - float(values.min()), float(values.max()) - 128)
 
 
-def _means(rows: Array, plane: Plane) -> tuple[Array, Array]:
-    of_rows = _sum([rows[row :: plane.down] for row in range(plane.down)])
-    of_blocks = _sum([of_rows[:, column :: plane.across] for column in range(plane.across)])
-    return (of_blocks / (plane.down * plane.across),) * 2
+def _of_components(rows: Array, count: int) -> list[float]:
+    """Returns how far from 128 each leads. rows: (H, W * C), along which numpy is fast, but not down a component."""
+    above, below = rows.max(axis=0).astype(np.int16) - 128, 128 - rows.min(axis=0).astype(np.int16)
+    furthest = np.maximum(above, below)
+    return [float(furthest[first::count].max()) for first in range(count)]
 
 
-def _sum(parts: list[Array]) -> Array:
-    total = parts[0].astype(np.uint16)
-    for part in parts[1:]:
-        total += part
-    return total
+def _means(rows: Array, first: int, count: int, plane: Plane) -> Array:
+    """Returns the means of a component's blocks. rows: (H, W * C)."""
+    of_rows = rows.reshape(-1, plane.down, rows.shape[1]).sum(axis=1, dtype=np.uint16)
+    columns = of_rows[:, first::count]
+    of_blocks = sum(
+        (columns[:, start :: plane.across] for start in range(1, plane.across)), start=columns[:, :: plane.across]
+    )
+    return np.asarray(of_blocks / (plane.down * plane.across))

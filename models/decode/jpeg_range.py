@@ -31,7 +31,7 @@ def _products(waves: Array) -> Array:
     return np.asarray(np.einsum("ux,vy->xyuv", waves, waves).reshape(-1, 64)[:, _ZIGZAG])
 
 
-_ALL = _products(_WAVES)
+_OF_SAMPLES = np.ascontiguousarray(_products(_WAVES).T)
 _SAMPLES, _MEANS = _products(_WAVES[:, :4]), _products(_PAIRS)  # a quarter of the block, which the others mirror
 
 
@@ -60,7 +60,8 @@ def seen_step(step: int) -> int:
 
 def _furthest(smaller: Array, table: Array, seen: Array) -> Array:
     """Returns how far from 128 a block of samples from 0 to 255 can lead: (S, 64) steps -> (S,)."""
-    responses = (seen * (smaller / table)[:, None]).reshape(-1, 64) @ _ALL.T  # (S * seen, samples)
-    of_samples = 128 * np.abs(responses).sum(axis=1).reshape(len(smaller), -1)
+    # (S, seen, samples), scale by scale: of one large product BLAS would make threads, which take longer than it does.
+    responses = (seen * (smaller / table)[:, None]) @ _OF_SAMPLES
+    of_samples = 128 * np.abs(responses).sum(axis=2)
     of_rounding = smaller @ np.abs(seen).T / 2  # an encoder's, of half a step of each coefficient
     return np.asarray((of_samples + of_rounding).max(axis=1) + _ROUNDING)

@@ -6,7 +6,7 @@ import simplejpeg
 
 from models.decode.jpeg_damage import damage_of
 from models.decode.jpeg_header import Jpeg
-from models.decode.jpeg_planes import Plane, Smaller, leaves_range, smaller
+from models.decode.jpeg_planes import Plane, Planes, leaves_range, smaller
 from models.decode.jpeg_range import Visible
 from tests.models.decode.crafted_jpeg import coded
 from tests.models.decode.files import noise, pillow
@@ -27,7 +27,8 @@ from tests.models.decode.files import noise, pillow
 def test_a_small_sequential_jpeg_is_seen_by_half(
     shape: tuple[int, ...], options: dict[str, object], size: object
 ) -> None:
-    assert smaller(Jpeg(pillow(noise(*shape), "JPEG", **options)))[:3] == size
+    found = smaller(Jpeg(pillow(noise(*shape), "JPEG", **options)))
+    assert (found.planes.factor, found.height, found.width) == size
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_small_sequential_jpeg_is_seen_by_half(
 )
 def test_a_block_of_chroma_takes_more_pixels(subsampling: str, chroma: tuple[int, int]) -> None:
     data = simplejpeg.encode_jpeg(noise(40, 40, 3), colorsubsampling=subsampling)
-    assert [(plane.down, plane.across) for plane in smaller(Jpeg(data)).planes] == [(4, 4), chroma, chroma]
+    assert [(plane.down, plane.across) for plane in smaller(Jpeg(data)).planes.each] == [(4, 4), chroma, chroma]
 
 
 @pytest.mark.parametrize(("amplitude", "damaged"), [(10, False), (58, False), (90, True), (127, True)])
@@ -67,4 +68,4 @@ def test_each_component_has_its_bounds(component: int, place: object, value: int
     pixels[(*place, component)] = value  # type: ignore[misc]
     planes = [plane(furthest=127, furthest_mean=127) for _ in range(3)]
     planes[component] = plane()
-    assert leaves_range(pixels, Smaller(2, 32, 48, planes, b"", 50)) == leaves
+    assert leaves_range(pixels, Planes(2, (8, 8), planes, b"")) == leaves
