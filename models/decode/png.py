@@ -117,13 +117,18 @@ def _inflated(data: bytes) -> bytes:
         elif kind[:1].isupper():
             raise DamagedImage("png", "it needs a chunk that the standard does not know")
     compressed, size = b"".join(parts), _stream_bytes(data)
-    limit = most_deflated(size) + _PADDING
-    if len(compressed) > limit:
-        raise TooCostly(f"{len(compressed):,} bytes for {size:,} of pixels", pixel_passes=len(compressed), limit=limit)
+    if len(compressed) > size:
+        _check_length(len(compressed), size)
     stream = bytes(imagecodecs.deflate_encode(_rows(compressed, size), 0))
     for start in range(0, len(stream), _LONGEST):
         chunks += _idat(stream[start : start + _LONGEST])
     return b"".join(chunks)
+
+
+def _check_length(compressed: int, size: int) -> None:
+    limit = most_deflated(size) + _PADDING
+    if compressed > limit:
+        raise TooCostly(f"{compressed:,} bytes for {size:,} of pixels", pixel_passes=compressed, limit=limit)
 
 
 def _rows(stream: bytes, size: int) -> bytes:
