@@ -117,7 +117,7 @@ def _inflated(data: bytes) -> bytes:
         elif kind[:1].isupper():
             raise DamagedImage("png", "it needs a chunk that the standard does not know")
     compressed, size = b"".join(parts), _stream_bytes(data)
-    if len(compressed) > size:
+    if len(compressed) > size + _PADDING:
         _check_length(len(compressed), size)
     stream = bytes(imagecodecs.deflate_encode(_rows(compressed, size), 0))
     for start in range(0, len(stream), _LONGEST):
