@@ -6,7 +6,6 @@ Each version has an environment of its own under build/, made once; the tool its
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from models import package
 from models.preprocess import prepare
 from tests.models.tiny_packages import KINDS, contents
+from tests.own_environment import COMPILING, environment_of
 
 ROOT = Path(__file__).parents[2]
 STARTERS = sorted((ROOT / "models" / "starter").glob("*/*/rdf.yaml"))
@@ -42,18 +42,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module", params=VERSIONS)
 def tool(request: pytest.FixtureRequest) -> Path:
     """The environment's bin folder."""
-    home = ROOT / "build" / f"bioimageio-{request.param}"
-    if not (home / "installed").exists():
-        wanted = [f"bioimageio.core=={request.param}", f"onnxruntime=={onnxruntime.__version__}", "pydantic<2.14"]
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        subprocess.run([home / "bin" / "pip", "install", "--quiet", *wanted], check=True)
-        (home / "installed").touch()
-    return home / "bin"
+    wanted = (f"bioimageio.core=={request.param}", f"onnxruntime=={onnxruntime.__version__}", "pydantic<2.14")
+    return environment_of(f"bioimageio-{request.param}", *wanted)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     offline = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "BIOIMAGEIO_PERFORM_IO_CHECKS": "1"}
-    return subprocess.run(command, env=os.environ | offline, text=True, capture_output=True)
+    return subprocess.run(command, env=os.environ | offline | COMPILING, text=True, capture_output=True)
 
 
 def accepts(tool: Path, rdf: Path, summary: Path) -> None:

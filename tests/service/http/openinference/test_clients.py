@@ -6,7 +6,6 @@ Each client has an environment of its own under build/, made once: their pins do
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from models.preprocess import prepare
 from models.spec import ModelSpec
 from tests import tiny
 from tests.data import real_data
+from tests.own_environment import COMPILING, environment_of
 from tests.service.image_files import form, grey
-from tests.serving import ROOT, served
+from tests.serving import ROOT, environment, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CLIENTS = {"triton": "tritonclient[http]==2.73.0", "kserve": "kserve==0.21.0"}
@@ -33,14 +33,8 @@ STARTER = ROOT / "models" / "starter"
 @pytest.fixture(scope="module", params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> tuple[Path, Path]:
     """A Python that has the client, and the script that asks with it."""
-    wanted = CLIENTS[request.param]
-    home = ROOT / "build" / f"client-{request.param}"
-    installed = home / wanted
-    if not installed.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        subprocess.run([home / "bin" / "pip", "install", "--quiet", wanted], check=True)
-        installed.touch()
-    return home / "bin" / "python", Path(__file__).parent / "clients" / f"ask_{request.param}.py"
+    programs = environment_of(f"client-{request.param}", CLIENTS[request.param])
+    return programs / "python", Path(__file__).parent / "clients" / f"ask_{request.param}.py"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +90,8 @@ def test_a_client_gets_what_our_own_routes_give(
         (tmp_path / f"file{n}").write_bytes(file)
     np.save(tmp_path / "tensor.npy", np.stack([prepared(file, spec) for file in files]))
     address = f"{http.base_url.host}:{http.base_url.port}"
-    done = subprocess.run([python, script, address, model, tmp_path], capture_output=True, text=True, timeout=600)
+    command = [python, script, address, model, tmp_path]
+    done = subprocess.run(command, env=environment(**COMPILING), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     answers = np.load(tmp_path / "answers.npz")
     for way in answers:
