@@ -9,6 +9,7 @@ import httpx
 import psutil
 
 from tests.service.image_files import form, grey
+from tests.serving import request_anew
 
 
 def until(happened: Callable[[], bool], *, timeout_s: float = 120.0) -> None:
@@ -47,11 +48,11 @@ def suspended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def readiness(http: httpx.Client) -> int:
     """Returns the status of /readyz over a new connection, from any front end."""
-    return httpx.get(http.base_url.join("/readyz"), timeout=120).status_code
+    return request_anew("GET", http.base_url.join("/readyz")).status_code
 
 
 def answer(http: httpx.Client, value: int) -> tuple[int, str]:
     """Predicts over a new connection; returns the status, and the class or the error's code."""
-    got = httpx.post(http.base_url.join("/predict"), files=form(grey(value)), timeout=120)
+    got = request_anew("POST", http.base_url.join("/predict"), files=form(grey(value)))
     body = got.json()
     return got.status_code, body["classes"][0]["label"] if got.status_code == 200 else body["code"]

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.service.service_processes import answer, children, engines, readiness, suspended, until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def remaining_files(temporary: Path) -> list[Path]:
 
 def inferred(http: httpx.Client) -> int:
     """Returns the inference count over a new connection, from any front end; 0 while it is not ready."""
-    got = httpx.get(http.base_url.join("/v2/models/brightness/stats"), timeout=120)
+    got = request_anew("GET", http.base_url.join("/v2/models/brightness/stats"))
     return got.json()["model_stats"][0]["inference_count"] if got.status_code == 200 else 0
 
 
@@ -56,7 +56,7 @@ def test_two_front_ends_answer_and_outlive_their_engine(root: Path, tmp_path: Pa
             engine.kill()
             until(lambda: [readiness(http) for _ in range(8)] == 8 * [503])
             assert answer(http, 240) == (503, "not_ready")
-            assert httpx.get(http.base_url.join("/livez"), timeout=120).status_code == 200
+            assert request_anew("GET", http.base_url.join("/livez")).status_code == 200
         until(lambda: [readiness(http) for _ in range(8)] == 8 * [200])
         assert answer(http, 240) == (200, "bright")
         (next_engine,) = engines(process)

@@ -40,7 +40,7 @@ def callers(url: httpx.URL, *, count: int) -> Iterator[Told]:
 
 def _ask(url: httpx.URL, told: Told, ended: threading.Event, n: int) -> None:
     value = (10, 240)[n % 2]
-    with httpx.Client(base_url=url, timeout=240) as http:
+    with httpx.Client(base_url=url, timeout=240, verify=False) as http:
         while not ended.is_set():
             try:
                 got = http.post("/predict", files=form(grey(value)), data={"model": "brightness"})

@@ -13,7 +13,7 @@ import pytest
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import write_version
 from tests.service.service_processes import children, until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = pytest.mark.slow
 IDLE, FILES, FLOOD = 1000, 128, 400
@@ -22,7 +22,8 @@ WORKER = "_bentoml_impl.worker.service"
 
 def label(http: httpx.Client) -> str:
     """Over a connection of its own."""
-    got = httpx.post(http.base_url.join("/predict"), files=form(grey(204)), data={"model": "brightness"}, timeout=60)
+    url = http.base_url.join("/predict")
+    got = request_anew("POST", url, files=form(grey(204)), data={"model": "brightness"}, timeout=60)
     return str(got.json()["classes"][0]["label"])
 
 
@@ -74,7 +75,7 @@ def test_a_flood_leaves_files_for_requests_and_models_and_does_not_spin(tmp_path
             before = processor_seconds(worker)
             time.sleep(5)
             assert processor_seconds(worker) - before < 4
-            until(lambda: httpx.get(http.base_url.join("/models/brightness")).json()["version"] == "2.0")
+            until(lambda: request_anew("GET", http.base_url.join("/models/brightness")).json()["version"] == "2.0")
             assert label(http) == "dark"
         until(lambda: worker.num_fds() < FILES // 2)
         assert worker.is_running()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.faults.callers import callers
 from tests.service.service_processes import children, engines, suspended, until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = pytest.mark.slow
 CALLERS = 8
@@ -30,7 +30,7 @@ CASES = {
 def ready(http: httpx.Client) -> int:
     """The status of /readyz over a new connection; 0 where it is not answered, as a probe sees it."""
     try:
-        return httpx.get(http.base_url.join("/readyz"), timeout=2).status_code
+        return request_anew("GET", http.base_url.join("/readyz"), timeout=2).status_code
     except httpx.TransportError:
         return 0
 

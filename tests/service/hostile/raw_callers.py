@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 import httpx
 
 from tests.service.image_files import grey
+from tests.serving import request_anew
 
 PNG = {"Content-Type": "image/png"}
 
@@ -38,11 +39,11 @@ def status(caller: socket.socket) -> int:
 
 
 def small_is_right(url: httpx.URL) -> bool:
-    got = httpx.post(url.join("/predict?model=brightness"), content=grey(204), headers=PNG, timeout=120)
+    got = request_anew("POST", url.join("/predict?model=brightness"), content=grey(204), headers=PNG)
     return got.status_code == 200 and got.json()["classes"][0]["label"] == "bright"
 
 
 def takes_a_body_of(url: httpx.URL, nbytes: int) -> bool:
     """Returns whether a body of this size is read to its end, which needs all of this budget."""
-    got = httpx.post(url.join("/predict?model=brightness"), content=bytes(nbytes), headers=PNG, timeout=120)
+    got = request_anew("POST", url.join("/predict?model=brightness"), content=bytes(nbytes), headers=PNG)
     return got.status_code == 415

@@ -12,7 +12,7 @@ import pytest
 from tests.service.hostile.raw_callers import call, post, small_is_right, takes_a_body_of
 from tests.service.image_files import grey
 from tests.service.service_processes import until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = pytest.mark.slow
 CALLERS, BUDGET = 24, 64 * 2**20
@@ -33,7 +33,7 @@ def leave(caller: socket.socket, *, at_once: bool) -> None:
 
 
 def in_flight(url: httpx.URL) -> bool:
-    return "\nstriate_in_flight_requests 1.0\n" not in httpx.get(url.join("/metrics"), timeout=60).text
+    return "\nstriate_in_flight_requests 1.0\n" not in request_anew("GET", url.join("/metrics")).text
 
 
 def test_callers_who_leave_are_no_bugs_and_keep_nothing(root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -21,7 +20,7 @@ from tests.conftest import Client
 from tests.service.image_files import form, grey
 from tests.service.security.written_log import lines_of
 from tests.service.service_processes import children, until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 Change = Callable[[Path], object]
 
@@ -192,7 +191,7 @@ def test_two_front_ends_and_one_that_is_restarted_miss_the_lines_that_were_cut(r
         def statuses(method: str, route: str) -> set[int]:
             """Of ten requests over new connections, which go to either front end."""
             sent = {"files": form(grey(204)), "data": {"model": "brightness"}} if method == "POST" else {}
-            return {httpx.request(method, http.base_url.join(route), timeout=60, **sent).status_code for _ in range(10)}
+            return {request_anew(method, http.base_url.join(route), **sent).status_code for _ in range(10)}
 
         assert statuses("POST", "/predict") == {200}
         path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:7]))

@@ -14,6 +14,7 @@ import uvicorn
 from service.http.application import create_app
 from service.http.connection import BoundedProtocol
 from service.settings import Settings
+from tests.serving import request_anew
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def wait_until_ready(port: int) -> None:
     deadline = time.monotonic() + 240
     while True:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=20).status_code == 200:
+            if request_anew("GET", f"http://127.0.0.1:{port}/readyz", timeout=20).status_code == 200:
                 return
         except httpx.TransportError:
             pass

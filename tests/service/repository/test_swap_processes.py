@@ -16,18 +16,17 @@ import pytest
 from tests.service.image_files import form, grey
 from tests.service.repository.versions import LABELS, write_version
 from tests.service.service_processes import until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CALLERS, SWAPS = 16, 20
 MOST_GROWTH = 1.05
-VERIFY = False  # reading certificates would take longer than the request
 
 
 def send_requests(http: httpx.Client, stop: threading.Event) -> list[tuple[int, str, str, int]]:
     """Sends requests until stopped; returns status, version, label and the sent value of each."""
     answers = []
-    with httpx.Client(base_url=http.base_url, timeout=120, verify=VERIFY) as own:
+    with httpx.Client(base_url=http.base_url, timeout=120, verify=False) as own:
         while not stop.is_set():
             for value in (100, 200):
                 got = own.post("/predict", files=form(grey(value)))
@@ -62,7 +61,7 @@ def is_served_everywhere(http: httpx.Client, digest: str) -> bool:
 
 def serving(http: httpx.Client) -> str:
     """Returns the digest of the served package."""
-    got = httpx.get(http.base_url.join("/models/brightness"), timeout=120, verify=VERIFY)
+    got = request_anew("GET", http.base_url.join("/models/brightness"))
     assert (got.status_code, got.json().get("status")) == (200, "ready"), got.text
     return got.json()["sha256"]
 

@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from tests.service.exposition import series_of
-from tests.service.image_files import form, grey
 from tests.service.service_processes import answer, children, engines, readiness, suspended, until
-from tests.serving import served
+from tests.serving import request_anew, served
 
 pytestmark = pytest.mark.slow
 ANSWERED = 'striate_requests_total{route="/predict",status="200"}'
@@ -18,7 +17,7 @@ COUNTS = ("_total", "_bucket", "_count")
 
 def scraped(http: httpx.Client) -> dict[str, float]:
     """Over a connection of its own, so that either front end may answer."""
-    return series_of(httpx.get(http.base_url.join("/metrics"), timeout=120).content)
+    return series_of(request_anew("GET", http.base_url.join("/metrics")).content)
 
 
 class Watcher:
@@ -68,6 +67,6 @@ def test_counters_are_summed_over_processes_and_outlive_them(root: Path, tmp_pat
             until(lambda: watcher.now()["striate_engine_starts_total"] == 2)
             until(lambda: all(readiness(http) == 200 for _ in range(6)))
             until(lambda: watcher.now()["striate_ready"] == 1)
-            assert httpx.post(http.base_url.join("/predict"), files=form(grey(1)), timeout=120).status_code == 200
+            assert answer(http, 1)[0] == 200
             until(lambda: watcher.now()[ANSWERED] == 61)
         assert not list(Path(temporary).glob("striate-*"))
