@@ -86,14 +86,15 @@ async def test_not_ready_until_the_models_are_loaded(serving: Client, root: Path
 
 
 @pytest.mark.slow
-async def test_a_minute_of_the_mixture_over_sockets(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.long)])
+async def test_the_mixture_over_sockets(root: Path, tmp_path: Path, seconds: float) -> None:
     limits = httpx.Limits(max_connections=CALLERS)
     with served(tmp_path / "log", STRIATE_MODELS=str(root), STRIATE_TILE_PX="64", STRIATE_QUEUE_LENGTH="1000") as (
         own,
         _,
     ):
         async with httpx.AsyncClient(base_url=own.base_url, limits=limits, timeout=120) as http:
-            asked = await converse(http, seconds=60)
+            asked = await converse(http, seconds=seconds)
         metrics = own.get("/metrics").text
     assert asked > CALLERS
     assert metric(metrics, "striate_in_flight_requests") == 1

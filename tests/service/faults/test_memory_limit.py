@@ -1,6 +1,6 @@
 """One image that needs more memory than there is: it alone is refused, by reckoning or, failing that, by the system."""
 
-import select
+import selectors
 import socket
 import sys
 from contextlib import ExitStack
@@ -87,9 +87,12 @@ def test_a_body_of_unknown_length_counts_as_it_comes(root: Path) -> None:
         both = [Slow(port, "Transfer-Encoding: chunked", held) for _ in range(2)]
         for each in both:
             each.chunk(10 * MIB)
-        (refused,), _, _ = select.select([each.connection for each in both], [], [], 120)  # either, but one of them
-        assert b"memory_full" in received(refused)
-        (other,) = (each for each in both if each.connection is not refused)
+        with selectors.DefaultSelector() as selector:  # select() itself takes no more than 1024 files of a process
+            for each in both:
+                selector.register(each.connection, selectors.EVENT_READ, each)
+            ((refused, _),) = selector.select(120)  # either, but one of them
+        assert b"memory_full" in received(refused.data.connection)
+        (other,) = (each for each in both if each is not refused.data)
         other.chunk(7 * MIB)
         told = received(other.connection)
         assert (statuses(told), b"16,777,216 bytes" in told) == ([413], True)
@@ -108,8 +111,8 @@ def test_a_huge_image_is_refused_and_nobody_else_is(root: Path, tmp_path: Path, 
     within = ["prlimit", f"--as={LIMIT_BYTES}:{LIMIT_BYTES}"]
     with served(tmp_path / "log", within=within, **variables) as (http, process):
         (worker,) = children(process, "_bentoml_impl.worker.service")
-        with callers(http.base_url, count=4) as told:
-            for _ in range(3):
+        with callers(http.base_url, count=2) as told:
+            for _ in range(2):  # what the first took has been given back
                 huge = form(grey(9, height=SIDE, width=SIDE))
                 refused = httpx.post(http.base_url.join("/segment"), files=huge, data={"model": "blobs"}, timeout=240)
                 assert (refused.status_code, refused.json()["code"]) == (status, code)
@@ -117,4 +120,4 @@ def test_a_huge_image_is_refused_and_nobody_else_is(root: Path, tmp_path: Path, 
         assert worker.is_running()
     assert told.right > 0
     assert told.errors == told.wrong == told.lost == []
-    assert metric(metrics, "striate_errors_total", code=code) == 3
+    assert metric(metrics, "striate_errors_total", code=code) == 2

@@ -52,12 +52,13 @@ async def flood(http: httpx.AsyncClient, *, requests: int) -> Counter[int]:
     return statuses
 
 
-async def test_thousands_of_requests_leave_nothing_behind(root: Path) -> None:
+@pytest.mark.parametrize("requests", [1000, pytest.param(3000, marks=pytest.mark.long)])
+async def test_requests_leave_nothing_behind(root: Path, requests: int) -> None:
     """Answered, refused, late and left: no task, timer, item or image is kept."""
     async with listening(root, Gate(), queue_length=24, timeout_s=0.5, tile_px=64) as http:
         await flood(http, requests=300)
         before = alive()
-        statuses = await flood(http, requests=3000)
+        statuses = await flood(http, requests=requests)
         for _ in range(100):  # connections that are kept, and their timers, end by themselves
             kept = {kind: count for kind, count in (alive() - before).items() if count >= SOME}
             if not kept:

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +18,7 @@ from service.http.openapi import document
 from service.pipeline.prepare import WarningCode
 from service.security.api_keys import new_key
 from service.settings import Settings
+from tests.own_environment import COMPILING, environment_of
 from tests.serving import ROOT, environment, served
 
 DOCUMENT = document(version=__version__)
@@ -73,13 +73,7 @@ def test_what_needs_no_key_is_what_the_gate_leaves_open() -> None:
 @pytest.fixture(scope="module")
 def schemathesis() -> Path:
     """The tool in an environment of its own, made once: it takes other versions of what the tests take too."""
-    tool = ROOT / "build" / f"schemathesis-{VERSION_OF_IT}" / "bin" / "schemathesis"
-    if not tool.exists():
-        home = tool.parents[1]
-        subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        install = [home / "bin" / "pip", "install", "--quiet", f"schemathesis=={VERSION_OF_IT}"]
-        subprocess.run(install, check=True, timeout=600)
-    return tool
+    return environment_of(f"schemathesis-{VERSION_OF_IT}", f"schemathesis=={VERSION_OF_IT}") / "schemathesis"
 
 
 def run(tool: Path, about: str, folder: Path, *options: str) -> int:
@@ -89,7 +83,7 @@ def run(tool: Path, about: str, folder: Path, *options: str) -> int:
         "--suppress-health-check", "all", *options,
     ]  # fmt: skip
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
-    hooks = {"SCHEMATHESIS_HOOKS": "tests.service.http.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.service.http.schemathesis_hooks", "PYTHONPATH": str(ROOT), **COMPILING}
     done = subprocess.run(command, cwd=folder, env=environment(**hooks), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     (count,) = re.findall(r"^  (\d+) generated, \1 passed$", done.stdout, re.MULTILINE)
@@ -98,13 +92,14 @@ def run(tool: Path, about: str, folder: Path, *options: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_five_thousand_requests_find_no_500_and_nothing_undocumented(
-    schemathesis: Path, root: Path, tmp_path: Path
+@pytest.mark.parametrize(("examples", "requests"), [(20, 1500), pytest.param(250, 5000, marks=pytest.mark.long)])
+def test_made_up_requests_find_no_500_and_nothing_undocumented(
+    schemathesis: Path, root: Path, tmp_path: Path, examples: int, requests: int
 ) -> None:
     models = shutil.copytree(root, tmp_path / "models")  # an operator's requests are written there
-    options = ("--phases", "coverage,fuzzing", "--max-examples", "250", "--checks", ",".join(CHECKS))
+    options = ("--phases", "coverage,fuzzing", "--max-examples", str(examples), "--checks", ",".join(CHECKS))
     with served(tmp_path / "log", STRIATE_MODELS=str(models), STRIATE_LOG_LEVEL="warning") as (http, _):
-        assert run(schemathesis, f"{http.base_url}/docs.json", tmp_path, *options) >= 5000
+        assert run(schemathesis, f"{http.base_url}/docs.json", tmp_path, *options) >= requests
         metrics = http.get("/metrics").text
     for route in ("/predict", "/cam", "/segment", "/v2/models/{name}/infer"):  # not all of them stopped at the door
         assert f'striate_requests_total{{route="{route}",status="200"}}' in metrics
