@@ -54,17 +54,18 @@ class Disks:
         return self.http.post("/v2/repository/models/brightness/rollout", json={"pinned": "1.0"}, timeout=60)
 
 
-@pytest.fixture
-def disks(tmp_path: Path) -> Iterator[Disks]:
-    models, audit = tmp_path / "models", tmp_path / "audit"
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+    folder = tmp_path_factory.mktemp("disks")
+    models, audit = folder / "models", folder / "audit"
     models.mkdir()
     audit.mkdir()
     for version in ("1.0", "2.0"):
-        tiny.brightness(tmp_path / "source", version=version)
-    prepare = f"{MOUNT.format(models=models, audit=audit)} && cp -r {tmp_path}/source/. {models}"
+        tiny.brightness(folder / "source", version=version)
+    prepare = f"{MOUNT.format(models=models, audit=audit)} && cp -r {folder}/source/. {models}"
     within = ["unshare", "-m", "sh", "-c", f'{prepare} && exec "$@"', "sh"]
     variables = {"STRIATE_MODELS": str(models), "STRIATE_AUDIT": str(audit / "log")}
-    with served(tmp_path / "log", within=within, **variables) as (http, process):
+    with served(folder / "log", within=within, **variables) as (http, process):
         seen = Path(f"/proc/{process.pid}/root")
         yield Disks(http, process.pid, seen / models.relative_to("/"), seen / audit.relative_to("/"))
 
