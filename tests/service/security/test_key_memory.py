@@ -79,6 +79,3 @@ def test_the_service_remembers_its_keys(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert b"striate: STRIATE_KEYS is empty, but this service has had API keys." in ended.stderr
     assert b"Traceback" not in ended.stderr
-    (tmp_path / "state" / MARKER).unlink()
-    with served(tmp_path / "log", STRIATE_WITHOUT_KEYS="anywhere", **variables) as (http, _):
-        assert http.get("/models").status_code == 200
