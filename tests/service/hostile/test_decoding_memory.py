@@ -1,6 +1,7 @@
 """Memory of images whose callers have left while they are decoded: it counts until the decoding has ended."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_callers_who_leave_take_no_more_than_the_budget(root: Path, tmp_path: Pa
                 assert told.status_code == 503
 
         def is_free() -> bool:
+            time.sleep(0.5)  # so that asking does not hold up what it waits for
             return http.post("/predict", files=form(VAST), data={"model": "brightness"}).status_code == 200
 
         callers = [threading.Thread(target=leave) for _ in range(8)]
@@ -55,6 +57,7 @@ def test_callers_who_leave_take_no_more_than_the_budget(root: Path, tmp_path: Pa
                 most = max(most, pss_bytes(psutil.Process(process.pid)))
                 answer = http.post("/predict", files=form(grey(200)), data={"model": "brightness"})
                 assert answer.json()["classes"][0]["label"] == "bright"
+                time.sleep(0.05)
             freed.result()
         for caller in callers:
             caller.join()

@@ -58,7 +58,9 @@ def files_of(model: str) -> list[bytes]:
         folder = real_data("kermany_cxr")
         return [min((folder / "test" / kind).iterdir()).read_bytes() for kind in ("NORMAL", "PNEUMONIA")]
     sample = next(STARTER.glob(f"{model}/*/sample.png")).read_bytes()
-    return [png(decode(sample, max_pixels=10**8).pixels[:128, :128])]
+    if model == "nuclei":  # as JSON, in fifteen ways
+        return [png(decode(sample, max_pixels=10**8).pixels[:128, :128])]
+    return [sample]
 
 
 def answers_of(model: str, files: list[bytes], http: httpx.Client) -> Array:
