@@ -41,10 +41,9 @@ async def test_tiles_of_an_imported_segmenter_are_the_whole_image(
     image = np.random.default_rng(4).integers(0, 255, (300, 412), np.uint8)
     maps = []
     for tile_px in (64, 1024):
-        async with serving(models=models, tile_px=tile_px) as http:
-            got = await http.post(
-                "/segment", files=multipart(tiff(image)), data={"format": "probabilities"}, timeout=60
-            )
+        async with serving(models=models, tile_px=tile_px, timeout_s=240) as http:
+            got = await http.post("/segment", files=multipart(tiff(image)), data={"format": "probabilities"})
+        assert got.status_code == 200, got.text
         (tmp_path / "got.npy").write_bytes(got.content)
         maps.append(np.load(tmp_path / "got.npy"))
     assert maps[0].shape == (1, 300, 412)
