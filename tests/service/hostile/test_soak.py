@@ -1,0 +1,113 @@
+"""Tests of a storm of every kind of harm at once: beside it who behaves loses nothing, and behind it nothing stays."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.security.api_keys import new_key
+from tests.service.exposition import metric
+from tests.service.hostile.hostile_publisher import publishing
+from tests.service.hostile.service_census import count, counting
+from tests.service.hostile.well_behaved_callers import QUESTIONS, STARTER, asking, seconds_alone
+from tests.service.image_files import grey
+from tests.service.repository.versions import write_version
+from tests.service.service_processes import until
+from tests.serving import ROOT, served
+
+SIDE = 6000
+BUDGET = 80 * SIDE * SIDE + 2**20  # for one image of 36 megapixels, and not for a large body beside it
+VAST = grey(0, height=SIDE, width=SIDE)
+MOST_S, MOST_GROWTH, SOME_FILES = 3.0, 1.15, 10
+BUGS = ("unhandled exception", "Traceback", "ASGI callable")
+LONG = [pytest.mark.long, pytest.mark.timeout(2400)]
+
+
+def repository(folder: Path) -> Path:
+    """The starter packages, and one that is replaced."""
+    for package in STARTER.iterdir():
+        shutil.copytree(package, folder / package.name)
+    write_version(folder, "1.0")
+    return folder
+
+
+def write_keys(file: Path) -> tuple[str, str]:
+    """Returns the keys of who behaves and of who does not."""
+    viewer, viewer_lines = new_key("viewer", ["infer", "metrics"])
+    stranger, stranger_lines = new_key("stranger", ["infer", "operate"])
+    file.write_text(f"{viewer_lines}\n{stranger_lines}")
+    return viewer, stranger
+
+
+@contextmanager
+def hostile(url: httpx.URL, key: str, *, seconds: float) -> Iterator[Callable[[], str]]:
+    """Hostile callers that are ready. Yields what has them go on for so long, and returns what they did."""
+    command = [sys.executable, "-m", "tests.service.hostile.hostile_callers", str(url), key, str(seconds), "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            yield lambda: process.communicate("begin\n", timeout=seconds + 120)[0]
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+def is_idle(http: httpx.Client) -> bool:
+    """Whether nothing is held for any request: none is in progress, no queue has any, all of the budget is free."""
+    metrics = http.get("/metrics").text
+    if (metric(metrics, "striate_in_flight_requests"), metric(metrics, "striate_queue_depth")) != (1, 0):
+        return False
+    return http.post("/predict?model=pneumonia", content=VAST, headers={"Content-Type": "image/png"}).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "slack"), [pytest.param(20, 2.0, id="short"), pytest.param(1200, 1.0, id="20 minutes", marks=LONG)]
+)
+def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, slack: float) -> None:
+    models, keys, log = repository(tmp_path / "models"), tmp_path / "keys.toml", tmp_path / "log"
+    viewer, stranger = write_keys(keys)
+    settings = {"STRIATE_IMAGE_BYTES": str(BUDGET), "STRIATE_PROOF_TIMEOUT_S": "8", "STRIATE_KEYS": str(keys)}
+    with served(log, STRIATE_MODELS=str(models), **settings) as (http, process):
+        http.headers["X-API-Key"] = viewer
+        until(lambda: is_idle(http))
+        alone = seconds_alone(http, QUESTIONS["predict"])
+        before = count(process.pid)
+        with (
+            hostile(http.base_url, stranger, seconds=seconds) as rage,
+            asking(http) as told,
+            counting(process.pid) as census,
+            publishing(http, models, period_s=1 + seconds / 85) as published,
+        ):
+            done = rage()
+        until(lambda: is_idle(http))
+        after, alone_after = count(process.pid), seconds_alone(http, QUESTIONS["predict"])
+        failed = metric(http.get("/metrics").text, "striate_requests_total", status="500")
+    rss, files = census.by_quarter("rss_bytes"), census.by_quarter("open_files")
+    facts = "\n".join(
+        [
+            told.report(),
+            f"RSS of each quarter in MiB: {[round(each / 2**20) for each in rss]}",
+            f"open files before, of each quarter, after: {before.open_files}, {files}, {after.open_files}",
+            f"processes that pass: {len(census.passing)}",
+            f"packages: {published.harmful} harmful, {len(published.taken_in_s)} sound, {published.taken_in_s}",
+            f"alone: {alone:.4f} s, afterwards {alone_after:.4f} s",
+            done,
+        ]
+    )
+    logging.getLogger(__name__).info(facts)  # pytest --log-cli-level=info shows it
+    assert (told.wrong, told.lost, published.missing) == ([], [], []), facts
+    assert told.percentile(0.99) < slack * MOST_S, facts
+    assert census.lasting == {before.lasting} == {after.lasting}, facts
+    assert rss[3] < slack * MOST_GROWTH * rss[1], facts
+    assert after.open_files < before.open_files + SOME_FILES, facts
+    assert alone_after < 3 * alone + 0.05, facts
+    assert failed == 0
+    assert [line for line in log.read_text().splitlines() if any(bug in line for bug in BUGS)] == []
