@@ -45,11 +45,18 @@ class Runtime:
         self.memory = MemoryBudget.of(settings)
         self._shadows = ShadowRunner(settings, self._shadow_of, decoders=self._decoders, memory=self.memory)
         self.pipeline = Pipeline(settings, self.metrics, decoders=self._decoders)
+        self._expose_accounts()
         self.state = CurrentState()
         self._on_ready: OnReady | None = on_ready
         self._changed = asyncio.Event()
         self._keeper: Reconciler | None = None
         self._draining = Drain()
+
+    def _expose_accounts(self) -> None:
+        """Has the metrics show what requests hold: 0 when there are none."""
+        self.metrics.preparing.set_function(lambda: self.pipeline.scheduler.preparing)
+        self.metrics.reserved.labels("budget").set_function(lambda: self.memory.reserved_bytes)
+        self.metrics.reserved.labels("small").set_function(lambda: self.memory.small_bytes)
 
     async def with_cluster_statistics(self) -> Repository:
         """Returns the repository with the statistics of all front ends. Raises NotReady."""

@@ -18,7 +18,9 @@ _BATCH = (1, 2, 4, 8, 16, 32, 64)
 _DEVIATION = (-4.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
 _SIDE = tuple(2**n for n in range(4, 15))
 
-SUMMED_GAUGES = frozenset({"striate_in_flight_requests", "striate_queue_depth"})  # others are equal in all processes
+SUMMED_GAUGES = frozenset(  # others are equal in all processes
+    {"striate_in_flight_requests", "striate_queue_depth", "striate_preparing_images", "striate_reserved_bytes"}
+)
 
 State = Literal["ready", "unloaded", "inactive", "invalid"]  # as GET /models has it
 
@@ -70,6 +72,8 @@ class Metrics:
             "request_duration_seconds", "Time from the arrival of a request to its answer.", ["route"], buckets=SECONDS
         )
         self.in_flight = gauge("in_flight_requests", "Requests in progress.")
+        self.preparing = gauge("preparing_images", "Images that wait for a worker thread, or that one prepares.")
+        self.reserved = gauge("reserved_bytes", "Memory reserved by requests, of the budget or beside it.", ["room"])
         self.errors = counter("errors_total", "Errors of requests or of single images.", ["code"])
         self.rejections = counter("rejections_total", "Requests rejected: busy or not ready.", ["reason"])
 

@@ -1,8 +1,9 @@
 """Hostile callers, many at once, each of which does one kind of harm after another, in a process of their own.
 
-    python -m tests.service.hostile.hostile_callers <url> <key> <seconds> <seed>
+    python -m tests.service.hostile.hostile_callers <seed>
 
-says "ready" when it has made what it sends, begins when a line comes, and at the end prints how often each was tried.
+says "ready" when it has made what it sends, reads a line "<url> <key> <seconds>", and then begins. At the end it prints
+how often each kind was tried, and what came of it.
 """
 
 import json
@@ -15,7 +16,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,7 +27,7 @@ from tests.service.hostile.raw_callers import status
 from tests.service.image_files import grey
 
 CALLERS = 64
-TIMEOUT_S = 40  # beyond the deadline of any request
+TIMEOUT_S, LEAST_S = 40, 0.05  # beyond the deadline of any request; but nobody goes on when the storm is over
 MIB = 2**20
 QUESTIONS = ("/predict?model=pneumonia", "/cam?model=digits&format=overlay", "/segment?model=nuclei", "/predict")
 OPTIONS = (
@@ -35,7 +36,7 @@ OPTIONS = (
     "/activations?model=digits&layer=nobody", "/segment?model=nuclei&format=%00", "/v2/models/digits/infer",
     "/v2/models/digits/versions/9/infer", "/models/digits/files/../../../etc/passwd", "/nothing",
 )  # fmt: skip
-UNTAKEN = ("/cam?model=digits&format=raw", "/segment?model=nuclei&format=probabilities")
+UNTAKEN = "/cam?model=digits&format=raw"  # large answers for little work
 ADMINISTRATIVE = ("/v2/repository/index", "/v2/repository/models/digits/load")
 MALFORMED = (
     b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nContent-Length: 7\r\n\r\nabcdef",
@@ -50,18 +51,23 @@ INFLATING = zlib.compress(bytes(63 * MIB)), zlib.compress(b"[" * 63 * MIB), zlib
 
 @dataclass
 class HostileCaller:
-    """One of them. key: of an account that may infer and operate. hold_s: for how long it keeps a connection."""
+    """One of them, until `end`. key: of an account that may infer and operate. hold_s: of a connection."""
 
     url: httpx.URL
     key: str
     chance: random.Random
     images: dict[str, list[bytes]]
+    end: float
     hold_s: float
     done: Counter[str] = field(default_factory=Counter)
 
-    def go_on_until(self, end: float) -> None:
+    @property
+    def left_s(self) -> float:
+        return max(LEAST_S, self.end - time.monotonic())
+
+    def go_on(self) -> None:
         kinds = list(KINDS)
-        while time.monotonic() < end:
+        while time.monotonic() < self.end:
             kind = self.chance.choice(kinds)
             try:
                 outcome = KINDS[kind](self)
@@ -77,7 +83,7 @@ class HostileCaller:
     def connected(self, sent: bytes) -> Iterator[socket.socket]:
         """A connection on which these bytes have been sent; it ends in one of two ways."""
         with ExitStack() as held:
-            caller = raw_callers.call(self.url, sent, held, timeout_s=TIMEOUT_S)
+            caller = raw_callers.call(self.url, sent, held, timeout_s=min(TIMEOUT_S, self.left_s))
             yield caller
             if self.chance.random() < 0.5:
                 caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
@@ -93,7 +99,7 @@ class HostileCaller:
 
     def holds(self, sent: bytes) -> object:
         with self.connected(sent):
-            time.sleep(self.chance.uniform(0.2, 1) * self.hold_s)
+            time.sleep(min(self.chance.uniform(0.2, 1) * self.hold_s, self.left_s))
         return "held"
 
     def image(self, kind: str) -> bytes:
@@ -105,7 +111,7 @@ class HostileCaller:
 
 
 def sends_slowly(caller: HostileCaller) -> object:
-    end = time.monotonic() + caller.hold_s
+    end = min(caller.end, time.monotonic() + caller.hold_s)
     with caller.connected(caller.post("/predict", b"slow", declared=100_000)) as connection:
         while time.monotonic() < end:
             connection.sendall(b"x")
@@ -114,8 +120,8 @@ def sends_slowly(caller: HostileCaller) -> object:
 
 
 def takes_slowly(caller: HostileCaller) -> object:
-    end = time.monotonic() + caller.hold_s
-    with caller.connected(caller.post(caller.chance.choice(UNTAKEN), grey(100, height=1000, width=1000))) as connection:
+    end = min(caller.end, time.monotonic() + caller.hold_s)
+    with caller.connected(caller.post(UNTAKEN, grey(100, height=2000, width=2000))) as connection:
         while time.monotonic() < end and connection.recv(1000):
             time.sleep(0.3)
     return "held"
@@ -162,9 +168,7 @@ KINDS: dict[str, Callable[[HostileCaller], object]] = {
     "silence": is_silent,
     "slow body": sends_slowly,
     "slow reading": takes_slowly,
-    "answer untaken": lambda caller: caller.holds(
-        caller.post(caller.chance.choice(UNTAKEN), grey(100, height=2000, width=2000))
-    ),
+    "answer untaken": lambda caller: caller.holds(caller.post(UNTAKEN, grey(100, height=2000, width=2000))),
     "body that inflates": inflates,
     "no HTTP": sends_what_is_no_http,
     "requests ahead": asks_too_much_at_once,
@@ -179,25 +183,26 @@ KINDS: dict[str, Callable[[HostileCaller], object]] = {
 }
 
 
-def main(url: str, key: str, seconds: float, seed: int) -> None:
+def callers_of(url: str, key: str, seconds: float, images: dict[str, list[bytes]], seed: int) -> list[HostileCaller]:
+    own = (httpx.URL(url), key)
+    end, hold_s = time.monotonic() + seconds, min(20, seconds / 4)
+    return [HostileCaller(*own, random.Random(1000 * seed + n), images, end, hold_s) for n in range(CALLERS)]
+
+
+def main(seed: int) -> None:
     images = {kind: getattr(hostile_images, kind)() for kind in ("crafted", "large", "real")}
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdin.readline()
-    end = time.monotonic() + seconds
-    callers = [
-        HostileCaller(httpx.URL(url), key, random.Random(seed + n), images, hold_s=min(20, seconds / 5))
-        for n in range(CALLERS)
-    ]
-    threads = [threading.Thread(target=caller.go_on_until, args=(end,)) for caller in callers]
+    url, key, seconds = sys.stdin.readline().split()
+    callers = callers_of(url, key, float(seconds), images, seed)
+    threads = [threading.Thread(target=caller.go_on) for caller in callers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     total = sum((caller.done for caller in callers), Counter())
-    with suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps(dict(sorted(total.items()))) + "\n")
+    sys.stdout.write(json.dumps(dict(sorted(total.items()))) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]))

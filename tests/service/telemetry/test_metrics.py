@@ -1,14 +1,21 @@
 """Tests of the metrics: their names, closed label sets and counts."""
 
+import asyncio
 import os
 import re
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 
+from service.encode.png_writer import png
+from service.scheduling.memory_budget import SMALL_BYTES
 from service.telemetry.metrics import Metrics
 from tests import tiny
 from tests.conftest import Client
+from tests.service.exposition import metric
+from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +28,36 @@ NAMES = {
     "striate_input_deviation_ratio", "striate_inputs_outside_total", "striate_event_loop_lag_seconds",
     "striate_engine_starts_total", "striate_ready", "striate_model_state", "striate_model_memory_bytes",
     "striate_repository_available", "striate_shadow_compared_total", "striate_shadow_differed_total",
+    "striate_preparing_images", "striate_reserved_bytes",
 }  # fmt: skip
 
 
 def test_the_names_of_all_metrics() -> None:
     text = Metrics().exposition().decode()
     assert set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) == NAMES
+
+
+async def accounts(http: httpx.AsyncClient) -> tuple[float, ...]:
+    """What requests hold: places for images, bytes of the budget, bytes beside it."""
+    text, name = (await http.get("/metrics")).text, "striate_reserved_bytes"
+    reserved = (metric(text, name, room=room) for room in ("budget", "small"))
+    return metric(text, "striate_preparing_images"), *reserved
+
+
+@pytest.mark.parametrize("side", [300, 1200])  # of noise: 90 KB, 1.4 MB
+async def test_what_a_request_holds_is_shown_until_it_ends(serving: Client, side: int) -> None:
+    gate, image = Gate(), png(np.random.default_rng(0).integers(0, 256, (side, side), np.uint8))
+    held = (1, len(image), 0) if len(image) > SMALL_BYTES else (1, 0, len(image))
+    async with serving(open_session=gate.session) as http:
+        gate.shut()
+        asking = asyncio.create_task(http.post("/predict", content=image, headers={"Content-Type": "image/png"}))
+        async with asyncio.timeout(60):
+            while await accounts(http) != held:
+                await asyncio.sleep(0.01)
+            gate.open()
+            assert (await asking).status_code == 200
+            while await accounts(http) != (0, 0, 0):
+                await asyncio.sleep(0.01)
 
 
 async def test_requests_and_images_are_counted(serving: Client) -> None:
