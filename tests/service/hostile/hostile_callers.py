@@ -29,10 +29,15 @@ from tests.service.image_files import grey
 CALLERS = 64
 TIMEOUT_S, LEAST_S = 40, 0.05  # beyond the deadline of any request; but nobody goes on when the storm is over
 MIB = 2**20
-QUESTIONS = ("/predict?model=pneumonia", "/cam?model=digits&format=overlay", "/segment?model=nuclei", "/predict")
+QUESTIONS = (
+    "/predict?model=pneumonia",
+    "/cam?model=digits&format=overlay",
+    "/segment?model=nuclei",
+    "/predict?model=brightness",
+)
 OPTIONS = (
     "/predict?model=nobody", "/predict?model=nuclei", "/segment?model=pneumonia", "/predict?model=pneumonia&top_k=none",
-    "/cam?model=digits&label=nobody", "/cam?model=digits&format=exe", "/cam?model=pneumonia&method=occlusion",
+    "/cam?model=digits&label=nobody", "/cam?model=digits&format=exe",
     "/activations?model=digits&layer=nobody", "/segment?model=nuclei&format=%00", "/v2/models/digits/infer",
     "/v2/models/digits/versions/9/infer", "/models/digits/files/../../../etc/passwd", "/nothing",
 )  # fmt: skip
@@ -152,7 +157,9 @@ def sends_a_form_of_anything(caller: HostileCaller) -> object:
     part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n%b\r\n'
     parts = b"".join(part % caller.image("real")[:5000] for _ in range(caller.chance.choice([1, 5, 65])))
     end = caller.chance.choice([b"--b--\r\n", b"--b", b""])
-    return caller.asks(caller.post("/predict", parts + end, headers="Content-Type: multipart/form-data; boundary=b"))
+    return caller.asks(
+        caller.post("/predict?model=digits", parts + end, headers="Content-Type: multipart/form-data; boundary=b")
+    )
 
 
 def inflates(caller: HostileCaller) -> object:

@@ -16,23 +16,25 @@ from tests.service.exposition import metric
 from tests.service.hostile.hostile_publisher import publishing
 from tests.service.hostile.service_census import count, counting
 from tests.service.hostile.well_behaved_callers import QUESTIONS, STARTER, asking, seconds_alone
-from tests.service.image_files import grey
 from tests.service.repository.versions import write_version
 from tests.service.service_processes import until
 from tests.serving import ROOT, served
 
-SIDE = 6000
-BUDGET = 80 * SIDE * SIDE + 2**20  # for one image of 36 megapixels, and not for a large body beside it
-VAST = grey(0, height=SIDE, width=SIDE)
-MOST_S, MOST_GROWTH, SOME_FILES = 3.0, 1.15, 10
+SETTINGS = {
+    "STRIATE_IMAGE_BYTES": str(3 * 2**30),  # for one image of 25 megapixels
+    "STRIATE_PROOF_TIMEOUT_S": "20",
+    "STRIATE_WANTED": "brightness,digits,nuclei,pneumonia",
+}
+HELD = ("striate_in_flight_requests", "striate_queue_depth", "striate_preparing_images", "striate_reserved_bytes")
+SOME_FILES = 10
 BUGS = ("unhandled exception", "Traceback", "ASGI callable")
 LONG = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 
 def repository(folder: Path) -> Path:
     """The starter packages, and one that is replaced."""
-    for package in STARTER.iterdir():
-        shutil.copytree(package, folder / package.name)
+    for name in ("digits", "nuclei", "pneumonia"):
+        shutil.copytree(STARTER / name, folder / name)
     write_version(folder, "1.0")
     return folder
 
@@ -65,22 +67,22 @@ def hostile_callers() -> Iterator[Callable[[httpx.URL, str, float], str]]:
 
 
 def is_idle(http: httpx.Client) -> bool:
-    """Whether nothing is held for any request: none is in progress, no queue has any, all of the budget is free."""
+    """Whether nothing is held for any request but this."""
     metrics = http.get("/metrics").text
-    if (metric(metrics, "striate_in_flight_requests"), metric(metrics, "striate_queue_depth")) != (1, 0):
-        return False
-    return http.post("/predict?model=pneumonia", content=VAST, headers={"Content-Type": "image/png"}).status_code == 200
+    return [metric(metrics, name) for name in HELD] == [1, 0, 0, 0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("seconds", "slack"), [pytest.param(20, 2.0, id="short"), pytest.param(1200, 1.0, id="20 minutes", marks=LONG)]
+    ("seconds", "most_s", "most_growth"),
+    [pytest.param(12, 18.0, 2.0, id="short"), pytest.param(1200, 3.0, 1.15, id="20 minutes", marks=LONG)],
 )
-def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, slack: float) -> None:
+def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, most_s: float, most_growth: float) -> None:
+    """most_s: the 99th percentile of each question. The short storm says little of it, or of memory's growth."""
     models, keys, log = repository(tmp_path / "models"), tmp_path / "keys.toml", tmp_path / "log"
     viewer, stranger = write_keys(keys)
-    settings = {"STRIATE_IMAGE_BYTES": str(BUDGET), "STRIATE_PROOF_TIMEOUT_S": "8", "STRIATE_KEYS": str(keys)}
-    with hostile_callers() as rage, served(log, STRIATE_MODELS=str(models), **settings) as (http, process):
+    settings = SETTINGS | {"STRIATE_MODELS": str(models), "STRIATE_KEYS": str(keys)}
+    with hostile_callers() as rage, served(log, **settings) as (http, process):
         http.headers["X-API-Key"] = viewer
         until(lambda: is_idle(http))
         alone = seconds_alone(http, QUESTIONS["predict"])
@@ -108,9 +110,10 @@ def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, slack: float)
     )
     logging.getLogger(__name__).info(facts)  # pytest --log-cli-level=info shows it
     assert (told.wrong, told.lost, published.missing) == ([], [], []), facts
-    assert max(told.percentile(0.99, name) for name in QUESTIONS) < slack * MOST_S, facts
+    assert published.taken_in_s
+    assert max(told.percentile(0.99, name) for name in QUESTIONS) < most_s, facts
     assert census.lasting == {before.lasting} == {after.lasting}, facts
-    assert rss[3] < slack * MOST_GROWTH * rss[1], facts
+    assert rss[3] < most_growth * rss[1], facts
     assert after.open_files < before.open_files + SOME_FILES, facts
     assert alone_after < 3 * alone + 0.05, facts
     assert failed == 0

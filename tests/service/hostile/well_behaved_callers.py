@@ -22,7 +22,7 @@ PAUSE_S = 0.15
 
 @dataclass(frozen=True)
 class Question:
-    """A request: without content it is a GET."""
+    """A request: without content it is a GET, over a connection of its own, as a probe is."""
 
     path: str
     content: bytes = b""
@@ -30,7 +30,7 @@ class Question:
 
     def asked(self, http: httpx.Client) -> httpx.Response:
         if not self.content:
-            return http.get(self.path)
+            return http.get(self.path, headers={"Connection": "close"})
         return http.post(self.path, content=self.content, headers={"Content-Type": self.content_type})
 
 
