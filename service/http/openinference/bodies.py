@@ -9,6 +9,7 @@ from isal import isal_zlib
 
 from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest, UnsupportedEncoding
+from service.scheduling.memory_budget import SMALL_BYTES
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 _MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more would block the event loop, and take far more memory
@@ -42,6 +43,22 @@ def plain(
                 raise TooManyBytes(max_bytes)
     except (zlib.error, EOFError) as error:
         raise MalformedRequest(f"The body is not in the Content-Encoding {encoding!r}: {error}.") from error
+
+
+def plain_if_small(
+    body: bytes | bytearray, encoding: str, *, max_bytes: int, reserve: Callable[[int], None]
+) -> bytes | bytearray:
+    """Decompresses a body as `plain` does, but reserves memory when its size is known: for one thread at a time.
+
+    Raises TooManyBytes if it has more than SMALL_BYTES too.
+    """
+    content = plain(body, encoding, max_bytes=min(max_bytes, SMALL_BYTES), reserve=_no_reservation)
+    reserve(len(content))
+    return content
+
+
+def _no_reservation(_: int) -> None:
+    pass
 
 
 def _inflated(body: bytes | bytearray, wbits: int) -> Iterator[bytes]:

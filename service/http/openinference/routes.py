@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import suppress
 from functools import partial
 
 from starlette.requests import Request
@@ -9,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models.image import Array
+from service.errors import TooManyBytes
 from service.http.exchange import Exchange
-from service.http.openinference.bodies import JSON_LENGTH, plain
+from service.http.openinference.bodies import JSON_LENGTH, plain, plain_if_small
 from service.http.openinference.body_threads import BodyThreads
 from service.http.openinference.infer_request import ParsedInferRequest, parse_infer_request
 from service.http.openinference.infer_response import answer, size_of
@@ -20,6 +22,7 @@ from service.http.responses import json_response
 from service.lifecycle import Runtime
 from service.pipeline.pipeline import Result
 from service.repository.state import Repository, ServedModel
+from service.scheduling.memory_budget import SMALL_BYTES
 from service.scheduling.work import Reservation
 from service.tasks.task import Outputs
 
@@ -112,12 +115,20 @@ class OpenInferenceRoutes:
     ) -> ParsedInferRequest:
         settings, headers = self._runtime.settings, request.headers
         encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding:  # a small body may become a large one
-            reserve = exchange.reservation.reserve_more
-            inflate = partial(plain, body, encoding, max_bytes=settings.max_upload_bytes, reserve=reserve)
-            body = await self._threads.run(inflate, exchange.reservation, nbytes=math.inf)
+        if encoding:
+            body = await self._inflated(body, encoding, exchange)
         parse = partial(parse_infer_request, body, headers.get(JSON_LENGTH), model.spec, settings)
         return await self._threads.run(parse, exchange.reservation, nbytes=len(body))
+
+    async def _inflated(self, body: bytes | bytearray, encoding: str, exchange: Exchange) -> bytes | bytearray:
+        """Decompresses a body. One that stays small does not wait behind those that do not."""
+        own, max_bytes = exchange.reservation, self._runtime.settings.max_upload_bytes
+        if len(body) <= SMALL_BYTES:
+            with suppress(TooManyBytes):
+                small = partial(plain_if_small, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
+                return await self._threads.run(small, own, nbytes=SMALL_BYTES)
+        inflate = partial(plain, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
+        return await self._threads.run(inflate, own, nbytes=math.inf)
 
     async def _results(
         self, asked: ParsedInferRequest, model: ServedModel, exchange: Exchange, share: Reservation

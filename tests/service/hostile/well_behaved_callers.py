@@ -1,9 +1,10 @@
 """Well-behaved callers: each asks one question again and again, and compares every answer with the first one."""
 
+import gzip
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.service.request_mixture import same
 STARTER = Path(__file__).parents[3] / "models" / "starter"
 OF_ONE_ANSWER = {"request_id", "timings_ms", "version", "sha256"}  # a model's newer version may answer the same
 PAUSE_S = 0.15
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,21 @@ class Question:
 
     path: str
     content: bytes = b""
-    content_type: str = "image/png"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "image/png"})
 
     def asked(self, http: httpx.Client) -> httpx.Response:
         if not self.content:
             return http.get(self.path, headers={"Connection": "close"})
-        return http.post(self.path, content=self.content, headers={"Content-Type": self.content_type})
+        return http.post(self.path, content=self.content, headers=self.headers)
 
 
 def sample(model: str) -> bytes:
     return (STARTER / model / "1.0.0" / "sample.png").read_bytes()
 
 
-def tensor() -> bytes:
-    """The digits' test tensor as a request of the Open Inference Protocol."""
-    values = np.load(STARTER / "digits/1.0.0/test_input.npy").astype(np.float32)
+def tensor(model: str) -> bytes:
+    """A model's test tensor as a request of the Open Inference Protocol."""
+    values = np.load(STARTER / model / "1.0.0" / "test_input.npy").astype(np.float32)
     given = {"name": "image", "datatype": "FP32", "shape": list(values.shape), "data": values.ravel().tolist()}
     return json.dumps({"inputs": [given]}).encode()
 
@@ -49,7 +51,10 @@ QUESTIONS = {
     "predict": Question("/predict?model=pneumonia", sample("pneumonia")),
     "cam": Question("/cam?model=digits&format=overlay", sample("digits")),
     "segment": Question("/segment?model=nuclei", sample("nuclei")),
-    "infer": Question("/v2/models/digits/infer", tensor(), "application/json"),
+    "infer": Question("/v2/models/pneumonia/infer", tensor("pneumonia"), JSON),  # 389 KB
+    "infer what is compressed": Question(
+        "/v2/models/digits/infer", gzip.compress(tensor("digits")), JSON | {"Content-Encoding": "gzip"}
+    ),
     "predict with what is replaced": Question("/predict?model=brightness", grey(204)),
     "livez": Question("/livez"),
     "readyz": Question("/readyz"),

@@ -1,8 +1,12 @@
 """Tests of bodies: compression, JSON, and the bytes after it."""
 
+import asyncio
 import gzip
 import random
 import zlib
+from contextlib import suppress
+from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 
 from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest
-from service.http.openinference.bodies import accepted, compressed, plain, split
+from service.http.openinference.bodies import accepted, compressed, plain, plain_if_small, split
 from service.scheduling.memory_budget import MemoryBudget
 from service.scheduling.work import Reservation
 from tests.conftest import Client
@@ -132,6 +136,33 @@ def test_memory_is_reserved_before_a_body_grows(content: bytes) -> None:
     asked: list[int] = []
     assert plain(zlib.compress(content, 1), "deflate", max_bytes=11 * MIB, reserve=asked.append) == content
     assert asked == [MIB] * 12  # the last before it is known that nothing follows
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "max_bytes", "reserved"), [(MIB, 2 * MIB, [MIB]), (MIB + 1, 2 * MIB, []), (1001, 1000, [])]
+)
+def test_memory_of_a_small_body_is_reserved_when_its_size_is_known(
+    nbytes: int, max_bytes: int, reserved: list[int]
+) -> None:
+    asked: list[int] = []
+    with suppress(TooManyBytes):
+        found = plain_if_small(zlib.compress(bytes(nbytes)), "deflate", max_bytes=max_bytes, reserve=asked.append)
+        assert found == bytes(nbytes)
+    assert asked == reserved
+
+
+async def test_a_body_that_stays_small_does_not_wait_behind_one_that_does_not(
+    serving: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small, gate = zlib.compress(bytes(2 * MIB)), zlib.compress(orjson.dumps(ask(tensor(GOOD)))), Event()
+    monkeypatch.setattr("service.http.openinference.routes.plain", lambda *_, **__: gate.wait(60) and b"")
+    async with serving() as http, asyncio.timeout(30):
+        send = partial(http.post, INFER, headers={"Content-Encoding": "deflate"})
+        waiting = asyncio.create_task(send(content=large))
+        await asyncio.sleep(0.1)
+        assert (await send(content=small)).status_code == 200
+        gate.set()
+        assert (await waiting).status_code == 400
 
 
 def test_nothing_is_inflated_for_which_there_is_no_room() -> None:

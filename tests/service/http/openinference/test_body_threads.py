@@ -20,13 +20,22 @@ async def test_a_small_body_stays_in_the_event_loop() -> None:
     assert await threads.run(threading.current_thread, Reservation(), nbytes=MIB) is not threading.current_thread()
 
 
+async def test_a_small_body_does_not_wait_behind_large_ones() -> None:
+    gate, threads = threading.Event(), BodyThreads(1)
+    large = [asyncio.create_task(threads.run(lambda: gate.wait(60), Reservation(), nbytes=2 * MIB)) for _ in range(3)]
+    async with asyncio.timeout(30):
+        assert await threads.run(lambda: "answered", Reservation(), nbytes=MIB) == "answered"
+    gate.set()
+    await asyncio.gather(*large)
+
+
 async def test_memory_is_held_until_the_thread_ends_though_the_caller_has_gone() -> None:
     budget, gate, threads = MemoryBudget(10 * MIB), threading.Event(), BodyThreads(1)
     with Reservation(budget) as request, Reservation(budget) as waiting:
         request.reserve_body(2 * MIB)
         waiting.reserve_body(3 * MIB)
-        running = asyncio.create_task(threads.run(lambda: gate.wait(60), request, nbytes=MIB))
-        behind = asyncio.create_task(threads.run(lambda: None, waiting, nbytes=MIB))
+        running = asyncio.create_task(threads.run(lambda: gate.wait(60), request, nbytes=2 * MIB))
+        behind = asyncio.create_task(threads.run(lambda: None, waiting, nbytes=3 * MIB))
         await asyncio.sleep(0.05)
         running.cancel()
         behind.cancel()
