@@ -13,9 +13,9 @@ import pytest
 
 from service.security.api_keys import new_key
 from tests.service.exposition import metric
-from tests.service.hostile.hostile_publisher import publishing
-from tests.service.hostile.service_census import count, counting
-from tests.service.hostile.well_behaved_callers import QUESTIONS, STARTER, asking, seconds_alone
+from tests.service.hostile.hostile_publisher import Published, publishing
+from tests.service.hostile.service_census import Census, count, counting
+from tests.service.hostile.well_behaved_callers import QUESTIONS, STARTER, Told, asking, seconds_alone
 from tests.service.repository.versions import write_version
 from tests.service.service_processes import until
 from tests.serving import ROOT, served
@@ -26,7 +26,7 @@ SETTINGS = {
     "STRIATE_WANTED": "brightness,digits,nuclei,pneumonia",
 }
 HELD = ("striate_in_flight_requests", "striate_queue_depth", "striate_preparing_images", "striate_reserved_bytes")
-SOME_FILES = 10
+SOME_FILES, MOST_RATIO = 10, 12
 BUGS = ("unhandled exception", "Traceback", "ASGI callable")
 LONG = [pytest.mark.long, pytest.mark.timeout(2400)]
 
@@ -72,20 +72,34 @@ def is_idle(http: httpx.Client) -> bool:
     return [metric(metrics, name) for name in HELD] == [1, 0, 0, 0]
 
 
+def report(told: Told, census: Census, published: Published, done: str) -> str:
+    rss, files = (census.by_quarter(what) for what in ("rss_bytes", "open_files"))
+    lines = [
+        told.report(),
+        f"RSS of each quarter in MiB: {[round(each / 2**20) for each in rss]}, open files: {list(map(round, files))}",
+        f"processes: {len(set().union(*census.lasting))} that last, {len(census.passing)} that do not",
+        f"packages: {published.harmful} harmful, sound ones taken in after {published.taken_in_s} s",
+        done,
+    ]
+    return "\n".join(lines)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "most_s", "most_growth"),
     [pytest.param(12, 18.0, 2.0, id="short"), pytest.param(1200, 3.0, 1.15, id="20 minutes", marks=LONG)],
 )
 def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, most_s: float, most_growth: float) -> None:
-    """most_s: the 99th percentile of each question. The short storm says little of it, or of memory's growth."""
+    """most_s: the 99th percentile of each question, or MOST_RATIO of what it took alone, on a slow machine.
+
+    The short storm says little of that, or of memory's growth.
+    """
     models, keys, log = repository(tmp_path / "models"), tmp_path / "keys.toml", tmp_path / "log"
     viewer, stranger = write_keys(keys)
     settings = SETTINGS | {"STRIATE_MODELS": str(models), "STRIATE_KEYS": str(keys)}
     with hostile_callers() as rage, served(log, **settings) as (http, process):
         http.headers["X-API-Key"] = viewer
         until(lambda: is_idle(http))
-        alone = seconds_alone(http, QUESTIONS["predict"])
         before = count(process.pid)
         with (
             asking(http) as told,
@@ -94,27 +108,17 @@ def test_who_behaves_loses_nothing(tmp_path: Path, seconds: float, most_s: float
         ):
             done = rage(http.base_url, stranger, seconds)
         until(lambda: is_idle(http))
-        after, alone_after = count(process.pid), seconds_alone(http, QUESTIONS["predict"])
+        after, alone = count(process.pid), seconds_alone(http)
         failed = metric(http.get("/metrics").text, "striate_requests_total", status="500")
-    rss, files = census.by_quarter("rss_bytes"), census.by_quarter("open_files")
-    facts = "\n".join(
-        [
-            told.report(),
-            f"RSS of each quarter in MiB: {[round(each / 2**20) for each in rss]}",
-            f"open files before, of each quarter, after: {before.open_files}, {files}, {after.open_files}",
-            f"processes that pass: {len(census.passing)}",
-            f"packages: {published.harmful} harmful, {len(published.taken_in_s)} sound, {published.taken_in_s}",
-            f"alone: {alone:.4f} s, afterwards {alone_after:.4f} s",
-            done,
-        ]
-    )
+    facts, rss = report(told, census, published, done), census.by_quarter("rss_bytes")
     logging.getLogger(__name__).info(facts)  # pytest --log-cli-level=info shows it
     assert (told.wrong, told.lost, published.missing) == ([], [], []), facts
-    assert published.taken_in_s
-    assert max(told.percentile(0.99, name) for name in QUESTIONS) < most_s, facts
     assert census.lasting == {before.lasting} == {after.lasting}, facts
+    assert published.taken_in_s, facts
     assert rss[3] < most_growth * rss[1], facts
-    assert after.open_files < before.open_files + SOME_FILES, facts
-    assert alone_after < 3 * alone + 0.05, facts
+    assert after.open_files < before.open_files + SOME_FILES, (before, after, facts)
+    assert [name for name in alone if alone[name] > 3 * told.alone[name] + 0.1] == [], (alone, facts)
     assert failed == 0
     assert [line for line in log.read_text().splitlines() if any(bug in line for bug in BUGS)] == []
+    late = {name: p99 for name in QUESTIONS if (p99 := told.percentile(0.99, name)) > most_s}
+    assert [name for name, p99 in late.items() if p99 > MOST_RATIO * told.alone[name]] == [], facts

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -63,8 +64,12 @@ QUESTIONS = {
 
 @dataclass
 class Told:
-    """seconds: of each right answer, by question. wrong, lost: what else came, or why nothing did."""
+    """seconds: of each right answer, by question. wrong, lost: what else came, or why nothing did.
 
+    alone: seconds of each question before there were others.
+    """
+
+    alone: dict[str, float]
     seconds: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -75,7 +80,7 @@ class Told:
     def report(self) -> str:
         lines = (
             f"{name}: {len(taken)} right, p50 {np.median(taken):.3f} s, p99 {self.percentile(0.99, name):.3f} s, "
-            f"longest {max(taken):.3f} s"
+            f"longest {max(taken):.3f} s, alone {self.alone[name]:.3f} s"
             for name, taken in self.seconds.items()
         )
         return "\n".join([*lines, f"wrong {len(self.wrong)} {self.wrong[:3]}, lost {len(self.lost)} {self.lost[:9]}"])
@@ -96,21 +101,23 @@ def _shared(value: Any) -> Any:
     return [_shared(inner) for inner in value] if isinstance(value, list) else value
 
 
-def seconds_alone(http: httpx.Client, question: Question, *, times: int = 9) -> float:
-    """The middle one of several answers' times."""
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        content_of(question.asked(http))
-        taken.append(time.perf_counter() - started)
-    return sorted(taken)[times // 2]
+def seconds_alone(http: httpx.Client) -> dict[str, float]:
+    """The middle one of five answers' times, of each question."""
+    return {name: median(_timed(http, question)[0] for _ in range(5)) for name, question in QUESTIONS.items()}
+
+
+def _timed(http: httpx.Client, question: Question) -> tuple[float, Any]:
+    """Returns the seconds until a right answer, and its content. Raises ValueError, httpx.TransportError."""
+    started = time.perf_counter()
+    content = content_of(question.asked(http))
+    return time.perf_counter() - started, content
 
 
 @contextmanager
 def asking(http: httpx.Client) -> Iterator[Told]:
     """One caller for each question, until the block ends."""
-    told, ended = Told(), threading.Event()
-    expected = {name: content_of(question.asked(http)) for name, question in QUESTIONS.items()}
+    told, ended = Told(seconds_alone(http)), threading.Event()
+    expected = {name: _timed(http, question)[1] for name, question in QUESTIONS.items()}
     threads = [
         threading.Thread(target=_ask, args=(http, name, expected[name], told, ended), daemon=True) for name in QUESTIONS
     ]
@@ -128,12 +135,11 @@ def _ask(other: httpx.Client, name: str, expected: Any, told: Told, ended: threa
     taken = told.seconds[name] = []
     with httpx.Client(base_url=other.base_url, headers=other.headers, timeout=60) as http:
         while not ended.wait(PAUSE_S):
-            started = time.perf_counter()
             try:
-                content = content_of(QUESTIONS[name].asked(http))
+                seconds, content = _timed(http, QUESTIONS[name])
             except (httpx.TransportError, ValueError) as error:
                 told.lost.append(f"{name}: {type(error).__name__} {error}")
                 continue
-            taken.append(time.perf_counter() - started)
+            taken.append(seconds)
             if not same(content, expected):
                 told.wrong.append(f"{name}: {content!r:.300}")
