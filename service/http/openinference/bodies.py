@@ -47,12 +47,15 @@ def plain(
 
 def plain_if_small(
     body: bytes | bytearray, encoding: str, *, max_bytes: int, reserve: Callable[[int], None]
-) -> bytes | bytearray:
-    """Decompresses a body as `plain` does, but reserves memory when its size is known: for one thread at a time.
+) -> bytes | bytearray | None:
+    """Decompresses a body as `plain` does, but returns None if it has more than SMALL_BYTES, or than max_bytes.
 
-    Raises TooManyBytes if it has more than SMALL_BYTES too.
+    Memory is reserved when its size is known: for one thread at a time. Raises MalformedRequest, UnsupportedEncoding.
     """
-    content = plain(body, encoding, max_bytes=min(max_bytes, SMALL_BYTES), reserve=_no_reservation)
+    try:
+        content = plain(body, encoding, max_bytes=min(max_bytes, SMALL_BYTES), reserve=_no_reservation)
+    except TooManyBytes:  # raised to a future, it would keep what has been decompressed
+        return None
     reserve(len(content))
     return content
 

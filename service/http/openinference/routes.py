@@ -2,7 +2,6 @@
 
 import math
 import time
-from contextlib import suppress
 from functools import partial
 
 from starlette.requests import Request
@@ -10,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from models.image import Array
-from service.errors import TooManyBytes
 from service.http.exchange import Exchange
 from service.http.openinference.bodies import JSON_LENGTH, plain, plain_if_small
 from service.http.openinference.body_threads import BodyThreads
@@ -124,11 +122,11 @@ class OpenInferenceRoutes:
         """Decompresses a body. One that stays small does not wait behind those that do not."""
         own, max_bytes = exchange.reservation, self._runtime.settings.max_upload_bytes
         if len(body) <= SMALL_BYTES:
-            with suppress(TooManyBytes):
-                small = partial(plain_if_small, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
-                return await self._threads.run(small, own, nbytes=SMALL_BYTES)
-        inflate = partial(plain, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
-        return await self._threads.run(inflate, own, nbytes=math.inf)
+            inflate = partial(plain_if_small, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
+            if (small := await self._threads.run(inflate, own, nbytes=SMALL_BYTES)) is not None:
+                return small
+        inflate_all = partial(plain, body, encoding, max_bytes=max_bytes, reserve=own.reserve_more)
+        return await self._threads.run(inflate_all, own, nbytes=math.inf)
 
     async def _results(
         self, asked: ParsedInferRequest, model: ServedModel, exchange: Exchange, share: Reservation
