@@ -26,7 +26,7 @@ SETTINGS = {
     "STRIATE_WANTED": "brightness,digits,nuclei,pneumonia",
 }
 HELD = ("striate_in_flight_requests", "striate_queue_depth", "striate_preparing_images", "striate_reserved_bytes")
-SOME_FILES, MOST_RATIO = 10, 12
+SOME_FILES, MOST_RATIO = 10, 20
 BUGS = ("unhandled exception", "Traceback", "ASGI callable")
 LONG = [pytest.mark.long, pytest.mark.timeout(2400)]
 
