@@ -214,7 +214,10 @@ def read_frame(marker: int, body: bytes) -> Frame:
         raise UnsupportedImage("The JPEG states its height behind its pixels (DNL); this service takes it before them.")
     if not width or count != len(components):
         raise DamagedImage("jpeg", f"it states {width} x {height} pixels of {len(components)} components")
-    return Frame(marker, precision, height, width, components, body[7 : 6 + 3 * count : 3])
+    sampling = body[7 : 6 + 3 * count : 3]
+    if any(not 0 < each >> 4 <= 4 or not 0 < each & 15 <= 4 for each in sampling):
+        raise DamagedImage("jpeg", "a component has none or too many of its samples")
+    return Frame(marker, precision, height, width, components, sampling)
 
 
 def read_scan(body: bytes, frame: Frame) -> Scan:

@@ -11,7 +11,7 @@ SMALL_ROOM_BYTES = 64 * MIB  # what all small requests of a front end may take t
 # What idle processes take, measured with one network and rounded up: BentoML's, which also starts the others, with the
 # server of proofs; each front end with its server of decoders; the engine.
 _SERVICE, _FRONT_END, _ENGINE = 160 * MIB, 176 * MIB, 112 * MIB
-_PROOFS, _MOST_FOR_PROOFS = 0.2, 512 * MIB  # of the whole: packages are proved beside what serves
+_PROOFS, _MOST_FOR_PROOFS = 0.2, 2048 * MIB  # of the whole: packages are proved beside what serves
 _ACTIVATIONS, _WEIGHTS = 0.42, 0.1  # of the rest; images, bodies and answers have what is left
 _LEAST_LEFT = 224 * MIB  # for a service that can do anything
 

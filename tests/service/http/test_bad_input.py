@@ -99,7 +99,7 @@ async def test_a_decompression_bomb_by_its_data_is_inflated_no_further_than_its_
         response = await http.post("/predict", files=form(bomb))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert (response.status_code, response.json()["code"]) == (422, "damaged_image")
+    assert (response.status_code, response.json()["code"]) == (413, "too_costly")
     assert peak < 10**7
 
 

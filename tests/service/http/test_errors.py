@@ -29,6 +29,7 @@ ANSWERED = list(members(StriateError))
 NEVER_ANSWERED = {  # at start, or a bug
     PackageError,
     service.settings.InvalidSettings,
+    service.scheduling.memory_plan.TooLittleMemory,
     service.inference.DeviceUnavailable,
     service.inference.InferenceFailed,
     *PackageError.__subclasses__(),

@@ -127,7 +127,7 @@ def charged(budget: MemoryBudget, asked: Request) -> Reservation:
 async def test_a_body_is_reserved_before_it_comes_and_while_it_comes() -> None:
     budget = MemoryBudget(8 * SMALL_BYTES)
     chunk = bytes(SMALL_BYTES)
-    asked = request(chunk, chunk, content_length="5242880")
+    asked = request(chunk, chunk, content_length=str(5 * SMALL_BYTES))
     with charged(budget, asked):
         whole = await read_body(asked, 2**30)
         assert (len(whole), budget.reserved_bytes) == (2 * SMALL_BYTES, 5 * SMALL_BYTES)  # what was announced

@@ -60,7 +60,7 @@ def load(package: Package, provider: str) -> Batcher:
         open_batcher=partial(Batcher, length=1, bound_s=1.0),
         queue_length=1,
     )
-    return open_batcher(package, options)
+    return open_batcher(package, options, element_bytes=0.0)
 
 
 def test_outputs_are_compared_where_the_proof_did_not_run(tmp_path: Path) -> None:

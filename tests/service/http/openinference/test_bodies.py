@@ -15,7 +15,7 @@ import pytest
 from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest
 from service.http.openinference.bodies import accepted, compressed, plain, plain_if_small, split
-from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.memory_budget import SMALL_BYTES, MemoryBudget
 from service.scheduling.work import Reservation
 from tests.conftest import Client
 from tests.service.http.openinference.requests import INFER, LENGTH, ask, binary, elements, images, prepared, tensor
@@ -138,7 +138,12 @@ def test_memory_is_reserved_before_a_body_grows(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nbytes", "max_bytes", "reserved"), [(MIB, 2 * MIB, [MIB]), (MIB + 1, 2 * MIB, []), (1001, 1000, [])]
+    ("nbytes", "max_bytes", "reserved"),
+    [
+        (SMALL_BYTES, 2 * SMALL_BYTES, [SMALL_BYTES]),
+        (SMALL_BYTES + 1, 2 * SMALL_BYTES, []),
+        (1001, 1000, []),
+    ],
 )
 def test_memory_of_a_small_body_is_reserved_when_its_size_is_known(
     nbytes: int, max_bytes: int, reserved: list[int]

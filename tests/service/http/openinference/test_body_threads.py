@@ -30,17 +30,17 @@ async def test_a_small_body_does_not_wait_behind_large_ones() -> None:
 
 
 async def test_memory_is_held_until_the_thread_ends_though_the_caller_has_gone() -> None:
-    budget, gate, threads = MemoryBudget(10 * MIB), threading.Event(), BodyThreads(1)
+    budget, gate, threads = MemoryBudget(20 * MIB), threading.Event(), BodyThreads(1)
     with Reservation(budget) as request, Reservation(budget) as waiting:
-        request.reserve_body(2 * MIB)
-        waiting.reserve_body(3 * MIB)
-        running = asyncio.create_task(threads.run(lambda: gate.wait(60), request, nbytes=2 * MIB))
-        behind = asyncio.create_task(threads.run(lambda: None, waiting, nbytes=3 * MIB))
+        request.reserve_body(4 * MIB)
+        waiting.reserve_body(5 * MIB)
+        running = asyncio.create_task(threads.run(lambda: gate.wait(60), request, nbytes=4 * MIB))
+        behind = asyncio.create_task(threads.run(lambda: None, waiting, nbytes=5 * MIB))
         await asyncio.sleep(0.05)
         running.cancel()
         behind.cancel()
         await asyncio.gather(running, behind, return_exceptions=True)
-    assert budget.reserved_bytes == 2 * MIB  # the other has never begun
+    assert budget.reserved_bytes == 4 * MIB  # the other has never begun
     gate.set()
     await until(lambda: budget.reserved_bytes == 0)
 
