@@ -1,9 +1,9 @@
 """Tests of the command `import`: a model that serves, or a refusal that changes nothing."""
 
-from pathlib import asyncio
+import asyncio
+from pathlib import Path
 
 import numpy as np
-import Path
 import pytest
 import yaml
 
