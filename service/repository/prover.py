@@ -20,7 +20,7 @@ from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 
 _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
-_SMALL, _LARGE = 8, 2  # shares of the memory: for each child, and for one at a time that has needed more
+_SMALL, _LARGE = 1 / 16, 3 / 4  # shares of the memory: for each child, and for one at a time that has needed more
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
 
 
@@ -133,8 +133,8 @@ class Prover:
         batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
         run = partial(run_job, _CHILD, {"folder": str(folder), "batches": batches}, cancelled=attempt.cancelled)
         try:
-            return run(limits=Limits(options.timeout_s, options.memory_bytes // _SMALL))
+            return run(limits=Limits(options.timeout_s, int(_SMALL * options.memory_bytes)))
         except JobTooLarge:
             left_s = round(max(1.0, options.timeout_s - (time.monotonic() - started)), 1)
             with self._large:
-                return run(limits=Limits(left_s, options.memory_bytes // _LARGE))
+                return run(limits=Limits(left_s, int(_LARGE * options.memory_bytes)))

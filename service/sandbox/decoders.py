@@ -13,6 +13,10 @@ from service.sandbox.decode_process import Admit, DecodeProcess
 from service.sandbox.fork_server import ForkServer
 from service.scheduling.work import Deadline
 
+KEEPS_MEMORY = {  # glibc would give an image's memory back at once; the next one would take it anew, page by page
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes; glibc takes no more
+    "MALLOC_TRIM_THRESHOLD_": str(2**26),
+}
 _CHILD = "service.sandbox.decode_child"
 
 
@@ -39,7 +43,7 @@ class DecodeProcesses:
     """Decoders in child processes, one for each thread, started by its first file."""
 
     def __init__(self) -> None:
-        self._server = ForkServer(_CHILD)
+        self._server = ForkServer(_CHILD, variables=KEEPS_MEMORY)
         self._start_child = partial(self._server.start, f"{_CHILD}:main")
         self._of_thread = threading.local()
         self._processes: list[DecodeProcess] = []

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from service.errors import SandboxFailed
@@ -17,9 +19,6 @@ _REPLY_S = 60.0  # for its imports, on a machine that is busy
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a process with threads must not fork
     "OPENBLAS_NUM_THREADS": "1",
-    # glibc would give an image's memory back at once, and each following image would take it anew, page by page.
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes; glibc takes no more
-    "MALLOC_TRIM_THRESHOLD_": str(2**26),
 }
 
 
@@ -42,9 +41,10 @@ class ForkServer:
     Children end with their server, and the server ends with this process, however that ends.
     """
 
-    def __init__(self, *preload: str) -> None:
-        """preload: the modules that children need."""
+    def __init__(self, *preload: str, variables: Mapping[str, str] = MappingProxyType({})) -> None:
+        """preload: the modules that children need. variables: of their environment, beside this process's."""
         self._preload = preload
+        self._environment = {**_ENVIRONMENT, **variables}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
@@ -97,7 +97,7 @@ class ForkServer:
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=child_environment(**_ENVIRONMENT),
+                env=child_environment(**self._environment),
             )
         finally:
             theirs.close()

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from service.sandbox.decoders import KEEPS_MEMORY
 from service.sandbox.fork_server import Child, ForkServer
 from tests.models.decode.files import noise, png
 from tests.service.service_processes import until
@@ -21,7 +22,7 @@ MEMORY = 2**28
 def child(request: pytest.FixtureRequest) -> Iterator[Child]:
     """A child that runs `main`, or the function that a test is given as this fixture's parameter."""
     module, _, function = getattr(request, "param", "service.sandbox.decode_child:main").partition(":")
-    server = ForkServer(module)
+    server = ForkServer(module, variables=KEEPS_MEMORY)
     child = server.start(f"{module}:{function}")
     yield child
     child.end()
