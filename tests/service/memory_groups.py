@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.service_processes import until
+
 _GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -37,7 +39,7 @@ class MemoryGroup:
 
 @contextmanager
 def memory_group(nbytes: int) -> Iterator[MemoryGroup]:
-    """A group while the block runs, at whose end all its processes must have ended. Skips where none can be made."""
+    """A group while the block runs, soon after which all its processes must have ended. Skips where none can be made."""
     if (parent := _GROUPS / "memory").is_dir():
         names = {"limit": "memory.limit_in_bytes", "peak": "memory.max_usage_in_bytes", "events": "memory.oom_control"}
     else:
@@ -52,4 +54,5 @@ def memory_group(nbytes: int) -> Iterator[MemoryGroup]:
     try:
         yield group
     finally:
+        until(lambda: not (folder / "cgroup.procs").read_text())
         folder.rmdir()
