@@ -39,7 +39,7 @@ class MemoryGroup:
 
 @contextmanager
 def memory_group(nbytes: int) -> Iterator[MemoryGroup]:
-    """A group while the block runs, soon after which all its processes must have ended. Skips where none can be made."""
+    """A group while the block runs, soon after which all its processes must have ended. Skips where it cannot be."""
     if (parent := _GROUPS / "memory").is_dir():
         names = {"limit": "memory.limit_in_bytes", "peak": "memory.max_usage_in_bytes", "events": "memory.oom_control"}
     else:
