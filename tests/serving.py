@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+
+Running = subprocess.Popen[bytes]
 
 
 def free_port() -> int:
@@ -55,21 +57,42 @@ def end(process: subprocess.Popen[bytes]) -> None:
         raise
 
 
+def started(start: Callable[[], Running], wait_until_ready: Callable[[Running], None]) -> Running:
+    """Starts a process; anew where another one has taken a port that BentoML had just found free for itself."""
+    for tries_left in (2, 1, 0):
+        running = start()
+        try:
+            wait_until_ready(running)
+        except BaseException as error:
+            end(running)
+            if not tries_left or "Address already in use" not in str(error):
+                raise
+        else:
+            break
+    return running
+
+
 @contextmanager
 def process(command: Sequence[str], *, ready: str, folder: Path, **environment: str) -> Iterator[None]:
     """A process that runs in `folder` while the block does, entered when the URL `ready` answers 200."""
     log = folder / "log"
-    with log.open("w") as output:
-        running = subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
-        try:
-            deadline = time.monotonic() + 240
-            while not answers(ready):
-                assert running.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, f"no 200 from {ready} within 240 s\n{log.read_text()}"
-                time.sleep(0.2)
-            yield
-        finally:
-            end(running)
+
+    def start() -> Running:
+        with log.open("w") as output:
+            return subprocess.Popen(command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output)
+
+    def wait(running: Running) -> None:
+        deadline = time.monotonic() + 240
+        while not answers(ready):
+            assert running.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"no 200 from {ready} within 240 s\n{log.read_text()}"
+            time.sleep(0.2)
+
+    running = started(start, wait)
+    try:
+        yield
+    finally:
+        end(running)
 
 
 ROOT = Path(__file__).parents[1]
@@ -89,25 +112,28 @@ def served(
     log: Path, *, within: Sequence[str] = (), options: Sequence[str] = (), **variables: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """Runs a service with options until every front end is ready; its output goes to `log`. within: what runs it."""
-    port = free_port()
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*within, *command(port, *options)],
-            cwd=ROOT,
-            env=environment(**variables),
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
-            wait_until_ready(http, process, log, front_ends=int(variables.get("STRIATE_FRONT_ENDS", "1")))
+    port, front_ends = free_port(), int(variables.get("STRIATE_FRONT_ENDS", "1"))
+
+    def start() -> Running:
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                [*within, *command(port, *options)],
+                cwd=ROOT,
+                env=environment(**variables),
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as http:
+        process = started(start, lambda running: wait_until_ready(http, running, log, front_ends=front_ends))
+        try:
             yield http, process
-    finally:
-        end(process)
+        finally:
+            end(process)
 
 
-def wait_until_ready(http: httpx.Client, process: subprocess.Popen[bytes], log: Path, *, front_ends: int) -> None:
+def wait_until_ready(http: httpx.Client, process: Running, log: Path, *, front_ends: int) -> None:
     """Waits for the service, and for the log line of each front end: any one of several may answer /readyz."""
     for _ in range(1200):
         assert process.poll() is None, f"ended with {process.returncode}\n{log.read_text()}"
