@@ -165,7 +165,7 @@ class PacedProtocol(HttpToolsProtocol):
             return False
         PacedProtocol.waiting += 1
         try:
-            while self.loop.time() < until:
+            while self.loop.time() < until and not self.transport.is_closing():
                 await asyncio.sleep(TICK_S / 10)
                 if self._has_room():
                     return True
