@@ -8,9 +8,8 @@ from functools import cache
 import numpy as np
 import onnxruntime
 
-from service.inference.onnxruntime import CPU, IDENTITY
+from service.inference.onnxruntime import CPU, IDENTITY, SHARES_ARENA
 
-SHARED = "session.use_env_allocators"
 _NEXT_POWER_OF_TWO, _DEFAULT = 0, -1
 _state = {"limit_bytes": 0}
 
@@ -42,5 +41,5 @@ def release() -> None:
 @cache
 def _identity() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry(SHARED, "1")
+    options.add_session_config_entry(SHARES_ARENA, "1")
     return onnxruntime.InferenceSession(IDENTITY, options, providers=[CPU])

@@ -29,6 +29,7 @@ IDENTITY = bytes.fromhex(
     "08083a3b0a100a017812017922084964656e74697479120570726f62655a0f0a"
     "0178120a0a08080112040a020801620f0a0179120a0a08080112040a02080142040a001011"
 )
+SHARES_ARENA = "session.use_env_allocators"
 _SPIN_US = "300"
 _SYSTEM_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
@@ -71,7 +72,7 @@ def load(
     """
     options = _options(network, threads=threads)
     if shares_arena:
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry(SHARES_ARENA, "1")
     # For each size its memory would be planned as one piece, and kept beside the pieces of the run that was measured.
     options.enable_mem_pattern = not any_size
     if is_optimised:

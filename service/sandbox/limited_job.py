@@ -91,9 +91,9 @@ def _outcome(job: Job, request: dict[str, Any], report: Report) -> dict[str, Any
         return {"result": job(request, report)}
     except MemoryError:
         return {"too_large": True}
-    except RuntimeError as error:
-        return {"too_large": True} if str(error) == _NO_THREAD else {"refused": _short(str(error))}
     except Exception as error:  # noqa: BLE001  whatever a stranger's files cause refuses them alone
+        if str(error) == _NO_THREAD:
+            return {"too_large": True}
         cause = error.__cause__ or error
         errno = cause.errno if isinstance(cause, OSError) else 0
         return {"refused": _short(str(error) or type(error).__name__), "errno": errno or 0}
