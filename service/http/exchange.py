@@ -47,7 +47,8 @@ async def answer(task: Task[Any, Any], runtime: Runtime, request: Request) -> Re
         with model.request(context.started):
             if len(sent.images) > 1:
                 return await _answer_each(task, sent.images, model, options, exchange)
-            result = await runtime.pipeline.answer(task, sent.images[0], model, options, exchange.work())
+            work = exchange.work(kept_by=exchange.reservation)
+            result = await runtime.pipeline.answer(task, sent.images[0], model, options, work)
             return respond(result, request_id=context.request_id)
 
 
@@ -126,12 +127,15 @@ class Exchange:
         """Returns a further part of the request's memory, to be released by itself."""
         return Reservation(self.runtime.memory, outer=self.reservation)
 
-    def work(self, *, priority: Priority = Priority.INTERACTIVE, shared_by: int = 1) -> Work:
-        """Returns the work of one of its images. shared_by: how many images share the pixels of one."""
+    def work(
+        self, *, priority: Priority = Priority.INTERACTIVE, shared_by: int = 1, kept_by: Reservation | None = None
+    ) -> Work:
+        """Returns the work of one of its images. shared_by: how many share the pixels of one. kept_by: see Work."""
         return Work(
             self.deadline,
             priority,
             self.share(),
+            kept_by,
             max_pixels=self._settings.max_pixels // shared_by,
             tolerates_damage=self._settings.tolerate_damage == "warn",
             request_id=self.context.request_id,

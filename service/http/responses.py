@@ -3,6 +3,7 @@
 Their memory is reserved before they are sent, and given back afterwards.
 """
 
+import asyncio
 import json
 from pathlib import PurePath
 from urllib.parse import quote
@@ -92,11 +93,12 @@ def header_value(text: str) -> str:
 class MemoryMiddleware:
     """ASGI middleware with the memory of every request: of its body, and of its answer until it has been sent.
 
-    An answer for which there is no room is replaced by the error. scope["reservation"]: the request's Reservation.
+    An answer for which there is no room within the request's time is replaced by the error. scope["reservation"]: the
+    request's Reservation.
     """
 
-    def __init__(self, app: ASGIApp, *, memory: MemoryBudget) -> None:
-        self._app, self._memory = app, memory
+    def __init__(self, app: ASGIApp, *, memory: MemoryBudget, timeout_s: float) -> None:
+        self._app, self._memory, self._timeout_s = app, memory, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,6 +106,7 @@ class MemoryMiddleware:
             return
         start: Message | None = None
         refused = False
+        until = asyncio.get_running_loop().time() + self._timeout_s
 
         async def send_reserved(message: Message) -> None:
             nonlocal start, refused
@@ -111,7 +114,7 @@ class MemoryMiddleware:
                 start = message
             elif not refused:
                 try:
-                    reservation.reserve_answer(len(message.get("body", b"")))
+                    await reservation.reserve_answer(len(message.get("body", b"")), until=until)
                 except (AnswerTooLarge, MemoryFull) as error:
                     refused = True
                     await response(error)(scope, receive, send)

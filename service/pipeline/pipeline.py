@@ -84,7 +84,7 @@ class Pipeline:
     ) -> Result[Encoded]:
         """Answers a task's question about an image, in the form that the options ask for."""
         spec, metrics = model.spec, self._metrics_of(model.spec.name)
-        with work.reservation:
+        with work:
             inference = Inference(self.scheduler, model, metrics, task.outputs(options, spec), work)
             prepared, outputs = await inference.start(source, self.decoders, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)
@@ -100,7 +100,7 @@ class Pipeline:
     async def infer(self, source: Sent, model: ServedModel, names: Sequence[str], work: Work) -> Result[Outputs]:
         """Returns the network's own outputs, without their batch axis."""
         spec, metrics = model.spec, self._metrics_of(model.spec.name)
-        with work.reservation:
+        with work:
             inference = Inference(self.scheduler, model, metrics, names, work)
             prepared, outputs = await inference.start(source, self.decoders, tile_px=self._tile_px)
             self._report(source, prepared, outputs, model)

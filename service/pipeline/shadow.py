@@ -70,7 +70,8 @@ class ShadowRunner:
             try:
                 async with deadline.enforced():
                     tolerates, own = self._settings.tolerate_damage == "warn", Reservation(self._memory, outer=held)
-                    work = Work(deadline, Priority.BULK, own, self._settings.max_pixels, tolerates)
+                    pixels = self._settings.max_pixels
+                    work = Work(deadline, Priority.BULK, own, max_pixels=pixels, tolerates_damage=tolerates)
                     result = await self._pipeline.infer(sent, shadow, (), work)
             except StriateError:
                 counts.failed += 1

@@ -22,6 +22,8 @@ _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
 _SMALL, _LARGE = 1 / 16, 3 / 4  # shares of the memory: for each child, and for one at a time that has needed more
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
+# Nobody is served yet: what the service finds at its start has longer, counted from the start.
+FIRST_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ class NotProvedYet(PackageError):
 class Attempt:
     """One folder's proof, running or ended. stamp: of the folder when it began. runs: whether the network is run."""
 
-    def __init__(self, stamp: Stamp, *, runs: bool) -> None:
+    def __init__(self, stamp: Stamp, *, runs: bool, patient_until: float) -> None:
         self.stamp, self.runs = stamp, runs
-        self.patient_until = time.monotonic() + PATIENCE_S
+        self.patient_until = patient_until
         self.cancelled = threading.Event()
         self.outcome: asyncio.Future[Proof | Exception]
 
@@ -74,6 +76,7 @@ class Prover:
         """on_late: called when a proof ends for which somebody has stopped waiting."""
         self._options, self._on_late = options, on_late
         self._large = threading.Lock()
+        self._first_until = time.monotonic() + FIRST_PATIENCE_S
         self._attempts: dict[Path, Attempt] = {}
         self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="prover")
 
@@ -88,7 +91,8 @@ class Prover:
             return attempt
         if attempt:
             attempt.cancelled.set()
-        attempt = self._attempts[folder] = Attempt(stamp, runs=runs)
+        patient_until = max(self._first_until, time.monotonic() + PATIENCE_S)
+        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=patient_until)
         loop = asyncio.get_running_loop()
         attempt.outcome = loop.run_in_executor(self._threads, self._outcome, folder, attempt)
         return attempt

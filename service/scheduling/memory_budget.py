@@ -19,10 +19,34 @@ _COPIES = 2  # of the decoded image at most, while it is decoded and prepared
 _PIXEL_BYTES, _CHANNEL_BYTES, _MAP_BYTES = 20, 18, 24
 
 
-class Waiter(NamedTuple):
-    """Somebody who waits for room. called: when there may be some."""
+class Held(NamedTuple):
+    """Bytes that somebody has of the budget, and of the room of small requests."""
 
-    nbytes: int
+    large: int = 0
+    small: int = 0
+
+    @classmethod
+    def of(cls, nbytes: int) -> "Held":
+        return cls(large=nbytes) if nbytes > SMALL_BYTES else cls(small=nbytes)
+
+    @property
+    def total(self) -> int:
+        return self.large + self.small
+
+    def plus(self, other: "Held") -> "Held":
+        return Held(self.large + other.large, self.small + other.small)
+
+    def minus(self, other: "Held") -> "Held":
+        return Held(self.large - other.large, self.small - other.small)
+
+
+NOTHING = Held()
+
+
+class Waiter(NamedTuple):
+    """Somebody who waits for room. more: what he lacks. called: when there may be room."""
+
+    more: Held
     loop: asyncio.AbstractEventLoop
     called: asyncio.Future[None]
 
@@ -35,7 +59,8 @@ class MemoryBudget:
     """The bytes that large requests may take at the same time, and beside them small ones; for any thread."""
 
     def __init__(self, total_bytes: int) -> None:
-        self.total_bytes, self.reserved_bytes, self.small_bytes = total_bytes, 0, 0
+        self.total_bytes = total_bytes
+        self._reserved = NOTHING
         self._waiting: list[Waiter] = []
         self._lock = threading.Lock()
 
@@ -43,6 +68,14 @@ class MemoryBudget:
     def of(cls, settings: Settings) -> "MemoryBudget":
         """Raises TooLittleMemory."""
         return cls(MemoryPlan.of(settings).images)
+
+    @property
+    def reserved_bytes(self) -> int:
+        return self._reserved.large
+
+    @property
+    def small_bytes(self) -> int:
+        return self._reserved.small
 
     def body(self, nbytes: int) -> int:
         """Returns the bytes that a body needs. Raises TooManyBytes if it can never fit."""
@@ -66,23 +99,30 @@ class MemoryBudget:
             raise AnswerTooLarge(nbytes, limit=self.total_bytes)
         return nbytes
 
-    def resize(self, before: int, after: int) -> None:
-        """Changes what one request, or one image, has reserved. Raises MemoryFull."""
+    def resize(self, before: Held, after: Held) -> None:
+        """Changes what one request, or one image, has reserved. Raises MemoryFull, and then changes nothing."""
+        more = after.minus(before)
         with self._lock:
-            reserved = self.reserved_bytes + _large(after) - _large(before)
-            small = self.small_bytes + _small(after) - _small(before)
-            if after > before and (reserved > self.total_bytes or small > SMALL_ROOM_BYTES):
+            if not self._fits(self._reserved, more):
                 raise MemoryFull
-            self.reserved_bytes, self.small_bytes = reserved, small
-            if after < before:
+            self._reserved = self._reserved.plus(more)
+            if min(more) < 0:
                 self._call_waiting()
 
-    async def room(self, nbytes: int, *, until: float) -> bool:
-        """Waits until this much is free, or for a moment of the event loop's clock; returns whether it is."""
+    def _fits(self, reserved: Held, more: Held) -> bool:
+        """Whether somebody may have more; less is never refused."""
+        large, small = reserved.plus(more)
+        return (more.large <= 0 or large <= self.total_bytes) and (more.small <= 0 or small <= SMALL_ROOM_BYTES)
+
+    async def room(self, more: Held, *, until: float, first: bool = False) -> bool:
+        """Waits until this much more is free, or for a moment of the event loop's clock; returns whether it is.
+
+        first: before those who wait already, as an answer does before images: it leaves, and gives room.
+        """
         loop = asyncio.get_running_loop()
-        waiting = Waiter(nbytes, loop, loop.create_future())
+        waiting = Waiter(more, loop, loop.create_future())
         with self._lock:
-            self._waiting.append(waiting)
+            self._waiting.insert(0 if first else len(self._waiting), waiting)
             self._call_waiting()
         try:
             async with asyncio.timeout_at(until):
@@ -97,27 +137,17 @@ class MemoryBudget:
 
     def _call_waiting(self) -> None:
         """Calls those for whom there is room, the first first; the lock is held."""
-        reserved, small = self.reserved_bytes, self.small_bytes
+        reserved = self._reserved
         for waiting in list(self._waiting):
-            after = reserved + _large(waiting.nbytes), small + _small(waiting.nbytes)
-            if after[0] > self.total_bytes or after[1] > SMALL_ROOM_BYTES:
-                continue
-            reserved, small = after
-            self._waiting.remove(waiting)
-            waiting.call()
+            if self._fits(reserved, waiting.more):
+                reserved = reserved.plus(waiting.more)
+                self._waiting.remove(waiting)
+                waiting.call()
 
 
 def _settle(called: asyncio.Future[None]) -> None:
     if not called.done():
         called.set_result(None)
-
-
-def _large(nbytes: int) -> int:
-    return nbytes if nbytes > SMALL_BYTES else 0
-
-
-def _small(nbytes: int) -> int:
-    return nbytes if nbytes <= SMALL_BYTES else 0
 
 
 def needed_bytes(pixels: int, spec: ModelSpec, *, pixel_bytes: int) -> int:

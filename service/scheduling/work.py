@@ -10,8 +10,8 @@ from enum import IntEnum
 
 from models.spec import ModelSpec
 from service.api.answers import Stage, Timings
-from service.errors import DeadlinePassed
-from service.scheduling.memory_budget import TINY_BYTES, MemoryBudget
+from service.errors import DeadlinePassed, MemoryFull
+from service.scheduling.memory_budget import NOTHING, TINY_BYTES, Held, MemoryBudget
 
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
@@ -61,12 +61,14 @@ class Reservation:
     work on the image, which goes on for a while after its caller has gone.
     """
 
-    __slots__ = ("_budget", "_bytes", "_holders", "_lock", "_outer", "_refused")
+    __slots__ = ("_budget", "_held", "_holders", "_lacking", "_lock", "_outer", "_spare")
 
     def __init__(self, budget: MemoryBudget | None = None, *, outer: "Reservation | None" = None) -> None:
         """budget: None reserves nothing. outer: what must outlive this, as a request does its images."""
         self._budget, self._outer = budget, outer
-        self._bytes, self._refused, self._holders = 0, 0, 1
+        self._held = self._lacking = NOTHING
+        self._spare = NOTHING  # the part that an answer may take
+        self._holders = 1
         self._lock = threading.Lock()
         if outer:
             outer.retain()
@@ -87,40 +89,63 @@ class Reservation:
             self._holders -= 1
             if self._holders:
                 return
-        if self._bytes and self._budget:
-            self._budget.resize(self._bytes, 0)
+        if self._held.total and self._budget:
+            self._budget.resize(self._held, NOTHING)
         if self._outer:
             self._outer.release()
 
     def reserve_body(self, nbytes: int) -> None:
         """Reserves room for a body of this size so far. Raises TooManyBytes if it can never fit, MemoryFull for now."""
         if nbytes > TINY_BYTES and self._budget:
-            self._grow(self._budget.body(nbytes), self._budget)
+            self._change(Held.of(self._budget.body(nbytes)), self._budget)
 
     def reserve_more(self, nbytes: int) -> None:
         """Reserves more for what a body becomes. Raises TooManyBytes if both can never fit, MemoryFull for now."""
         if nbytes > TINY_BYTES and self._budget:
-            self._grow(self._budget.body(self._bytes + nbytes), self._budget)
+            self._change(Held.of(self._budget.body(self._held.total + nbytes)), self._budget)
 
-    def reserve_answer(self, nbytes: int) -> None:
-        """Reserves more for the answer. Raises AnswerTooLarge if both can never fit, MemoryFull for now."""
-        if nbytes > TINY_BYTES and self._budget:
-            self._grow(self._budget.answer(self._bytes + nbytes), self._budget)
+    async def reserve_answer(self, nbytes: int, *, until: float) -> None:
+        """Reserves the answer's memory in place of what was taken over, or more when there is room.
+
+        until: a moment of the event loop's clock. Raises AnswerTooLarge if it can never fit, MemoryFull then.
+        """
+        budget = self._budget
+        if budget is None or (nbytes <= TINY_BYTES and not self._spare.total):
+            return
+        body, spare = self._held.minus(self._spare), self._spare
+        budget.answer(body.total + nbytes)
+        own = Held(large=nbytes) if nbytes <= spare.large else Held.of(nbytes)
+        wanted = body if nbytes <= TINY_BYTES else body.plus(own)
+        while True:
+            try:
+                self._change(wanted, budget)
+            except MemoryFull:
+                if not await budget.room(self._lacking, until=until, first=True):
+                    raise
+            else:
+                self._spare = NOTHING
+                return
+
+    def take_over(self, image: "Reservation") -> None:
+        """Holds what an image has reserved, for the answer to it that is there now."""
+        with image._lock:
+            taken, image._held = image._held, NOTHING
+        self._held, self._spare = self._held.plus(taken), self._spare.plus(taken)
 
     def reserve_image(self, pixels: int, spec: ModelSpec, *, pixel_bytes: int, body_bytes: int = 0) -> None:
         """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
         if self._budget:
             need = self._budget.image(pixels, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
-            self._grow(need, self._budget)
+            self._change(Held.of(need), self._budget)
 
     async def room(self, *, until: float) -> bool:
         """Waits until what was refused last may fit, or for a moment; returns whether it may."""
-        return self._budget is not None and await self._budget.room(self._refused, until=until)
+        return self._budget is not None and await self._budget.room(self._lacking, until=until)
 
-    def _grow(self, need: int, budget: MemoryBudget) -> None:
-        self._refused = need
-        budget.resize(self._bytes, need)
-        self._bytes = need
+    def _change(self, after: Held, budget: MemoryBudget) -> None:
+        self._lacking = after.minus(self._held)
+        budget.resize(self._held, after)
+        self._held = after
 
 
 @dataclass(slots=True, eq=False)
@@ -128,20 +153,30 @@ class Work:
     """One image's work.
 
     reservation: the memory that it may take, given back when the last thread that works on the image has ended.
-    max_pixels: a larger image is refused. tolerates_damage: a damaged one is answered, with a warning. has_place:
-    whether it counts as waiting already, as the later tiles of an image do. on_stage: makes a trace's span of each
-    stage. seconds: the duration of each stage so far.
+    kept_by: what has that memory from then on, for the answer; nothing if the image fails. max_pixels: a larger image
+    is refused. tolerates_damage: a damaged one is answered, with a warning. has_place: whether it counts as waiting
+    already, as the later tiles of an image do. on_stage: makes a trace's span of each stage. seconds: the duration of
+    each stage so far.
     """
 
     deadline: Deadline
     priority: Priority = Priority.INTERACTIVE
     reservation: Reservation = field(default_factory=Reservation)
+    kept_by: Reservation | None = None
     max_pixels: int = 2**31
     tolerates_damage: bool = False
     has_place: bool = False
     request_id: str = ""
     on_stage: OnStage | None = None
     seconds: dict[Stage, float] = field(default_factory=dict)
+
+    def __enter__(self) -> "Work":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.kept_by and kind is None:
+            self.kept_by.take_over(self.reservation)
+        self.reservation.release()
 
     def part(self) -> "Work":
         """Returns the work of a further pass over the same image: behind interactive images, in its own place."""

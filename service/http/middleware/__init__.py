@@ -31,7 +31,8 @@ def middleware_stack(
         stack.append(Middleware(AuthenticationMiddleware, keys=keys))
     if audit_log:
         stack.append(Middleware(AuditMiddleware, audit_log=audit_log))
-    stack.append(Middleware(MemoryMiddleware, memory=memory))  # within the audit: an answer that waits for it counts
+    # Within the audit: an answer that waits for it counts.
+    stack.append(Middleware(MemoryMiddleware, memory=memory, timeout_s=settings.timeout_s))
     return stack
 
 

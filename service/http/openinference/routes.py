@@ -137,9 +137,9 @@ class OpenInferenceRoutes:
         pipeline = self._runtime.pipeline
 
         async def one(image: bytes | Array) -> Result[Outputs]:
-            work = exchange.work(priority=asked.priority, shared_by=shared_by)
+            work = exchange.work(priority=asked.priority, shared_by=shared_by, kept_by=share)
             result = await pipeline.infer(image, model, names, work)
-            share.reserve_answer(size_of([result]))
+            await share.reserve_answer(size_of([result]), until=exchange.deadline.at)
             return result
 
         if len(asked.images) == 1:

@@ -111,7 +111,7 @@ async def answered(budget: MemoryBudget, nbytes: int, *, body_bytes: int = 0, le
 
     caller = Caller(budget, leaves=leaves)
     with suppress(asyncio.CancelledError):
-        await MemoryMiddleware(app, memory=budget)({"type": "http"}, receive_nothing, caller.send)
+        await MemoryMiddleware(app, memory=budget, timeout_s=10)({"type": "http"}, receive_nothing, caller.send)
     assert budget.reserved_bytes == budget.small_bytes == 0
     return caller
 
@@ -122,8 +122,8 @@ async def receive_nothing() -> Message:
 
 @pytest.mark.parametrize("leaves", [False, True])
 async def test_an_answer_is_reserved_beside_the_body_until_it_has_been_sent(leaves: bool) -> None:
-    caller = await answered(MemoryBudget(8 * MIB), 3 * MIB, body_bytes=2 * MIB, leaves=leaves)
-    assert (caller.status, len(caller.body), caller.reserved) == (200, 0 if leaves else 3 * MIB, 5 * MIB)
+    caller = await answered(MemoryBudget(8 * MIB), 4 * MIB, body_bytes=3 * MIB, leaves=leaves)
+    assert (caller.status, len(caller.body), caller.reserved) == (200, 0 if leaves else 4 * MIB, 7 * MIB)
 
 
 async def test_an_answer_without_room_is_replaced_by_an_error() -> None:
@@ -132,7 +132,7 @@ async def test_an_answer_without_room_is_replaced_by_an_error() -> None:
     assert b"answer_too_large" in (await answered(budget, 5 * MIB, body_bytes=4 * MIB)).body
     with Reservation(budget) as other:
         other.reserve_body(6 * MIB)
-        refused = MemoryMiddleware(lambda *asgi: Response(bytes(3 * MIB))(*asgi), memory=budget)
+        refused = MemoryMiddleware(lambda *asgi: Response(bytes(3 * MIB))(*asgi), memory=budget, timeout_s=0.1)
         caller = Caller(budget)
         await refused({"type": "http"}, receive_nothing, caller.send)
         assert (caller.status, b"memory_full" in caller.body) == (503, True)

@@ -14,7 +14,7 @@ from service.encode.png_writer import png
 from service.pipeline.prepare import deviations_of, figures_of, input_warnings, prepare_image
 from service.sandbox.decode_process import Admit
 from service.sandbox.decoders import InProcess
-from service.scheduling.memory_budget import MemoryBudget
+from service.scheduling.memory_budget import NOTHING, Held, MemoryBudget
 from service.scheduling.work import Deadline, Reservation, Work
 from tests.package_parts import spec_of
 from tests.service.image_files import grey, tiff
@@ -107,7 +107,7 @@ async def test_only_a_small_file_is_decoded_in_this_process(data: bytes, elsewhe
 async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() -> None:
     data = tiff(np.zeros((2064, 2064), np.uint8), tile=(4096, 4096), compression="zlib")
     budget = MemoryBudget(2**30)
-    budget.resize(0, 2**30)  # full: an image of this size would have to wait
+    budget.resize(NOTHING, Held.of(2**30))  # full: an image of this size would have to wait
     with Reservation(budget) as reservation:
         work = Work(Deadline.after(60), reservation=reservation, max_pixels=2064 * 2064)
         with pytest.raises(TooManyPixels, match="4096 x 4096"):

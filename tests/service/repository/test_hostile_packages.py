@@ -42,7 +42,8 @@ async def test_each_is_refused_with_its_reason_and_the_others_serve(serving: Cli
 async def test_one_that_never_ends_holds_up_nothing(
     serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repository.prover.PATIENCE_S", 1.0)
+    for patience in ("PATIENCE_S", "FIRST_PATIENCE_S"):
+        monkeypatch.setattr(f"service.repository.prover.{patience}", 1.0)
     models = tmp_path / "models"
     write_version(models, "1.0")
     write_hostile(models, "brightness", "2.0", ENDLESS)

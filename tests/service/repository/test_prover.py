@@ -47,7 +47,8 @@ async def test_a_proof_names_what_it_proved(tmp_path: Path) -> None:
 async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.repository.prover.PATIENCE_S", 0.5)
+    for patience in ("PATIENCE_S", "FIRST_PATIENCE_S"):
+        monkeypatch.setattr(f"service.repository.prover.{patience}", 0.5)
     late = asyncio.Event()
     loop = asyncio.get_running_loop()
     endless, sound = endless_version(tmp_path, "2.0"), write_version(tmp_path, "1.0").folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import AnswerTooLarge, ImageTooLarge, MemoryFull, TooManyBytes
-from service.scheduling.memory_budget import SMALL_BYTES, TINY_BYTES, MemoryBudget, needed_bytes
+from service.scheduling.memory_budget import NOTHING, SMALL_BYTES, TINY_BYTES, Held, MemoryBudget, needed_bytes
 from service.scheduling.memory_plan import SMALL_ROOM_BYTES, MemoryPlan
 from service.scheduling.work import Reservation
 from service.settings import Settings
@@ -60,25 +60,39 @@ def test_without_a_setting_the_budget_is_the_plans() -> None:
 @pytest.mark.anyio
 async def test_who_waits_for_room_is_called_when_there_is_some() -> None:
     budget, loop = MemoryBudget(10 * SMALL_BYTES), asyncio.get_running_loop()
-    budget.resize(0, 8 * SMALL_BYTES)
-    assert await budget.room(2 * SMALL_BYTES, until=loop.time() + 9)  # at once
-    assert not await budget.room(3 * SMALL_BYTES, until=loop.time() + 0.05)
-    large, small = (asyncio.create_task(budget.room(n * SMALL_BYTES, until=loop.time() + 9)) for n in (9, 3))
+    budget.resize(NOTHING, Held.of(8 * SMALL_BYTES))
+    assert await budget.room(Held.of(2 * SMALL_BYTES), until=loop.time() + 9)  # at once
+    assert not await budget.room(Held.of(3 * SMALL_BYTES), until=loop.time() + 0.05)
+    large, small = (asyncio.create_task(budget.room(Held.of(n * SMALL_BYTES), until=loop.time() + 9)) for n in (9, 3))
     await asyncio.sleep(0.05)
     assert not small.done()
-    threading.Thread(target=budget.resize, args=(8 * SMALL_BYTES, 6 * SMALL_BYTES)).start()
+    threading.Thread(target=budget.resize, args=(Held.of(8 * SMALL_BYTES), Held.of(6 * SMALL_BYTES))).start()
     assert await small
     assert not large.done()
-    budget.resize(6 * SMALL_BYTES, 0)
+    budget.resize(Held.of(6 * SMALL_BYTES), NOTHING)
     assert await large
     assert not budget._waiting
 
 
 @pytest.mark.anyio
+async def test_an_answer_has_the_room_before_an_image_that_came_sooner() -> None:
+    budget, until = MemoryBudget(10 * SMALL_BYTES), asyncio.get_running_loop().time() + 9
+    budget.resize(NOTHING, Held.of(10 * SMALL_BYTES))
+    image = asyncio.create_task(budget.room(Held.of(7 * SMALL_BYTES), until=until))
+    await asyncio.sleep(0)
+    answer = asyncio.create_task(budget.room(Held.of(6 * SMALL_BYTES), until=until, first=True))
+    await asyncio.sleep(0)
+    budget.resize(Held.of(10 * SMALL_BYTES), NOTHING)
+    assert await answer
+    assert not image.done()
+    image.cancel()
+
+
+@pytest.mark.anyio
 async def test_who_waits_leaves_nothing_behind() -> None:
-    budget = MemoryBudget(2 * SMALL_BYTES)
-    budget.resize(0, 2 * SMALL_BYTES)
-    waiting = asyncio.create_task(budget.room(2 * SMALL_BYTES + 1, until=asyncio.get_running_loop().time() + 9))
+    budget, loop = MemoryBudget(2 * SMALL_BYTES), asyncio.get_running_loop()
+    budget.resize(NOTHING, Held.of(2 * SMALL_BYTES))
+    waiting = asyncio.create_task(budget.room(Held.of(2 * SMALL_BYTES + 1), until=loop.time() + 9))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -88,11 +102,11 @@ async def test_who_waits_leaves_nothing_behind() -> None:
 
 def test_a_refused_change_reserves_nothing() -> None:
     budget = MemoryBudget(10 * SMALL_BYTES)
-    budget.resize(0, 6 * SMALL_BYTES)
+    budget.resize(NOTHING, Held.of(6 * SMALL_BYTES))
     with pytest.raises(MemoryFull):
-        budget.resize(0, 5 * SMALL_BYTES)
-    budget.resize(0, 4 * SMALL_BYTES)
-    budget.resize(6 * SMALL_BYTES, 0)
+        budget.resize(NOTHING, Held.of(5 * SMALL_BYTES))
+    budget.resize(NOTHING, Held.of(4 * SMALL_BYTES))
+    budget.resize(Held.of(6 * SMALL_BYTES), NOTHING)
     assert (budget.reserved_bytes, budget.small_bytes) == (4 * SMALL_BYTES, 0)
     assert budget.body(10 * SMALL_BYTES) == 10 * SMALL_BYTES
     with pytest.raises(TooManyBytes, match="20,971,520 bytes"):
@@ -103,15 +117,15 @@ def test_a_refused_change_reserves_nothing() -> None:
 
 def test_small_requests_have_room_of_their_own_which_ends_too() -> None:
     budget = MemoryBudget(2 * SMALL_BYTES)
-    budget.resize(0, 2 * SMALL_BYTES)  # full, for large ones
+    budget.resize(NOTHING, Held.of(2 * SMALL_BYTES))  # full, for large ones
     for _ in range(SMALL_ROOM_BYTES // SMALL_BYTES):
-        budget.resize(0, SMALL_BYTES)
+        budget.resize(NOTHING, Held.of(SMALL_BYTES))
     with pytest.raises(MemoryFull):
-        budget.resize(0, TINY_BYTES + 1)
-    budget.resize(2 * SMALL_BYTES, SMALL_BYTES // 2)  # less is never refused
-    assert (budget.reserved_bytes, budget.small_bytes) == (0, SMALL_ROOM_BYTES + SMALL_BYTES // 2)
+        budget.resize(NOTHING, Held.of(TINY_BYTES + 1))
+    budget.resize(Held.of(2 * SMALL_BYTES), Held(large=SMALL_BYTES // 2))  # less is never refused
+    assert (budget.reserved_bytes, budget.small_bytes) == (SMALL_BYTES // 2, SMALL_ROOM_BYTES)
     with pytest.raises(MemoryFull):  # in the middle of a body
-        MemoryBudget(2 * SMALL_BYTES).resize(SMALL_BYTES, 3 * SMALL_BYTES)
+        MemoryBudget(2 * SMALL_BYTES).resize(Held.of(SMALL_BYTES), Held.of(3 * SMALL_BYTES))
 
 
 def test_the_file_of_an_image_stays_in_memory_beside_it() -> None:

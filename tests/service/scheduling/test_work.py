@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from service.errors import DeadlinePassed, MemoryFull, TooManyBytes
-from service.scheduling.memory_budget import SMALL_BYTES, MemoryBudget
+from service.errors import AnswerTooLarge, DeadlinePassed, MemoryFull, TooManyBytes
+from service.scheduling.memory_budget import NOTHING, SMALL_BYTES, TINY_BYTES, Held, MemoryBudget
+from service.scheduling.memory_plan import SMALL_ROOM_BYTES
 from service.scheduling.scheduler import Scheduler
 from service.scheduling.work import Deadline, Priority, Reservation, Work
 from service.settings import Settings
@@ -88,6 +89,58 @@ def test_a_body_that_can_never_fit_and_one_that_cannot_for_now() -> None:
             other.reserve_body(2 * SMALL_BYTES)
         with pytest.raises(TooManyBytes):
             other.reserve_body(4 * SMALL_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("image", "answer", "held"),
+    [
+        (Held(large=6 * SMALL_BYTES), 5 * SMALL_BYTES, Held(large=5 * SMALL_BYTES)),
+        (Held(large=6 * SMALL_BYTES), SMALL_BYTES, Held(large=SMALL_BYTES)),  # where the image was: no new room
+        (Held(small=SMALL_BYTES), SMALL_BYTES // 2, Held(small=SMALL_BYTES // 2)),
+        (Held(large=3 * SMALL_BYTES), 7 * SMALL_BYTES, Held(large=7 * SMALL_BYTES)),  # larger than the image was
+        (Held(large=6 * SMALL_BYTES), TINY_BYTES, NOTHING),
+    ],
+)
+async def test_an_answer_takes_the_room_of_its_image(image: Held, answer: int, held: Held) -> None:
+    budget, small_ones = MemoryBudget(10 * SMALL_BYTES), Held(small=SMALL_ROOM_BYTES - image.small)
+    budget.resize(NOTHING, small_ones)  # it must not need any of theirs
+    with Reservation(budget) as request:
+        request.reserve_body(2 * SMALL_BYTES)
+        with Work(LATER, reservation=Reservation(budget, outer=request), kept_by=request) as work:
+            work.reservation.reserve_body(image.total)
+        in_all = Held(large=2 * SMALL_BYTES).plus(small_ones)
+        assert (budget.reserved_bytes, budget.small_bytes) == in_all.plus(image)
+        await request.reserve_answer(answer, until=0)
+        assert (budget.reserved_bytes, budget.small_bytes) == in_all.plus(held)
+    assert (budget.reserved_bytes, budget.small_bytes) == small_ones
+
+
+async def test_an_image_that_failed_leaves_its_room_to_nobody() -> None:
+    budget = MemoryBudget(10 * SMALL_BYTES)
+    with Reservation(budget) as request:
+        work = Work(LATER, reservation=Reservation(budget, outer=request), kept_by=request)
+        work.reservation.reserve_body(2 * SMALL_BYTES)
+        with pytest.raises(LookupError), work:
+            decode_and_fail(seconds=0)
+        assert budget.reserved_bytes == 0
+
+
+async def test_an_answer_waits_for_room_until_a_moment() -> None:
+    budget, loop = MemoryBudget(3 * SMALL_BYTES), asyncio.get_running_loop()
+    other = Reservation(budget)
+    other.reserve_body(2 * SMALL_BYTES)
+    with Reservation(budget) as request:
+        with pytest.raises(AnswerTooLarge):
+            await request.reserve_answer(4 * SMALL_BYTES, until=loop.time() + 9)
+        with pytest.raises(MemoryFull):
+            await request.reserve_answer(2 * SMALL_BYTES, until=loop.time() + 0.05)
+        waiting = asyncio.create_task(request.reserve_answer(2 * SMALL_BYTES, until=loop.time() + 9))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        other.release()
+        await waiting
+        assert budget.reserved_bytes == 2 * SMALL_BYTES
+    assert budget.reserved_bytes == 0
 
 
 async def test_memory_and_place_are_held_until_the_thread_ends_though_the_caller_has_gone() -> None:
