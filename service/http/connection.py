@@ -1,6 +1,7 @@
 """HTTP connections with strict bounds of what callers send, which uvicorn lacks, for every route alike."""
 
 from asyncio import BaseTransport
+from time import monotonic  # the event loop's clock
 
 from uvicorn.config import HTTP_PROTOCOLS
 
@@ -53,7 +54,7 @@ class BoundedProtocol(PacedProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if not self._is_answering:
-            self._behind_since = self.loop.time()
+            self._behind_since = monotonic()
 
     def on_headers_complete(self) -> None:
         self._silent_bytes = 0
@@ -124,7 +125,7 @@ class BoundedProtocol(PacedProtocol):
             return
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._behind_since = self.loop.time()
+        self._behind_since = monotonic()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins with the next request that was sent ahead

@@ -22,7 +22,7 @@ from service.tasks.task import Document, Task
 from service.telemetry.log import log
 from service.telemetry.request_context import RequestContext
 
-_WATCH_AFTER_S = 0.02  # most answers are sooner than a task that watches for the caller's leaving would pay
+_WATCH_AFTER_S = 0.02  # most answers are sooner than a deadline, and a task that watches for the caller, would pay
 
 
 async def answer(task: Task[Any, Any], runtime: Runtime, request: Request) -> Response:
@@ -153,27 +153,26 @@ class DisconnectWatch:
     def __init__(self, receive: Receive, deadline: Deadline) -> None:
         self._receive = receive
         self._deadline: Deadline | None = deadline
-        self._gone = False
-        self._later: asyncio.TimerHandle | None = None
+        self._is_late = deadline.timeout_s <= _WATCH_AFTER_S
+        self._has_begun = self._gone = False
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "DisconnectWatch":
-        self._scope = asyncio.timeout_at(self._deadline.at if self._deadline else None)
+        self._scope = asyncio.timeout_at(self._deadline.at if self._deadline and self._is_late else None)
         await self._scope.__aenter__()
+        self._later = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
         return self
 
     def begin(self, deadline: Deadline | None) -> None:
         """Starts watching. deadline: None if each part of the work has its own."""
-        if deadline is not self._deadline:
-            self._deadline = deadline
-            self._scope.reschedule(deadline.at if deadline else None)
-        self._later = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch)
+        self._deadline, self._has_begun = deadline, True
+        if self._is_late or (deadline and deadline.timeout_s <= _WATCH_AFTER_S):
+            self._watch()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._later:
-            self._later.cancel()
+        self._later.cancel()
         if self._watcher:
             self._watcher.cancel()
         try:
@@ -184,7 +183,12 @@ class DisconnectWatch:
             raise DeadlinePassed(self._deadline.timeout_s) from None
 
     def _watch(self) -> None:
-        self._watcher = asyncio.create_task(self._end_when_gone())
+        """Sees to the deadline and, once the request has been read, to the caller."""
+        self._is_late = True
+        if not self._scope.expired():
+            self._scope.reschedule(self._deadline.at if self._deadline else None)
+        if self._has_begun and self._watcher is None:
+            self._watcher = asyncio.create_task(self._end_when_gone())
 
     async def _end_when_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

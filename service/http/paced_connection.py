@@ -5,6 +5,7 @@ import math
 from abc import abstractmethod
 from asyncio import BaseTransport
 from functools import partial
+from time import monotonic  # the event loop's clock
 from typing import ClassVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +36,7 @@ class PacedProtocol(HttpToolsProtocol):
         self._sends = False  # its answer
         self._ends = False  # nothing more is parsed
         self._late: StriateError | None = None
-        self._begun = self._behind_since = self.loop.time()
+        self._begun = self._behind_since = monotonic()
         self._ticking = self.loop.call_later(TICK_S, self._tick)
         self._is_surplus = not self._has_room()
         set_options(transport.get_extra_info("socket"))
@@ -49,7 +50,7 @@ class PacedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         self._running, self._sends, self._late = cycle, False, None
-        self._begun = self._behind_since = self.loop.time()
+        self._begun = self._behind_since = monotonic()
         super()._start_asgi_task(cycle, partial(self._answer, app, cycle))
 
     async def _answer(
@@ -62,7 +63,7 @@ class PacedProtocol(HttpToolsProtocol):
 
         async def send_in_pieces(message: Message) -> None:
             if not self._sends:
-                self._sends, self._behind_since = True, self.loop.time()
+                self._sends, self._behind_since = True, monotonic()
             for piece in pieces(message):
                 if self.flow.write_paused:
                     await self.flow.drain()
@@ -87,7 +88,7 @@ class PacedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins with the next request that was sent ahead
         if not self._is_answering:
-            self._behind_since = self.loop.time()
+            self._behind_since = monotonic()
 
     @property
     def _is_answering(self) -> bool:
@@ -105,11 +106,11 @@ class PacedProtocol(HttpToolsProtocol):
         return pace.BODY if running.more_body and not self.flow.read_paused else None
 
     def _catch_up(self, nbytes: int, at: Pace) -> None:
-        self._behind_since = at.caught_up(self._behind_since, nbytes, self.loop.time())
+        self._behind_since = at.caught_up(self._behind_since, nbytes, monotonic())
 
     def _tick(self) -> None:
         self._ticking = self.loop.call_later(TICK_S, self._tick)
-        awaited, now = self._awaited(), self.loop.time()
+        awaited, now = self._awaited(), monotonic()
         if awaited is pace.BODY and now > self._begun + self.timeout_s:
             self._interrupt(DeadlinePassed(self.timeout_s))
         elif awaited is None or now <= self._behind_since + awaited.seconds:
@@ -147,7 +148,7 @@ class PacedProtocol(HttpToolsProtocol):
         """Returns whether this is one of the most connections, if need be in the place of others that are silent."""
         if len(self.connections) <= most_connections():
             return True
-        return make_room(self.connections - {self}, now=self.loop.time())  # type: ignore[arg-type]
+        return make_room(self.connections - {self}, now=monotonic())  # type: ignore[arg-type]
 
     async def _is_let_in(self, path: str) -> bool:
         """Waits for room, and refuses the request where there is none; probes need none."""
@@ -160,12 +161,12 @@ class PacedProtocol(HttpToolsProtocol):
 
     async def _gets_room(self) -> bool:
         """Waits a while for connections that become silent, or end; not where too many wait already."""
-        until = self.loop.time() + PATIENCE_S
+        until = monotonic() + PATIENCE_S
         if PacedProtocol.waiting >= most_waiting():
             return False
         PacedProtocol.waiting += 1
         try:
-            while self.loop.time() < until and not self.transport.is_closing():
+            while monotonic() < until and not self.transport.is_closing():
                 await asyncio.sleep(TICK_S / 10)
                 if self._has_room():
                     return True

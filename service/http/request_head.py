@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from service.http.errors import MalformedRequest
 
@@ -14,14 +15,13 @@ def check_head(url: bytes, headers: Sequence[tuple[bytes, bytes]], version: str)
     """Raises MalformedRequest. headers: names in lower case. version: "1.0" or "1.1"."""
     if len(headers) > MOST_HEADERS:
         raise MalformedRequest(f"There are {len(headers)} headers; at most {MOST_HEADERS} are allowed.")
-    size, hosts, codings = len(url), [], []
+    hosts, codings = [], []
     for name, value in headers:
-        size += len(name) + len(value) + 4
         if name == b"host":
             hosts.append(value)
         elif name == b"transfer-encoding":
             codings.append(value)
-    if size > HEAD_BYTES:
+    if len(url) + 4 * len(headers) + sum(map(len, chain.from_iterable(headers))) > HEAD_BYTES:
         raise head_too_long()
     if len(hosts) != 1 and (hosts or version != "1.0"):
         raise MalformedRequest(f"There are {len(hosts)} Host headers; there must be one.")

@@ -3,8 +3,8 @@
 Their memory is reserved before they are sent, and given back afterwards.
 """
 
-import asyncio
 import json
+import time
 from pathlib import PurePath
 from urllib.parse import quote
 
@@ -106,7 +106,7 @@ class MemoryMiddleware:
             return
         start: Message | None = None
         refused = False
-        until = asyncio.get_running_loop().time() + self._timeout_s
+        until = time.monotonic() + self._timeout_s  # asyncio's clock too
 
         async def send_reserved(message: Message) -> None:
             nonlocal start, refused

@@ -63,15 +63,19 @@ class CpuSession:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow
         try:
-            return self._run(session, batch, outputs)
-        except MemoryError:
-            cpu_arena.release()
-            return self._run(session, batch, outputs)
+            return dict(zip(outputs, session.run(outputs, {self._input: batch})))
+        except ERRORS as error:
+            failed = translated(error, action="run")
+            if not isinstance(failed, MemoryError):
+                raise failed from error
+            return self._run_with_room(session, batch, outputs)
         finally:
             with self._lock:
                 self._running -= 1
 
-    def _run(self, session: Any, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def _run_with_room(self, session: Any, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Runs again where the arena's free pieces were too small."""
+        cpu_arena.release()
         try:
             return dict(zip(outputs, session.run(outputs, {self._input: batch})))
         except ERRORS as error:

@@ -166,7 +166,8 @@ class Inference:
         """Returns the preparation of an image, and about how many pixels it goes through."""
         spec, work = self._model.spec, self._work
         if isinstance(source, bytes):
-            return partial(prepare_image, source, spec, work, decoders), pixel_passes(source, spec)
+            pixels, header = pixel_passes(source, spec)
+            return partial(prepare_image, source, spec, work, decoders, header), pixels
         if isinstance(source, np.ndarray):
             return partial(prepared_tensor, source, spec, work), 0
         return partial(prepare_source, source, spec, work), math.inf

@@ -58,15 +58,17 @@ class PreparedImage:
         return self.tensor[None]
 
 
-def prepare_image(data: bytes, spec: ModelSpec, work: Work, decoders: Decoders) -> PreparedImage:
-    """A file's bytes -> PreparedImage.
+def prepare_image(
+    data: bytes, spec: ModelSpec, work: Work, decoders: Decoders, header: Probe | None = None
+) -> PreparedImage:
+    """A file's bytes -> PreparedImage. header: if it has been read.
 
     Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull, DeadlinePassed, SandboxFailed.
     """
     with work.stage("decode"):
         if spec.input.kind == "signal":
             image = image_of(_open_signal(data, spec))
-        elif header := small_header(data):
+        elif header := small_header(data, header):
             _admit(header, spec, work, body_bytes=len(data))
             image = image_of(recognised(data).open(data, header))
         else:
@@ -99,11 +101,11 @@ def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage
     return PreparedImage(Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {})
 
 
-def small_header(data: bytes) -> Probe | None:
+def small_header(data: bytes, header: Probe | None = None) -> Probe | None:
     """Returns the header of a file that decodes sooner than another process could begin to. Raises ImageError."""
     if len(data) > _SMALL_BYTES:
         return None
-    header = probe(data)
+    header = header or probe(data)
     return header if passes(header) <= _SMALL_PASSES else None
 
 
@@ -114,19 +116,18 @@ def _admit(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> No
     work.reservation.reserve_image(header.width * header.height, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
 
 
-def pixel_passes(data: bytes, spec: ModelSpec) -> float:
+def pixel_passes(data: bytes, spec: ModelSpec) -> tuple[float, Probe | None]:
     """Returns about how many pixels prepare_image goes through, of a small file for a small network; else infinity.
 
-    Raises ImageError.
+    And the header, where it had to be read for that. Raises ImageError.
     """
     size = spec.input.size
     if size is None or len(data) > _BRIEF_BYTES:
-        return math.inf
-    pixels = math.prod(size)
-    if spec.input.kind == "image":
-        header = probe(data)  # a small file may hold a large image
-        pixels = max(pixels, passes(header))
-    return _PASSES * pixels
+        return math.inf, None
+    if spec.input.kind != "image":
+        return _PASSES * math.prod(size), None
+    header = probe(data)  # a small file may hold a large image
+    return _PASSES * max(math.prod(size), passes(header)), header
 
 
 def _open_signal(data: bytes, spec: ModelSpec) -> Source:

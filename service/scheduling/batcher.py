@@ -120,7 +120,7 @@ class Batcher:
                 return None
         if result := self.run_inline(tensor, outputs, work):
             with self._lock:
-                self._cost_model.record(1, elements=tensor.size, seconds=result.infer_s)
+                self._cost_model.record_alone(tensor.size, result.infer_s)
         return result
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
@@ -188,10 +188,11 @@ class Batcher:
                 batch, reason = self._gather()
                 if not batch:
                     break
+                alone = len(batch) == 1 and self._idle == self._session.lanes
                 self._idle -= 1
                 reason = reason_if_all if reason is BatchCloseReason.NO_MORE else reason
-                ended = partial(self._ended, batch, reason, crowded=not self._idle)
-                self._lanes.submit(self._run, batch).add_done_callback(ended)
+                run = partial(self._run, batch, alone=alone, crowded=not self._idle)
+                self._lanes.submit(run).add_done_callback(partial(self._ended, batch, reason))
 
     def _gather(self) -> tuple[list[WorkItem], BatchCloseReason]:
         """Returns the oldest item of those whose turn it is, as many of its group as pay, and why not more."""
@@ -216,25 +217,29 @@ class Batcher:
             waiting, elements=elements, buckets=self._session.buckets, bound_s=self._bound_s
         )
 
-    def _run(self, batch: list[WorkItem]) -> BatchRun:
-        """Runs a batch, in a lane's thread."""
+    def _run(self, batch: list[WorkItem], *, alone: bool, crowded: bool) -> BatchRun:
+        """Runs a batch, in a lane's thread.
+
+        alone: one item that began while no lane ran. crowded: it began while every other lane ran; batches form, and
+        the queue drains, while all lanes are busy, and a run that has the processor to itself is faster.
+        """
         started = time.perf_counter()
         tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
         names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
-        return BatchRun(self._session.run(tensor, names), started, time.perf_counter() - started)
+        outputs = self._session.run(tensor, names)
+        seconds = time.perf_counter() - started
+        with self._lock:
+            if alone:
+                self._cost_model.record_alone(tensor.size, seconds)
+            if crowded:
+                self._cost_model.record(len(batch), elements=tensor.size, seconds=seconds)
+        return BatchRun(outputs, started, seconds)
 
-    def _ended(self, batch: list[WorkItem], reason: BatchCloseReason, run: Future[BatchRun], *, crowded: bool) -> None:
-        """Launches the next batch, and then delivers this one; in the lane's thread.
-
-        crowded: it began while every other lane ran. Only those runs are recorded: batches form, and the queue drains,
-        while all lanes are busy, and a run that has the processor to itself is faster.
-        """
+    def _ended(self, batch: list[WorkItem], reason: BatchCloseReason, run: Future[BatchRun]) -> None:
+        """Launches the next batch, and then delivers this one; in the lane's thread."""
         again: list[WorkItem] = []
         with self._lock:
             self._idle += 1
-            if run.exception() is None and crowded:
-                elements = sum(item.tensor.size for item in batch)
-                self._cost_model.record(len(batch), elements=elements, seconds=run.result().seconds)
             if run.exception() and len(batch) > 1 and not self._closed:
                 again = [item for item in batch if not item.result.done()]
             self._release(*(item for item in batch if item not in again))

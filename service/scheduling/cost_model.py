@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _WEIGHT = 0.1  # of the newest measurement in a mean, which so covers about twenty runs
+_HELD_UP = 2.0  # times the mean: a run alone that took longer was held up
 _GAIN = 0.95  # largest time per item of a larger batch, as a share of the smaller one's
 
 
@@ -32,17 +33,27 @@ class Mean:
 
 
 class CostModel:
-    """seconds = fixed + rate * elements, fitted by least squares to the means of each batch size that has run."""
+    """seconds = fixed + rate * elements, fitted by least squares to the means of each batch size that has run.
+
+    That is while every lane runs. What one item takes while nothing else runs is a mean of its own.
+    """
 
     def __init__(self) -> None:
         self._means: dict[int, Mean] = {}
+        self._alone: dict[int, Mean] = {}  # by the power of two that the elements reach
 
     def record(self, size: int, *, elements: int, seconds: float) -> None:
-        """Records a run of `size` items with `elements` numbers in total."""
+        """Records a run of `size` items with `elements` numbers in total, while every lane ran."""
         if size in self._means:
             self._means[size].update(elements, seconds)
         else:
             self._means[size] = Mean(elements, seconds)
+
+    def record_alone(self, elements: int, seconds: float) -> None:
+        """Records a run of one item while nothing else ran. One that was held up by something else counts little."""
+        expected = self._seconds_alone(elements) or seconds
+        mean = self._alone.setdefault(elements.bit_length(), Mean(elements, expected))
+        mean.update(elements, min(seconds, _HELD_UP * expected))
 
     def line(self) -> tuple[float, float]:
         """Returns (fixed, rate), neither negative. With a single size, nothing is known to be fixed."""
@@ -59,8 +70,16 @@ class CostModel:
         return (fixed, rate) if n > 1 and fixed >= 0 else (0.0, xy / xx if xx else 0.0)
 
     def within(self, seconds: float, elements: int) -> bool:
-        """Returns whether runs of at least this size have taken no longer."""
-        return any(elements <= mean.elements and mean.seconds <= seconds for mean in self._means.values())
+        """Returns whether one item of about this size takes no longer while nothing else runs."""
+        mean = self._alone.get(elements.bit_length())
+        if mean is not None and elements <= mean.elements:
+            return mean.seconds <= seconds
+        return 0 < self._seconds_alone(elements) <= seconds
+
+    def _seconds_alone(self, elements: int) -> float:
+        """Returns what one item is expected to take; 0 before any run."""
+        mean = self._alone.get(elements.bit_length()) or self._means.get(1)
+        return mean.seconds * max(1.0, elements / mean.elements) if mean else 0.0
 
     def seconds(self, elements: float) -> float:
         """Returns the expected duration of a run of this size; 0 before any run."""

@@ -11,7 +11,7 @@ from service.scheduling.memory_plan import SMALL_ROOM_BYTES, MemoryPlan
 from service.settings import Settings
 
 SMALL_BYTES = 2**21  # up to here a request has room of its own: a small image gets its turn beside large ones
-TINY_BYTES = 2**16  # up to here a body or an answer is not counted: the number of connections bounds those
+TINY_BYTES = 2**16  # up to here a body, an image or an answer is not counted: the number of connections bounds those
 _COPIES = 2  # of the decoded image at most, while it is decoded and prepared
 # Upper bounds in bytes for a pixel, for each channel that a network of any size sees, and for each of its maps. Of 17
 # kinds of image with 2000 x 2000 pixels, each took less: 10 to 43 bytes a pixel for a network of a fixed size, 64 to

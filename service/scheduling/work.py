@@ -89,7 +89,7 @@ class Reservation:
             self._holders -= 1
             if self._holders:
                 return
-        if self._held.total and self._budget:
+        if self._held is not NOTHING and self._budget:
             self._budget.resize(self._held, NOTHING)
         if self._outer:
             self._outer.release()
@@ -110,7 +110,7 @@ class Reservation:
         until: a moment of the event loop's clock. Raises AnswerTooLarge if it can never fit, MemoryFull then.
         """
         budget = self._budget
-        if budget is None or (nbytes <= TINY_BYTES and not self._spare.total):
+        if budget is None or (nbytes <= TINY_BYTES and self._spare is NOTHING):
             return
         body, spare = self._held.minus(self._spare), self._spare
         budget.answer(body.total + nbytes)
@@ -128,6 +128,8 @@ class Reservation:
 
     def take_over(self, image: "Reservation") -> None:
         """Holds what an image has reserved, for the answer to it that is there now."""
+        if image._held is NOTHING:
+            return
         with image._lock:
             taken, image._held = image._held, NOTHING
         self._held, self._spare = self._held.plus(taken), self._spare.plus(taken)
@@ -136,7 +138,8 @@ class Reservation:
         """Reserves room for an image. Raises ImageTooLarge if it can never fit, MemoryFull for now."""
         if self._budget:
             need = self._budget.image(pixels, spec, pixel_bytes=pixel_bytes, body_bytes=body_bytes)
-            self._change(Held.of(need), self._budget)
+            if need > TINY_BYTES or self._held is not NOTHING:
+                self._change(Held.of(need), self._budget)
 
     async def room(self, *, until: float) -> bool:
         """Waits until what was refused last may fit, or for a moment; returns whether it may."""

@@ -73,3 +73,31 @@ def test_old_measurements_fade() -> None:
     for _ in range(60):
         pace.record(1, elements=10, seconds=0.02)
     assert pace.seconds(10) == pytest.approx(0.02, rel=0.01)
+
+
+def test_whether_one_is_brief_is_told_by_runs_alone() -> None:
+    pace = CostModel()
+    assert not pace.within(1.0, 10)
+    pace.record(1, elements=10, seconds=3e-4)  # as the service started, beside much else
+    assert not pace.within(1e-4, 10)
+    for _ in range(20):
+        pace.record_alone(10, 3e-5)
+    assert pace.within(1e-4, 10)
+    assert not pace.within(1e-4, 1000)
+    pace.record_alone(10, 1.0)  # the system did something else meanwhile
+    assert pace.within(1e-4, 10)
+    for _ in range(20):
+        pace.record_alone(10, 2e-4)
+    assert not pace.within(1e-4, 10)
+
+
+def test_a_larger_one_is_not_brief_because_a_smaller_one_is() -> None:
+    pace = CostModel()
+    pace.record(1, elements=10, seconds=2e-5)
+    assert pace.within(1e-4, 40)
+    assert not pace.within(1e-4, 60)
+    pace.record_alone(60, 9e-5)  # once is not enough
+    assert not pace.within(1e-4, 60)
+    for _ in range(20):
+        pace.record_alone(60, 5e-5)
+    assert pace.within(1e-4, 60)

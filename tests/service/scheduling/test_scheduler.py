@@ -188,8 +188,8 @@ async def test_a_run_shorter_than_a_change_of_thread_is_done_where_it_is() -> No
         assert threading.current_thread() in session.threads
         with pytest.raises(InferenceFailed):
             await scheduler.run(batcher, item(BAD), ["y"], Work(later()))
-        for _ in range(50):
-            costs.record(1, elements=1, seconds=1.0)
+        for _ in range(100):
+            costs.record_alone(1, 1.0)
         session.threads.clear()
         await scheduler.run(batcher, item(1), ["y"], Work(later()))
         assert threading.current_thread() not in session.threads
@@ -203,7 +203,7 @@ async def test_many_short_runs_leave_the_loop_to_others_between_them() -> None:
         other = asyncio.create_task(asyncio.sleep(0))
         for _ in range(2):
             for _ in range(50):  # whatever the run before really took
-                costs.record(1, elements=1, seconds=1e-6)
+                costs.record_alone(1, 1e-6)
             await scheduler.run(batcher, item(1), ["y"], Work(later()))
         assert session.threads == {threading.current_thread()}
         assert other.done()
