@@ -12,7 +12,7 @@ from models.geometry import Grid
 from models.spec import ModelSpec
 
 MOST_TILE_PX = 2**14
-TINY_RUN_BYTES = 4 * 2**20  # such a run does not wait: in the event loop, which must not, a run takes at most 0.1 ms
+TINY_RUN_BYTES = 4 * 2**20  # such a run does not wait: in the event loop, which must not, a run takes at most 0.25 ms
 MARGIN = 1.1  # of other sizes and batches over what the test input took for each of its values
 _LARGEST_TILE = 0.9  # of the whole: small images run beside a tile
 

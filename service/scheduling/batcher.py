@@ -27,7 +27,7 @@ from service.scheduling.work_item import BatchRun, InferenceResult, WorkItem, de
 from service.scheduling.work_queue import WorkQueue
 
 _WARM_RUNS = 3  # of each batch size, in each lane
-_HOP_S = 1e-4  # about what a change of thread costs: a shorter run is not worth one
+_HOP_S = 2.5e-4  # about what a change of thread and back costs: a shorter run is not worth one
 
 
 class Batcher:
