@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         description="CPU threads that run a network, each with its own batch.",
     )
     worker_threads: int = Field(
-        min(processors(), 16), ge=1, le=256, description="Threads that decode, preprocess and encode images."
+        min(processors(), 16), ge=1, le=256, description="Threads for short steps of images, and for long ones."
     )
     queue_length: int = Field(
         64,

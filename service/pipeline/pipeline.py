@@ -17,10 +17,12 @@ from service.api.answers import InputInfo, InputWarning, Timings, WireModel
 from service.errors import MemoryFull
 from service.inference import InferenceFailed
 from service.pipeline.prepare import (
+    SMALL_PIXELS,
     PreparedImage,
     check_finite,
     pixel_passes,
     prepare_image,
+    prepare_small,
     prepare_source,
     prepared_tensor,
 )
@@ -140,34 +142,38 @@ class Inference:
         It waits for memory half as long as the request may take. Raises MemoryFull then.
         """
         (step, pixels), scheduler, work = self._step(source, decoders), self._scheduler, self._work
-        result, tensor = None, None
-        while tensor is None:
+        prepared, result = None, None
+        while prepared is None:
             try:
                 if self._model.spec.input.size is None:
-                    self._prepared = await scheduler.prepare(step, work, pixels=pixels)
+                    prepared = await scheduler.prepare(step, work, pixels=pixels)
                 else:
-                    self._prepared, result = await scheduler.prepare_and_run(
+                    prepared, result = await scheduler.prepare_and_run(
                         step, self._model.batcher, self._names, work, pixels=pixels
                     )
-                tensor = self._prepared.tensor
+                if prepared is None and isinstance(source, bytes):  # a small file of a large image
+                    step, pixels = partial(prepare_image, source, self._model.spec, work, decoders), math.inf
             except MemoryFull:
                 if not await work.reservation.room(until=work.deadline.at - work.deadline.timeout_s / 2):
                     raise
             except InferenceFailed:
                 self._metrics.failed_runs.inc()
                 raise
+        self._prepared, tensor = prepared, prepared.tensor
         if result:
-            return self._prepared, await self._average(self._record(result), tensor, work)
+            return prepared, await self._average(self._record(result), tensor, work)
         tile_px = min(tile_px, self._model.largest_tile)
         maps = await probability_maps(tensor, self._model.spec, self.run, scheduler, work, tile_px=tile_px)
-        return self._prepared, {self._probabilities: maps}
+        return prepared, {self._probabilities: maps}
 
-    def _step(self, source: Sent, decoders: Decoders) -> tuple[Callable[[], PreparedImage], float]:
+    def _step(self, source: Sent, decoders: Decoders) -> tuple[Callable[[], PreparedImage | None], float]:
         """Returns the preparation of an image, and about how many pixels it goes through."""
         spec, work = self._model.spec, self._work
         if isinstance(source, bytes):
             pixels, header = pixel_passes(source, spec)
-            return partial(prepare_image, source, spec, work, decoders, header), pixels
+            if pixels <= SMALL_PIXELS:
+                return partial(prepare_small, source, spec, work, header), pixels
+            return partial(prepare_image, source, spec, work, decoders), pixels
         if isinstance(source, np.ndarray):
             return partial(prepared_tensor, source, spec, work), 0
         return partial(prepare_source, source, spec, work), math.inf

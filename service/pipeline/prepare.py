@@ -39,6 +39,7 @@ _PASSES = 16  # about what decoding and preprocessing a pixel take, against goin
 _BRIEF_BYTES = 4096
 _WITH_ALPHA = 4  # channels that a file in colour may have
 _SMALL_BYTES = _SMALL_PASSES = 2**20  # up to here a file is decoded in this process, which takes some ms at most
+SMALL_PIXELS = _PASSES * _SMALL_PASSES
 _dtype_name = cache(lambda dtype: dtype.name)  # which numpy puts together each time
 
 
@@ -58,23 +59,39 @@ class PreparedImage:
         return self.tensor[None]
 
 
-def prepare_image(
-    data: bytes, spec: ModelSpec, work: Work, decoders: Decoders, header: Probe | None = None
-) -> PreparedImage:
-    """A file's bytes -> PreparedImage. header: if it has been read.
+def prepare_image(data: bytes, spec: ModelSpec, work: Work, decoders: Decoders) -> PreparedImage:
+    """A file's bytes -> PreparedImage.
 
     Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull, DeadlinePassed, SandboxFailed.
+    """
+    return prepare_small(data, spec, work) or _prepare_large(data, spec, work, decoders)
+
+
+def prepare_small(data: bytes, spec: ModelSpec, work: Work, header: Probe | None = None) -> PreparedImage | None:
+    """Does the same for a file that decodes sooner than another process could begin to; else returns None.
+
+    header: if it has been read. Raises ImageError, ValuesTooLarge, ImageTooLarge, MemoryFull.
     """
     with work.stage("decode"):
         if spec.input.kind == "signal":
             image = image_of(_open_signal(data, spec))
-        elif header := small_header(data, header):
+        elif header := _small_header(data, header):
             _admit(header, spec, work, body_bytes=len(data))
             image = image_of(recognised(data).open(data, header))
         else:
-            admit = partial(_admit, spec=spec, work=work, body_bytes=len(data))
-            with decoders.opened(data, work.deadline, admit=admit) as source:
-                image = image_of(source)
+            return None
+    return _prepare(image, data, spec, work)
+
+
+def _prepare_large(data: bytes, spec: ModelSpec, work: Work, decoders: Decoders) -> PreparedImage:
+    admit = partial(_admit, spec=spec, work=work, body_bytes=len(data))
+    with work.stage("decode"), decoders.opened(data, work.deadline, admit=admit) as source:
+        image = image_of(source)
+    return _prepare(image, data, spec, work)
+
+
+def _prepare(image: Image, data: bytes, spec: ModelSpec, work: Work) -> PreparedImage:
+    with work.stage("decode"):
         if image.damage and not work.tolerates_damage:
             raise DamagedImage(image.format, image.damage)
         digest = hashlib.sha256(data).hexdigest()
@@ -101,8 +118,7 @@ def prepared_tensor(tensor: Array, spec: ModelSpec, work: Work) -> PreparedImage
     return PreparedImage(Image(tensor.transpose(1, 2, 0), "tensor"), info, tensor, (), {})
 
 
-def small_header(data: bytes, header: Probe | None = None) -> Probe | None:
-    """Returns the header of a file that decodes sooner than another process could begin to. Raises ImageError."""
+def _small_header(data: bytes, header: Probe | None) -> Probe | None:
     if len(data) > _SMALL_BYTES:
         return None
     header = header or probe(data)
@@ -117,13 +133,13 @@ def _admit(header: Probe, spec: ModelSpec, work: Work, *, body_bytes: int) -> No
 
 
 def pixel_passes(data: bytes, spec: ModelSpec) -> tuple[float, Probe | None]:
-    """Returns about how many pixels prepare_image goes through, of a small file for a small network; else infinity.
+    """Returns about how many pixels prepare_small goes through, at most SMALL_PIXELS; infinity for a large file.
 
     And the header, where it had to be read for that. Raises ImageError.
     """
     size = spec.input.size
     if size is None or len(data) > _BRIEF_BYTES:
-        return math.inf, None
+        return SMALL_PIXELS if len(data) <= _SMALL_BYTES or spec.input.kind == "signal" else math.inf, None
     if spec.input.kind != "image":
         return _PASSES * math.prod(size), None
     header = probe(data)  # a small file may hold a large image

@@ -225,8 +225,7 @@ class Batcher:
         """
         started = time.perf_counter()
         tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
-        names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
-        outputs = self._session.run(tensor, names)
+        outputs = self._session.run(tensor, tuple(dict.fromkeys(name for item in batch for name in item.outputs)))
         seconds = time.perf_counter() - started
         with self._lock:
             if alone:

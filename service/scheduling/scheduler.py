@@ -16,8 +16,9 @@ from service.settings import Settings
 
 T = TypeVar("T")
 S = TypeVar("S")
-_GRACE_S = 2.0  # for a worker to notice that its image's deadline has passed
 BRIEF_PIXELS = 2**16  # a step over fewer pixels takes less time than a change of thread
+_GRACE_S = 2.0  # for a thread to notice that its image's deadline has passed
+SHORT_PIXELS = 2**27  # a step over more takes longer than 0.1 s
 
 
 class Prepared(Protocol):
@@ -44,6 +45,36 @@ class Network(Protocol):
         """See Batcher.run_brief. Returns None too where the network is in another process or not loaded."""
 
 
+class Workers:
+    """A number of threads, which take steps in the order of their arrival."""
+
+    def __init__(self, count: int, *, name: str) -> None:
+        self._count = count
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._deadlines: dict[int, Deadline] = {}  # of what runs, by the thread
+
+    @property
+    def are_late(self) -> bool:
+        """Whether every thread goes on beyond its image's deadline, so that none can take a step."""
+        latest = time.monotonic() - _GRACE_S
+        return sum(deadline.at < latest for deadline in list(self._deadlines.values())) >= self._count
+
+    def submit(self, job: list[Callable[[], T]], deadline: Deadline) -> Future[T]:
+        """Runs the only item of a list, unless it has been removed: the future has been cancelled then."""
+        return self._threads.submit(self._run, job, deadline)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, job: list[Callable[[], T]], deadline: Deadline) -> T:
+        thread = threading.get_ident()
+        self._deadlines[thread] = deadline
+        try:
+            return job.pop()()
+        finally:
+            del self._deadlines[thread]
+
+
 class Scheduler:
     """Places work on the event loop, on worker threads and on networks.
 
@@ -53,9 +84,9 @@ class Scheduler:
 
     def __init__(self, settings: Settings) -> None:
         self.queue_length = settings.queue_length
-        self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="image")
         self._count = settings.worker_threads
-        self._deadlines: dict[int, Deadline] = {}  # of what runs, by the worker's thread
+        # Apart, so that a small image never waits until large ones are decoded, or waited for.
+        self._short, self._long = Workers(self._count, name="image"), Workers(self._count, name="large-image")
         self._preparing = 0
         self._lock = threading.Lock()
         # One worker is reserved for interactive requests.
@@ -68,12 +99,12 @@ class Scheduler:
 
     @property
     def has_worker(self) -> bool:
-        """Whether a worker can take work; not one that goes on beyond its deadline."""
-        latest = time.monotonic() - _GRACE_S
-        return sum(deadline.at < latest for deadline in list(self._deadlines.values())) < self._count
+        """Whether short and long steps each have a worker; not one that goes on beyond its deadline."""
+        return not (self._short.are_late or self._long.are_late)
 
     def close(self) -> None:
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._short.close()
+        self._long.close()
 
     async def prepare(self, step: Callable[[], T], work: Work, *, pixels: float) -> T:
         """Runs the step that makes an image ready for its network. pixels: about how many it goes through.
@@ -83,7 +114,7 @@ class Scheduler:
         if pixels <= BRIEF_PIXELS:
             return step()
         if work.priority is Priority.INTERACTIVE:
-            return await self._in_worker(step, work, self._take_place())
+            return await self._in_worker(step, work, pixels, self._take_place())
         await self._bulk.acquire()
         release = partial(asyncio.get_running_loop().call_soon_threadsafe, self._bulk.release)
         try:
@@ -91,19 +122,19 @@ class Scheduler:
         except QueueFull:
             self._bulk.release()
             raise
-        return await self._in_worker(step, work, free_place, release)
+        return await self._in_worker(step, work, pixels, free_place, release)
 
     async def prepare_and_run(
-        self, step: Callable[[], P], network: Network, outputs: Sequence[str], work: Work, *, pixels: float
-    ) -> tuple[P, InferenceResult]:
-        """Runs the step, and the network on the batch of one image (1, C, H, W) that it prepares.
+        self, step: Callable[[], P | None], network: Network, outputs: Sequence[str], work: Work, *, pixels: float
+    ) -> tuple[P, InferenceResult] | tuple[None, None]:
+        """Runs the step, and the network on the batch of one image (1, C, H, W) that it prepares, if it does.
 
         Uncontended, both run on one worker thread: each change of thread takes as long as a small image does.
         """
 
-        def both() -> tuple[P, InferenceResult | None]:
+        def both() -> tuple[P | None, InferenceResult | None]:
             prepared = step()
-            return prepared, network.run_inline(prepared.batch, outputs, work)
+            return prepared, network.run_inline(prepared.batch, outputs, work) if prepared else None
 
         result = None
         if pixels <= BRIEF_PIXELS:
@@ -111,7 +142,9 @@ class Scheduler:
         elif self._preparing or self._count == 1 or work.priority is Priority.BULK:
             prepared = await self.prepare(step, work, pixels=pixels)
         else:
-            prepared, result = await self._in_worker(both, work, self._take_place())
+            prepared, result = await self._in_worker(both, work, pixels, self._take_place())
+        if prepared is None:
+            return None, None
         return prepared, result or await self.run(network, prepared.batch, outputs, work)
 
     async def run(self, network: Network, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult:
@@ -123,7 +156,7 @@ class Scheduler:
 
     async def compute(self, step: Callable[[], T], work: Work, *, pixels: float) -> T:
         """Runs a step after the network."""
-        return step() if pixels <= BRIEF_PIXELS else await self._in_worker(step, work)
+        return step() if pixels <= BRIEF_PIXELS else await self._in_worker(step, work, pixels)
 
     async def fan_out(self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, most: int) -> list[T]:
         """Awaits function(item) of each, at most `most` at a time and never more than half the queue.
@@ -155,25 +188,17 @@ class Scheduler:
         with self._lock:
             self._preparing -= 1
 
-    async def _in_worker(self, step: Callable[[], T], work: Work, *at_end: Callable[[], object]) -> T:
+    async def _in_worker(self, step: Callable[[], T], work: Work, pixels: float, *at_end: Callable[[], object]) -> T:
         """Runs it in a worker. at_end: called when it has ended, whether or not its caller still waits."""
         job = [step]
         work.reservation.retain()
-        running = self._workers.submit(self._run, job, work.deadline)
+        running = (self._short if pixels <= SHORT_PIXELS else self._long).submit(job, work.deadline)
         for call in (work.reservation.release, *at_end):
             running.add_done_callback(partial(_call, call))
         try:
             return await asyncio.wrap_future(running)
         finally:
             job.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
-
-    def _run(self, job: list[Callable[[], T]], deadline: Deadline) -> T:
-        worker = threading.get_ident()
-        self._deadlines[worker] = deadline
-        try:
-            return job.pop()()
-        finally:
-            del self._deadlines[worker]
 
 
 def _call(function: Callable[[], object], _: Future[T]) -> None:

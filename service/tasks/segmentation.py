@@ -1,7 +1,6 @@
 """Segmentation: masks as label images, overlays, arrays and measurements."""
 
 import json
-import math
 from collections.abc import Callable
 from typing import Annotated, ClassVar
 
@@ -22,6 +21,7 @@ from service.tasks.measurement import measurements
 from service.tasks.task import Encoded, Outputs, Picture, Task, media_types_of
 
 Written = tuple[bytes, dict[str, str]]  # the body and the facts of a Picture
+_LEAST_PIXELS, _PASSES = 2**17, 100  # about what separating and encoding objects takes, against going through a pixel
 
 
 def label_image(mask: Mask) -> Array:
@@ -139,7 +139,7 @@ class Segmentation(Task[SegmentOptions, Mask]):
         return ()
 
     def pixels(self, options: SegmentOptions, image: Image) -> float:
-        return math.inf
+        return _LEAST_PIXELS + _PASSES * image.height * image.width
 
     def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
         return interpret(outputs[spec.names["probabilities"]], spec, size=(image.height, image.width))

@@ -1,4 +1,4 @@
-"""Tests of workers that go on beyond their image's deadline: while all do, the service is not ready."""
+"""Tests of workers that are long at an image: short steps do not wait, and while all are late nothing is ready."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from service.scheduling.scheduler import Scheduler
+from service.scheduling.scheduler import SHORT_PIXELS, Scheduler
 from service.scheduling.work import Deadline, Work
 from service.settings import Settings
 from tests.service.scheduling.doubling_network import later, until
@@ -43,4 +43,17 @@ async def test_a_worker_is_there_unless_all_go_on_beyond_their_deadline(works: l
     gate.set()
     await asyncio.gather(*steps)
     assert scheduler.has_worker
+    scheduler.close()
+
+
+async def test_what_is_short_does_not_wait_for_what_is_long() -> None:
+    scheduler, gate, long = Scheduler(Settings(worker_threads=2)), threading.Event(), Work(later())
+    tasks = [asyncio.create_task(scheduler.prepare(gate.wait, long, pixels=math.inf)) for _ in range(3)]
+    await until(lambda: scheduler.preparing == 3)
+    for step in (scheduler.prepare, scheduler.compute):
+        name = await step(lambda: threading.current_thread().name, Work(later()), pixels=SHORT_PIXELS)
+        assert name.startswith("image")
+    assert not any(task.done() for task in tasks)
+    gate.set()
+    await asyncio.gather(*tasks)
     scheduler.close()

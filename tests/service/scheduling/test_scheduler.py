@@ -50,7 +50,9 @@ def scheduling(**fields: Any) -> Iterator[tuple[Scheduler, threading.Event]]:
 
 
 @pytest.mark.parametrize("priority", Priority)
-@pytest.mark.parametrize(("pixels", "where"), [(0, "loop"), (2**16, "loop"), (2**16 + 1, "image"), (math.inf, "image")])
+@pytest.mark.parametrize(
+    ("pixels", "where"), [(0, "loop"), (2**16, "loop"), (2**16 + 1, "image"), (math.inf, "large-image")]
+)
 async def test_a_step_over_few_pixels_runs_in_the_event_loop(pixels: float, where: str, priority: Priority) -> None:
     work = Work(later(), priority)
     with scheduling(worker_threads=2) as (scheduler, _):
@@ -62,7 +64,8 @@ async def test_a_step_over_few_pixels_runs_in_the_event_loop(pixels: float, wher
 @pytest.mark.parametrize(
     ("priority", "workers", "pixels", "where"),
     [
-        (Priority.INTERACTIVE, 2, math.inf, "image"),
+        (Priority.INTERACTIVE, 2, 2**27, "image"),
+        (Priority.INTERACTIVE, 2, math.inf, "large-image"),
         (Priority.INTERACTIVE, 2, 1, "session"),  # small: prepared in the event loop
         (Priority.INTERACTIVE, 1, math.inf, "session"),  # the only worker is for the next image
         (Priority.BULK, 2, math.inf, "session"),
@@ -86,7 +89,7 @@ async def test_bulk_leaves_a_worker_to_interactive_images() -> None:
     with scheduling(worker_threads=3) as (scheduler, gate):
         tasks = [asyncio.create_task(scheduler.prepare(gate.wait, bulk, pixels=math.inf)) for _ in range(5)]
         await until(lambda: scheduler.preparing == 2)
-        assert await scheduler.prepare(place, Work(later()), pixels=math.inf) == "image"
+        assert await scheduler.prepare(place, Work(later()), pixels=math.inf) == "large-image"
         assert scheduler.preparing == 2  # the other three wait outside, and take no place
         gate.set()
         assert await asyncio.gather(*tasks) == [True] * 5
@@ -104,7 +107,7 @@ async def test_one_image_more_than_the_queue_takes_is_refused(priority: Priority
                     await scheduler.prepare(place, Work(later(), priority), pixels=math.inf)
         gate.set()
         await asyncio.gather(*ahead)
-        assert await scheduler.prepare(place, Work(later(), priority), pixels=math.inf) == "image"
+        assert await scheduler.prepare(place, Work(later(), priority), pixels=math.inf) == "large-image"
 
 
 async def test_the_memory_of_an_image_whose_caller_has_left_is_held_until_its_step_ends() -> None:
