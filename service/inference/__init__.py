@@ -1,5 +1,6 @@
 """ONNX Runtime on CPU or GPU, behind the Session protocol."""
 
+import math
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -40,10 +41,11 @@ class Session(Protocol):
     lanes: int
     buckets: tuple[int, ...]
 
-    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
         """Runs a batch (N, C, H, W) float32; returns new arrays (N, ...) float32 of the named outputs.
 
-        Up to `lanes` threads may call it concurrently. Raises InferenceFailed.
+        Up to `lanes` threads may call it concurrently. until: a moment of time.monotonic() at which a run on the CPU is
+        given up. Raises InferenceFailed.
         """
 
 

@@ -1,5 +1,6 @@
 """I/O binding: runs in preallocated buffers, so that no request allocates, searches or compiles anything."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ class BoundSession:
         self._idle: OrderedDict[BatchKind, list[BoundBuffers]] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
-    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
         size = next((bucket for bucket in self.buckets if bucket >= len(batch)), len(batch))
         try:
             if unknown := set(outputs) - set(self._outputs):

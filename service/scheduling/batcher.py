@@ -23,10 +23,11 @@ from service.errors import DeadlinePassed, NotReady, QueueFull
 from service.inference import Session
 from service.scheduling.cost_model import BatchCloseReason, CostModel
 from service.scheduling.work import Work
-from service.scheduling.work_item import BatchRun, InferenceResult, WorkItem, deliver
+from service.scheduling.work_item import BatchRun, InferenceResult, WorkItem, deliver, run_batch
 from service.scheduling.work_queue import WorkQueue
 
-_WARM_RUNS = 3  # of each batch size, in each lane
+_WARM_RUNS, _WARM_S = 3, 60.0  # of each batch size, in each lane; what each may take
+_BRIEF_S = 0.25  # after which a run in the event loop is given up
 _HOP_S = 2.5e-4  # about what a change of thread and back costs: a shorter run is not worth one
 
 
@@ -61,10 +62,6 @@ class Batcher:
         return True
 
     @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    @property
     def depth(self) -> int:
         """Items that wait or run."""
         return self._items + self._inline
@@ -89,10 +86,13 @@ class Batcher:
         finally:
             self._withdraw(item)
 
-    def run_inline(self, tensor: Array, outputs: Sequence[str], work: Work) -> InferenceResult | None:
+    def run_inline(
+        self, tensor: Array, outputs: Sequence[str], work: Work, *, limit_s: float = math.inf
+    ) -> InferenceResult | None:
         """Runs as submit does, in the calling thread, which saves the way to a lane's and back; from any thread.
 
-        Returns None where other items wait or run, and where submit would raise.
+        limit_s: after which the run is given up. Returns None where other items wait or run, and where submit would
+        raise.
         """
         with self._lock:
             busy = self._items or self._idle < self._session.lanes or self.depth >= self._length
@@ -103,12 +103,15 @@ class Batcher:
         self.last_used = time.monotonic()
         started = time.perf_counter()
         try:
-            outputs_by_name = self._session.run(tensor, outputs)
+            until = min(work.deadline.given_up_at, time.monotonic() + limit_s)
+            outputs_by_name = self._session.run(tensor, outputs, until)
         finally:
             seconds = time.perf_counter() - started
             with self._lock:
                 self._idle += 1
                 self._inline -= 1
+                if limit_s < math.inf:
+                    self._cost_model.record_alone(tensor.size, seconds)
                 self._inline_ended.notify()
                 self._launch(BatchCloseReason.NO_MORE)
         return InferenceResult(outputs_by_name, 0.0, seconds, 1, BatchCloseReason.IDLE)
@@ -118,10 +121,7 @@ class Batcher:
         with self._lock:
             if not self._cost_model.within(_HOP_S, tensor.size):
                 return None
-        if result := self.run_inline(tensor, outputs, work):
-            with self._lock:
-                self._cost_model.record_alone(tensor.size, result.infer_s)
-        return result
+        return self.run_inline(tensor, outputs, work, limit_s=_BRIEF_S)
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
         """Runs every batch size that may come to run, before requests do; where the time goes is then known.
@@ -130,7 +130,7 @@ class Batcher:
         """
         for size in self._session.buckets:
             batch = np.repeat(tensor, size, axis=0)
-            self._session.run(batch, outputs)
+            self._session.run(batch, outputs, time.monotonic() + _WARM_S)
             seconds = self._side_by_side(batch, outputs)
             self._cost_model.record(size, elements=batch.size, seconds=seconds)
             if 2 * seconds > self._bound_s or self._batch_size(size, tensor.size)[0] < size:
@@ -141,7 +141,7 @@ class Batcher:
 
         def seconds(_: int) -> float:
             started = time.perf_counter()
-            self._session.run(batch, outputs)
+            self._session.run(batch, outputs, time.monotonic() + _WARM_S)
             return time.perf_counter() - started
 
         return median(self._lanes.map(seconds, range(_WARM_RUNS * self._session.lanes)))
@@ -223,16 +223,14 @@ class Batcher:
         alone: one item that began while no lane ran. crowded: it began while every other lane ran; batches form, and
         the queue drains, while all lanes are busy, and a run that has the processor to itself is faster.
         """
-        started = time.perf_counter()
-        tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
-        outputs = self._session.run(tensor, tuple(dict.fromkeys(name for item in batch for name in item.outputs)))
-        seconds = time.perf_counter() - started
+        run = run_batch(self._session, batch)
+        elements = sum(item.tensor.size for item in batch)
         with self._lock:
             if alone:
-                self._cost_model.record_alone(tensor.size, seconds)
+                self._cost_model.record_alone(elements, run.seconds)
             if crowded:
-                self._cost_model.record(len(batch), elements=tensor.size, seconds=seconds)
-        return BatchRun(outputs, started, seconds)
+                self._cost_model.record(len(batch), elements=elements, seconds=run.seconds)
+        return run
 
     def _ended(self, batch: list[WorkItem], reason: BatchCloseReason, run: Future[BatchRun]) -> None:
         """Launches the next batch, and then delivers this one; in the lane's thread."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _WEIGHT = 0.1  # of the newest measurement in a mean, which so covers about twenty runs
-_HELD_UP = 2.0  # times the mean: a run alone that took longer was held up
+_HELD_UP, _TOO_LONG_S = 2.0, 0.1  # times the mean: a run alone that took longer was held up, unless it took this long
 _GAIN = 0.95  # largest time per item of a larger batch, as a share of the smaller one's
 
 
@@ -50,10 +50,10 @@ class CostModel:
             self._means[size] = Mean(elements, seconds)
 
     def record_alone(self, elements: int, seconds: float) -> None:
-        """Records a run of one item while nothing else ran. One that was held up by something else counts little."""
+        """Records a run of one item while nothing else ran. One that was held up by the system counts little."""
         expected = self._seconds_alone(elements) or seconds
         mean = self._alone.setdefault(elements.bit_length(), Mean(elements, expected))
-        mean.update(elements, min(seconds, _HELD_UP * expected))
+        mean.update(elements, seconds if seconds > _TOO_LONG_S else min(seconds, _HELD_UP * expected))
 
     def line(self) -> tuple[float, float]:
         """Returns (fixed, rate), neither negative. With a single size, nothing is known to be fixed."""

@@ -13,6 +13,7 @@ from service.api.answers import Stage, Timings
 from service.errors import DeadlinePassed, MemoryFull
 from service.scheduling.memory_budget import NOTHING, TINY_BYTES, Held, MemoryBudget
 
+_GRACE_S = 0.5
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
 
@@ -37,6 +38,11 @@ class Deadline:
     @property
     def passed(self) -> bool:
         return self.at <= time.monotonic()  # asyncio's clock too
+
+    @property
+    def given_up_at(self) -> float:
+        """When what still runs for it is of use to nobody."""
+        return self.at + _GRACE_S
 
     def sooner(self, timeout_s: float | None) -> "Deadline":
         """Returns the earlier of this deadline and one with another time limit from the same start."""

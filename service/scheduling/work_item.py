@@ -1,12 +1,16 @@
 """Work items of a batcher, and the results that their callers get."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from models.image import Array
+from service.inference import Session
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Priority, Work
 
@@ -66,6 +70,15 @@ class BatchRun(NamedTuple):
     outputs: dict[str, Array]
     started: float
     seconds: float
+
+
+def run_batch(session: Session, batch: list[WorkItem]) -> BatchRun:
+    """Runs the items of a batch as one; it is given up when all of them are late. Raises what the session raises."""
+    started = time.perf_counter()
+    tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
+    names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
+    until = max(item.work.deadline.given_up_at for item in batch)
+    return BatchRun(session.run(tensor, names, until), started, time.perf_counter() - started)
 
 
 def deliver(batch: list[WorkItem], close_reason: BatchCloseReason, run: Future[BatchRun]) -> None:

@@ -62,7 +62,7 @@ class Gated:
         self._gate = gate
         self._session = open_session(package.weights, device="cpu", threads=1, buckets=buckets)
 
-    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
         self._gate.passed(len(batch))
         time.sleep(self._gate.run_s)
-        return self._session.run(batch, outputs)
+        return self._session.run(batch, outputs, until)

@@ -26,7 +26,7 @@ class Doubled:
         self.batches: list[int] = []
         self.lock = threading.Lock()
 
-    def run(self, outputs: Sequence[str], inputs: dict[str, Array]) -> list[Array]:
+    def run(self, outputs: Sequence[str], inputs: dict[str, Array], _: object) -> list[Array]:
         (batch,) = inputs.values()
         with self.lock:
             self.batches.append(len(batch))

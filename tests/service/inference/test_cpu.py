@@ -1,5 +1,6 @@
 """Tests of CPU sessions: the number of threads, and their sleep between runs."""
 
+import math
 import time
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from onnx import helper
 
 from models.image import Array
-from service.inference import open_session
+from service.inference import InferenceFailed, open_session
 from tests import package_parts
 
 
@@ -56,3 +57,20 @@ def test_threads_sleep_between_runs() -> None:
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.1
+
+
+def test_a_run_is_given_up_at_its_moment_and_others_go_on() -> None:
+    names = ["x", *map(str, range(299)), "y"]
+    layers = [
+        helper.make_node("Conv", [x, "w"], [y], pads=[1, 1, 1, 1]) for x, y in zip(names[:-1], names[1:], strict=True)
+    ]
+    shape = ("N", 64, "h", "w")
+    network = package_parts.graph(layers, constants={"w": np.zeros((64, 64, 3, 3))}, inputs=shape, outputs={"y": shape})
+    session = open_session(network, device="cpu", threads=2)
+    large, small = (np.ones((1, 64, side, side), np.float32) for side in (256, 2))  # the large one takes some seconds
+    started = time.monotonic()
+    with pytest.raises(InferenceFailed, match="terminate"):
+        session.run(large, ["y"], started + 0.3)
+    assert 0.3 < time.monotonic() - started < 2
+    for until in (time.monotonic() + 60, math.inf, time.monotonic() + 60):
+        assert session.run(small, ["y"], until)["y"].shape == small.shape

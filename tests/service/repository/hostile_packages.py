@@ -92,8 +92,8 @@ def with_tail(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray])
     return damage
 
 
-def endless(*, for_images: int = 1) -> Damage:
-    """A loop of 2^57 rounds for each so many images, of none for fewer."""
+def looping(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray]) -> Damage:
+    """Has the network go on with a loop. nodes: of the scalar "rounds", from "pair"."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["going"], ["still"]), helper.make_node("Add", ["sum", "one"], ["next"])],
         "body",
@@ -107,15 +107,32 @@ def endless(*, for_images: int = 1) -> Damage:
             helper.make_tensor_value_info("next", TensorProto.FLOAT, ["N", 3]),
         ],
     )
+    loop = helper.make_node("Loop", ["rounds", "true", "pair"], ["probabilities"], body=body)
+    own = {"huge": np.array(2**57), "true": np.array(True), "one": np.ones((1, 3), np.float32)}
+    return with_tail([*nodes, loop], constants | own)
+
+
+def endless(*, for_images: int = 1) -> Damage:
+    """A loop of 2^57 rounds for each so many images, of none for fewer."""
     nodes = [
         helper.make_node("Shape", ["pair"], ["shape"]),
         helper.make_node("Gather", ["shape", "zero"], ["images"]),
         helper.make_node("Div", ["images", "least"], ["many"]),
         helper.make_node("Mul", ["many", "huge"], ["rounds"]),
-        helper.make_node("Loop", ["rounds", "true", "pair"], ["probabilities"], body=body),
     ]
-    constants = {"zero": np.array(0), "least": np.array(for_images), "huge": np.array(2**57), "true": np.array(True)}
-    return with_tail(nodes, constants | {"one": np.ones((1, 3), np.float32)})
+    return looping(nodes, {"zero": np.array(0), "least": np.array(for_images)})
+
+
+def endless_for_certain() -> Damage:
+    """A loop of 2^57 rounds for an image whose class has a probability of 0.92, of none for others."""
+    nodes = [
+        helper.make_node("ReduceMax", ["pair"], ["top"], keepdims=0),
+        helper.make_node("Add", ["top", "rest"], ["sure"]),
+        helper.make_node("Floor", ["sure"], ["floor"]),
+        helper.make_node("Cast", ["floor"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["whole", "huge"], ["rounds"]),
+    ]
+    return looping(nodes, {"rest": np.array(0.08, np.float32)})
 
 
 def vast() -> Damage:
@@ -133,7 +150,7 @@ def bomb() -> bytes:
     return b"\n".join([*rows, b"name: *a9"])
 
 
-ENDLESS, ENDLESS_FOR_MANY = endless(), endless(for_images=8)
+ENDLESS, ENDLESS_FOR_MANY, ENDLESS_FOR_BRIGHT = endless(), endless(for_images=8), endless_for_certain()
 # What is done to a package, and what the reason of its refusal says; None where it may serve.
 CASES: dict[str, tuple[Damage, str | None]] = {
     **{

@@ -1,6 +1,7 @@
 """Tests of loading a network that has been proved, and of the failures that are worth a retry."""
 
 import errno
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,7 +50,7 @@ class OtherDevice:
         self._session = open_session(package.network(), device="cpu")
         self.provider, self.lanes, self.buckets = provider, 1, (1,)
 
-    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
         return {name: values / 10 for name, values in self._session.run(batch, outputs).items()}
 
 

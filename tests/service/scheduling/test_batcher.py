@@ -1,6 +1,7 @@
 """The batcher in front of a session: bounded, in order, work-conserving, and one item's trouble stays its own."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -171,7 +172,7 @@ class Shared(Doubler):
         self._entered = 0
         self._changed = threading.Condition()
 
-    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
         self.batches.append(batch.ravel().tolist())
         with self._changed:
             self._entered += 1

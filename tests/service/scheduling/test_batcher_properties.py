@@ -45,7 +45,6 @@ def test_no_request_is_lost_or_answered_with_anothers(
             assert not set(never) & set(ran)
             assert session.most <= lanes
             await until(lambda: batcher.depth == 0)  # a run goes on for a moment after its caller has gone
-            assert batcher.waiting == 0
 
     asyncio.run(scenario())
 

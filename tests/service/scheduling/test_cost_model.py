@@ -84,7 +84,12 @@ def test_whether_one_is_brief_is_told_by_runs_alone() -> None:
         pace.record_alone(10, 3e-5)
     assert pace.within(1e-4, 10)
     assert not pace.within(1e-4, 1000)
-    pace.record_alone(10, 1.0)  # the system did something else meanwhile
+    pace.record_alone(10, 0.05)  # the system did something else meanwhile
+    assert pace.within(1e-4, 10)
+    pace.record_alone(10, 0.3)  # this was the network
+    assert not pace.within(1e-4, 10)
+    for _ in range(80):
+        pace.record_alone(10, 3e-5)
     assert pace.within(1e-4, 10)
     for _ in range(20):
         pace.record_alone(10, 2e-4)
