@@ -86,6 +86,10 @@ def prometheus(service: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield f"http://{address}"
 
 
+# The environment, which httpx would look through for proxies, changes meanwhile: pytest names its test there.
+OPTIONS: dict[str, Any] = {"timeout": 120, "trust_env": False}
+
+
 def picture(shape: tuple[int, ...], *, seed: int) -> bytes:
     """Noise as a PNG; every fourth is one grey, which is worth a warning."""
     low = 128 if seed % 4 == 0 else 0
@@ -99,15 +103,15 @@ def ask(service: str, model: dict[str, Any], seed: int) -> int:
     route = {"classification": "/predict", "segmentation": "/segment"}[model["task"]]
     shape = (96, 96) if model["input"]["channels"] == 1 else (96, 96, 3)
     files = {"image": ("image.png", picture(shape, seed=seed), "image/png")}
-    return httpx.post(service + route, data={"model": model["name"]}, files=files, timeout=120).status_code
+    return httpx.post(service + route, data={"model": model["name"]}, files=files, **OPTIONS).status_code
 
 
 def traffic(service: str) -> set[int]:
     """Good requests to every model from several callers at once, and one that is no image -> the statuses seen."""
-    models = httpx.get(f"{service}/models", timeout=120).json()["models"]
+    models = httpx.get(f"{service}/models", **OPTIONS).json()["models"]
     with ThreadPoolExecutor(8) as callers:
         seen = set(callers.map(lambda i: ask(service, models[i % len(models)], i), range(24)))
-    wrong = httpx.post(f"{service}/predict", files={"image": ("x.png", b"no image", "image/png")}, timeout=120)
+    wrong = httpx.post(f"{service}/predict", files={"image": ("x.png", b"no image", "image/png")}, **OPTIONS)
     return seen | {wrong.status_code}
 
 
