@@ -19,7 +19,7 @@ from service.engine.supervisor import supervise_engine
 from service.http import connection
 from service.http.application import create_app
 from service.inference import check_device
-from service.process import signals
+from service.process import memory_allocator, signals
 from service.repository.loader import gpu_options
 from service.repository.startup_message import startup_lines
 from service.repository.state import Repository
@@ -64,6 +64,7 @@ def _print_startup_message(repository: Repository) -> None:
 logging.getLogger("uvicorn.access").propagate = False  # uvicorn would format a line for each request
 values.ValueClass = values.MutexValue  # BentoML would keep values in files: see service.telemetry.multiprocess
 signals.install()
+memory_allocator.install()
 DECODERS = DecodeProcesses()
 SETTINGS, APP = _application()
 connection.install(timeout_s=SETTINGS.timeout_s)

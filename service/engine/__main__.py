@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from service.engine.server import EngineServer
+from service.process import memory_allocator
 from service.repository import loader
 from service.repository.state import Repository
 from service.settings import Settings, load_settings
@@ -29,6 +30,7 @@ def main() -> None:
         signal.SIGTERM,
     ):  # sent to all processes: the front ends need this one to finish their requests
         signal.signal(number, signal.SIG_IGN)
+    memory_allocator.install()
     settings = load_settings()
     log.configure(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
