@@ -16,7 +16,7 @@ from service.sandbox.json_channel import Channel
 from service.sandbox.peak_memory import address_space_bytes, resident_bytes
 
 _FILES = 64
-_KEPT_BYTES = 2**26  # of freed memory that glibc may keep for the next file
+_KEPT_BYTES = 2**25  # of freed memory that glibc may keep for the next file
 
 
 def main(channel: Channel) -> None:

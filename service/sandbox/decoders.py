@@ -15,7 +15,7 @@ from service.scheduling.work import Deadline
 
 KEEPS_MEMORY = {  # glibc would give an image's memory back at once; the next one would take it anew, page by page
     "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes; glibc takes no more
-    "MALLOC_TRIM_THRESHOLD_": str(2**26),
+    "MALLOC_TRIM_THRESHOLD_": str(2**25),
 }
 _CHILD = "service.sandbox.decode_child"
 

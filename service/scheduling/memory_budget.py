@@ -16,7 +16,7 @@ _COPIES = 2  # of the decoded image at most, while it is decoded and prepared
 # Upper bounds in bytes for a pixel, for each channel that a network of any size sees, and for each of its maps. Of 17
 # kinds of image with 2000 x 2000 pixels, each took less: 10 to 43 bytes a pixel for a network of a fixed size, 64 to
 # 98 for `nuclei`, and its answers in seven formats at most 112.
-_PIXEL_BYTES, _CHANNEL_BYTES, _MAP_BYTES = 20, 18, 24
+_PIXEL_BYTES, _CHANNEL_BYTES, _MAP_BYTES = 24, 18, 24
 
 
 class Held(NamedTuple):

@@ -9,8 +9,9 @@ from service.settings import Settings
 MIB = 2**20
 SMALL_ROOM_BYTES = 64 * MIB  # what all small requests of a front end may take together, beside its budget
 # What idle processes take, measured with one network and rounded up: BentoML's, which also starts the others, with the
-# server of proofs; each front end with its server of decoders; the engine.
-_SERVICE, _FRONT_END, _ENGINE = 160 * MIB, 176 * MIB, 112 * MIB
+# server of proofs; each front end with its server of decoders, and what its allocator keeps; a decoder, with what it
+# keeps; the engine.
+_SERVICE, _FRONT_END, _DECODER, _ENGINE = 160 * MIB, 200 * MIB, 60 * MIB, 112 * MIB
 _PROOFS, _MOST_FOR_PROOFS = 0.2, 2048 * MIB  # of the whole: packages are proved beside what serves
 _ACTIVATIONS, _WEIGHTS = 0.42, 0.1  # of the rest; images, bodies and answers have what is left
 _LEAST_LEFT = 224 * MIB  # for a service that can do anything
@@ -43,12 +44,17 @@ class MemoryPlan:
     @classmethod
     def of(cls, settings: Settings) -> "MemoryPlan":
         """Raises TooLittleMemory."""
-        return divided(memory_bytes(), front_ends=settings.front_ends, image_bytes=settings.image_bytes)
+        front_ends, decoders = settings.front_ends, settings.worker_threads
+        return divided(memory_bytes(), front_ends=front_ends, decoders=decoders, image_bytes=settings.image_bytes)
 
 
-def divided(total: int, *, front_ends: int = 1, image_bytes: int = 0) -> MemoryPlan:
-    """Divides `total` bytes. image_bytes: what images are to have together; 0 for a share. Raises TooLittleMemory."""
-    processes = _SERVICE + front_ends * (_FRONT_END + SMALL_ROOM_BYTES) + (front_ends > 1) * _ENGINE
+def divided(total: int, *, front_ends: int = 1, decoders: int = 2, image_bytes: int = 0) -> MemoryPlan:
+    """Divides `total` bytes. decoders: of each front end. image_bytes: what images are to have together; 0 for a share.
+
+    Raises TooLittleMemory.
+    """
+    front_end = _FRONT_END + decoders * _DECODER + SMALL_ROOM_BYTES
+    processes = _SERVICE + front_ends * front_end + (front_ends > 1) * _ENGINE
     proofs = min(round(_PROOFS * total), _MOST_FOR_PROOFS)
     left = total - processes - proofs - image_bytes
     if left < _LEAST_LEFT:

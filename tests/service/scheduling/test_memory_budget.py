@@ -35,10 +35,10 @@ def test_images_share_a_budget_and_give_it_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "pixel_bytes", "needed"),
     [
-        ((8, 8), GREY, 20 + 2),  # the tensor and maps of a fixed size are small
-        ((8, 8), 4, 20 + 8),
-        ((8, 8), 32, 20 + 64),  # four channels of float64
-        (None, GREY, 20 + 2 + 18 + 24),  # one channel, one map
+        ((8, 8), GREY, 24 + 2),  # the tensor and maps of a fixed size are small
+        ((8, 8), 4, 24 + 8),
+        ((8, 8), 32, 24 + 64),  # four channels of float64
+        (None, GREY, 24 + 2 + 18 + 24),  # one channel, one map
     ],
 )
 def test_an_image_needs_bytes_for_its_pixels_its_tensor_and_its_maps(
