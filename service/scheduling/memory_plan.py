@@ -11,9 +11,13 @@ SMALL_ROOM_BYTES = 64 * MIB  # what all small requests of a front end may take t
 # What idle processes take, measured with one network and rounded up: BentoML's, which also starts the others, with the
 # server of proofs; each front end with its server of decoders, and what its allocator keeps; a decoder, with what it
 # keeps; the engine.
-_SERVICE, _FRONT_END, _DECODER, _ENGINE = 160 * MIB, 200 * MIB, 60 * MIB, 112 * MIB
+_SERVICE, _FRONT_END, _DECODER, _ENGINE = 160 * MIB, 190 * MIB, 45 * MIB, 112 * MIB
 _PROOFS, _MOST_FOR_PROOFS = 0.2, 2048 * MIB  # of the whole: packages are proved beside what serves
 _ACTIVATIONS, _WEIGHTS = 0.42, 0.1  # of the rest; images, bodies and answers have what is left
+_U_NET, _MOST_FOR_U_NET = (
+    152 * MIB,
+    0.55,
+)  # what the smallest tile of a usual U-Net takes, if that leaves the others enough
 _LEAST_LEFT = 224 * MIB  # for a service that can do anything
 
 
@@ -59,6 +63,7 @@ def divided(total: int, *, front_ends: int = 1, decoders: int = 2, image_bytes: 
     left = total - processes - proofs - image_bytes
     if left < _LEAST_LEFT:
         raise TooLittleMemory(total, needed=round((processes + _LEAST_LEFT + image_bytes) / (1 - _PROOFS)))
-    activations, weights = round(_ACTIVATIONS * left), round(_WEIGHTS * left)
+    activations = round(max(_ACTIVATIONS * left, min(_U_NET, _MOST_FOR_U_NET * left)))
+    weights = round(_WEIGHTS * left)
     images = image_bytes or left - activations - weights
     return MemoryPlan(images // front_ends, activations, weights, proofs)

@@ -114,5 +114,5 @@ def test_too_little_memory_to_start_says_what_is_needed(tmp_path: Path) -> None:
         log = tmp_path / "log"
         with pytest.raises(AssertionError), served(log, within=group.command, STRIATE_MODELS=str(STARTER)):
             pytest.fail("It started.")
-        assert "There are 600 MiB of memory; with these settings the service needs 960." in log.read_text()
+        assert "There are 600 MiB of memory; with these settings the service needs 910." in log.read_text()
         assert group.kills == 0
