@@ -5,7 +5,7 @@ import pytest
 from service.scheduling.memory_plan import MIB, SMALL_ROOM_BYTES, TooLittleMemory, divided
 
 
-@pytest.mark.parametrize("total", [1600, 2048, 3072, 4096, 24576])
+@pytest.mark.parametrize("total", [2048, 3072, 4096, 24576])
 @pytest.mark.parametrize("front_ends", [1, 2])
 def test_the_shares_and_the_processes_fit_together(total: int, front_ends: int) -> None:
     plan = divided(total * MIB, front_ends=front_ends)
