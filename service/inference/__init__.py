@@ -11,7 +11,7 @@ from models.image import Array
 from models.spec import Precision
 from service.inference.cpu import CpuSession
 from service.inference.cuda import Gpu, open_cuda
-from service.inference.onnxruntime import CPU, CUDA, IDENTITY, DeviceUnavailable, InferenceFailed
+from service.inference.onnxruntime import CPU, CUDA, IDENTITY, DeviceUnavailable, InferenceFailed, RunGivenUp
 
 __all__ = [
     "CPU",
@@ -20,6 +20,7 @@ __all__ = [
     "DeviceUnavailable",
     "Gpu",
     "InferenceFailed",
+    "RunGivenUp",
     "Session",
     "check_device",
     "open_session",
@@ -45,7 +46,7 @@ class Session(Protocol):
         """Runs a batch (N, C, H, W) float32; returns new arrays (N, ...) float32 of the named outputs.
 
         Up to `lanes` threads may call it concurrently. until: a moment of time.monotonic() at which a run on the CPU is
-        given up. Raises InferenceFailed.
+        given up. Raises InferenceFailed, RunGivenUp.
         """
 
 

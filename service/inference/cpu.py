@@ -16,7 +16,7 @@ from onnxruntime import RunOptions
 from models.image import Array
 from service.inference import cpu_arena
 from service.inference.activation_memory import TINY_RUN_BYTES, NetworkMemory
-from service.inference.onnxruntime import CPU, ERRORS, load, optimise, translated
+from service.inference.onnxruntime import CPU, ERRORS, RunGivenUp, load, optimise, translated
 
 _BRIEF_S = 2e-4  # a shorter run gains nothing from a second thread, which must be woken first
 _POLL_S = 0.25
@@ -108,25 +108,22 @@ class CpuSession:
             self._running += 1
             session = self._wide if self._running == 1 else self._narrow
         try:
-            with _RUN_DEADLINES.options(until) as options:
-                return dict(zip(outputs, session.run(outputs, {self._input: batch}, options)))
-        except ERRORS as error:
-            failed = translated(error, action="run")
-            if not isinstance(failed, MemoryError):
-                raise failed from error
-            return self._run_with_room(session, batch, outputs, until)
+            return self._run(session, batch, outputs, until)
+        except MemoryError:  # the arena's free pieces were too small
+            cpu_arena.release()
+            return self._run(session, batch, outputs, until)
         finally:
             with self._lock:
                 self._running -= 1
 
-    def _run_with_room(self, session: Any, batch: Array, outputs: Sequence[str], until: float) -> dict[str, Array]:
-        """Runs again where the arena's free pieces were too small."""
-        cpu_arena.release()
-        try:
-            with _RUN_DEADLINES.options(until) as options:
+    def _run(self, session: Any, batch: Array, outputs: Sequence[str], until: float) -> dict[str, Array]:
+        with _RUN_DEADLINES.options(until) as options:
+            try:
                 return dict(zip(outputs, session.run(outputs, {self._input: batch}, options)))
-        except ERRORS as error:
-            raise translated(error, action="run") from error
+            except ERRORS as error:
+                if options and options.terminate:
+                    raise RunGivenUp("The network did not end in its time.") from error
+                raise translated(error, action="run") from error
 
     def _is_brief(self) -> bool:
         """Returns whether a run of one image on one thread is brief."""

@@ -46,6 +46,10 @@ class InferenceFailed(StriateError):
     code = "network_failed"
 
 
+class RunGivenUp(InferenceFailed):
+    """The run had not ended at its moment; see Session.run."""
+
+
 def translated(error: Exception, *, action: str) -> Exception:
     """Returns InferenceFailed, MemoryError or OSError in place of one of ERRORS. action: "load" or "run"."""
     text = str(error)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from statistics import median
@@ -20,7 +21,7 @@ import numpy as np
 
 from models.image import Array
 from service.errors import DeadlinePassed, NotReady, QueueFull
-from service.inference import Session
+from service.inference import RunGivenUp, Session
 from service.scheduling.cost_model import BatchCloseReason, CostModel
 from service.scheduling.work import Work
 from service.scheduling.work_item import BatchRun, InferenceResult, WorkItem, deliver, run_batch
@@ -91,8 +92,7 @@ class Batcher:
     ) -> InferenceResult | None:
         """Runs as submit does, in the calling thread, which saves the way to a lane's and back; from any thread.
 
-        limit_s: after which the run is given up. Returns None where other items wait or run, and where submit would
-        raise.
+        limit_s: after which it is given up. Returns None where other items wait or run, and where submit would raise.
         """
         with self._lock:
             busy = self._items or self._idle < self._session.lanes or self.depth >= self._length
@@ -121,7 +121,9 @@ class Batcher:
         with self._lock:
             if not self._cost_model.within(_HOP_S, tensor.size):
                 return None
-        return self.run_inline(tensor, outputs, work, limit_s=_BRIEF_S)
+        with suppress(RunGivenUp):  # a lane has more time
+            return self.run_inline(tensor, outputs, work, limit_s=_BRIEF_S)
+        return None
 
     def warm(self, tensor: Array, outputs: Sequence[str]) -> None:
         """Runs every batch size that may come to run, before requests do; where the time goes is then known.
