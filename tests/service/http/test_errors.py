@@ -32,6 +32,7 @@ NEVER_ANSWERED = {  # at start, or a bug
     service.scheduling.memory_plan.TooLittleMemory,
     service.inference.DeviceUnavailable,
     service.inference.InferenceFailed,
+    service.inference.RunGivenUp,
     *PackageError.__subclasses__(),
 }
 
