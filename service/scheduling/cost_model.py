@@ -71,15 +71,14 @@ class CostModel:
 
     def within(self, seconds: float, elements: int) -> bool:
         """Returns whether one item of about this size takes no longer while nothing else runs."""
-        mean = self._alone.get(elements.bit_length())
-        if mean is not None and elements <= mean.elements:
-            return mean.seconds <= seconds
         return 0 < self._seconds_alone(elements) <= seconds
 
     def _seconds_alone(self, elements: int) -> float:
         """Returns what one item is expected to take; 0 before any run."""
         mean = self._alone.get(elements.bit_length()) or self._means.get(1)
-        return mean.seconds * max(1.0, elements / mean.elements) if mean else 0.0
+        if mean is None:
+            return 0.0
+        return mean.seconds if elements <= mean.elements else mean.seconds * elements / mean.elements
 
     def seconds(self, elements: float) -> float:
         """Returns the expected duration of a run of this size; 0 before any run."""
