@@ -1,6 +1,7 @@
 """HTTP's own errors, and every error as a response: `{"error": <a sentence>, "code": <a slug>}`."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from traceback import clear_frames
 
 import orjson
 from starlette.requests import Request
@@ -169,11 +170,22 @@ def response(error: StriateError) -> Response:
     return Response(body, error.status, headers, "application/json")
 
 
-def handle(_: Request, error: Exception) -> Response:
+async def handle(_: Request, error: Exception) -> Response:
     """Starlette's exception handler for StriateError and MemoryError; a bug goes on, to be logged as one."""
     if known := answerable(error):
+        forget_frames(error)
         return response(known)
     raise error
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Empties the frames that an error, and those which it came from, went through.
+
+    Futures and tasks that some of them hold refer to the error: they would keep images until garbage is collected.
+    """
+    while error:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def answerable(error: BaseException) -> StriateError | None:

@@ -11,7 +11,7 @@ from starlette.types import Receive
 from models.package import Package
 from service.api.answers import Failure, Prediction, Predictions, WireModel
 from service.errors import DeadlinePassed
-from service.http.errors import CallerGone, Internal, TooManyImages, answerable
+from service.http.errors import CallerGone, Internal, TooManyImages, answerable, forget_frames
 from service.http.middleware.access_log import count_error
 from service.http.request import check_media_type, parse_body, parse_options, read_body, require
 from service.http.responses import complete, failure, json_response, reference, respond
@@ -77,6 +77,7 @@ def _failure_entry(error: Exception, exchange: "Exchange") -> Failure:
     known = answerable(error) or Internal()
     if isinstance(known, Internal):
         log.exception(error, request_id=exchange.context.request_id)
+    forget_frames(error)
     count_error(exchange.runtime.metrics, known.code)
     return failure(known)
 
@@ -175,6 +176,7 @@ class DisconnectWatch:
         self._later.cancel()
         if self._watcher:
             self._watcher.cancel()
+            self._watcher = None  # its frame refers to this
         try:
             await self._scope.__aexit__(kind, error, trace)
         except TimeoutError:

@@ -169,12 +169,13 @@ class Scheduler:
             async with slots:
                 return await function(item)
 
+        running = [asyncio.create_task(one(item)) for item in items]
         try:
-            async with asyncio.TaskGroup() as group:
-                running = [group.create_task(one(item)) for item in items]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [done.result() for done in running]
+            return await asyncio.gather(*running)
+        finally:
+            for each in running:
+                each.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def _take_place(self) -> Callable[[], None]:
         """Counts an image that waits for a worker, or is prepared by one; returns what ends that. Raises QueueFull."""
@@ -199,6 +200,7 @@ class Scheduler:
             return await asyncio.wrap_future(running)
         finally:
             job.clear()  # the pool keeps a cancelled job until its turn comes, but then without the image
+            del running  # it refers to an error, which refers to this frame
 
 
 def _call(function: Callable[[], object], _: Future[T]) -> None:

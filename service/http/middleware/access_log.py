@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.errors import StriateError
 from service.errors import NotReady, QueueFull
-from service.http.errors import CallerGone, Internal, members, response
+from service.http.errors import CallerGone, Internal, forget_frames, members, response
 from service.telemetry.log import LogLevel, log
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_context import RequestContext
@@ -53,9 +53,11 @@ class AccessLogMiddleware:
                 await self._app(scope, receive, recording_send(send, context))
             except Exception as error:  # noqa: BLE001  a bug must not be answered in the server's format
                 log.exception(error, request_id=context.request_id)
+                forget_frames(error)
                 if not context.status:
                     await response(Internal())(scope, receive, recording_send(send, context))
         self._finish(scope, context)
+        context.images = ()  # a connection that rests keeps the context of its last request
 
     def _finish(self, scope: Scope, context: RequestContext) -> None:
         path = getattr(scope.get("route"), "path", OTHER)

@@ -33,4 +33,7 @@ class BodyThreads:
         reservation.retain()
         running = (self._small if nbytes <= SMALL_BYTES else self._large).submit(function)
         running.add_done_callback(lambda _: reservation.release())
-        return await asyncio.wrap_future(running)
+        try:
+            return await asyncio.wrap_future(running)
+        finally:
+            del running  # it refers to an error, which refers to this frame
