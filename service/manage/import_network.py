@@ -10,9 +10,10 @@ from pathlib import Path
 
 from models.errors import PackageError
 from models.package import Package
-from service.process.container import memory_bytes
 from service.repository import scan, verifier
+from service.repository.prover import LARGE
 from service.sandbox.limited_job import Limits, run_job
+from service.scheduling.memory_plan import MemoryPlan
 from service.settings import load_settings
 
 
@@ -64,7 +65,8 @@ def _drafted(arguments: argparse.Namespace, workspace: Path) -> tuple[Package, s
     """Has a child process build and verify the package; returns it, and the provider that ran it."""
     options = {name: value for name, value in vars(arguments).items() if name != "command"}
     request = {"options": options | {"source": str(arguments.source)}, "workspace": str(workspace)}
-    limits = Limits(load_settings().proof_timeout_s, memory_bytes() // 2)
+    settings = load_settings()
+    limits = Limits(settings.proof_timeout_s, int(LARGE * MemoryPlan.of(settings).proofs))
     result = run_job("service.manage.import_job", request, limits=limits)
     (draft,) = scan.find_versions(workspace)
     return verifier.read_proved(draft, str(result.get("sha256"))), str(result.get("provider"))

@@ -20,7 +20,8 @@ from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 
 _CHILD = "service.repository.proof"
 _CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
-_SMALL, _LARGE = 1 / 16, 3 / 4  # shares of the memory: for each child, and for one at a time that has needed more
+# Shares of the memory for proofs: for each child, and for one at a time that has needed more.
+_SMALL, LARGE = 1 / 16, 3 / 4
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
 # Nobody is served yet: what the service finds at its start has longer, counted from the start.
 FIRST_PATIENCE_S = 30.0
@@ -141,4 +142,4 @@ class Prover:
         except JobTooLarge:
             left_s = round(max(1.0, options.timeout_s - (time.monotonic() - started)), 1)
             with self._large:
-                return run(limits=Limits(left_s, int(_LARGE * options.memory_bytes)))
+                return run(limits=Limits(left_s, int(LARGE * options.memory_bytes)))
