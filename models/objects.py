@@ -1,5 +1,7 @@
 """Object separation: probability maps -> objects, by the same code in training and in the service."""
 
+from typing import TypedDict
+
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import watershed
@@ -8,19 +10,32 @@ from models.image import Array
 from models.spec import ModelSpec
 
 
+class Limits(TypedDict):
+    """See grow."""
+
+    threshold: float
+    seed_threshold: float
+    min_area_px: int
+
+
 def separate(probabilities: Array, spec: ModelSpec) -> Array:
     """Separates objects by `spec.objects`: (C, H, W) float32 in [0, 1] -> (H, W) int32, 0 background, 1 ... n."""
+    foreground, height, limits = maps_of(probabilities, spec)
+    return grow(foreground, height, **limits)
+
+
+def maps_of(probabilities: Array, spec: ModelSpec) -> tuple[Array, Array, Limits]:
+    """Returns what `spec.objects` has grow: two maps of (C, H, W) float32, and its limits."""
     if spec.objects is None:
         raise ValueError(f"{spec.name} does not separate objects")
-    names = spec.channel_names
-    index = names.index(spec.objects.foreground)
-    return grow(
-        probabilities[index],
-        probabilities[names.index(spec.objects.seeds)],
+    names, objects = spec.channel_names, spec.objects
+    index = names.index(objects.foreground)
+    limits = Limits(
         threshold=spec.classes[index].threshold,
-        seed_threshold=spec.objects.seed_threshold,
-        min_area_px=spec.objects.min_area_px,
+        seed_threshold=objects.seed_threshold,
+        min_area_px=objects.min_area_px,
     )
+    return probabilities[index], probabilities[names.index(objects.seeds)], limits
 
 
 def grow(foreground: Array, height: Array, *, threshold: float, seed_threshold: float, min_area_px: int) -> Array:

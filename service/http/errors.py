@@ -1,7 +1,9 @@
 """HTTP's own errors, and every error as a response: `{"error": <a sentence>, "code": <a slug>}`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from traceback import clear_frames
+from contextlib import suppress
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from traceback import walk_tb
 
 import orjson
 from starlette.requests import Request
@@ -11,6 +13,7 @@ from models.errors import StriateError
 from service.errors import InputError, MemoryFull, RequestError, RetryLater, listed
 
 ERROR_HEADER = "X-Striate-Error"
+_SUSPENDABLE = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
 
 
 class MalformedRequest(RequestError):
@@ -179,12 +182,16 @@ async def handle(_: Request, error: Exception) -> Response:
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Empties the frames that an error, and those which it came from, went through.
+    """Parts an error, and those which it came from, from the frames that they went through.
 
     Futures and tasks that some of them hold refer to the error: they would keep images until garbage is collected.
     """
     while error:
-        clear_frames(error.__traceback__)
+        for frame, _ in walk_tb(error.__traceback__):
+            if not frame.f_code.co_flags & _SUSPENDABLE:  # such a frame may go on: requests may share an error
+                with suppress(RuntimeError):  # it still runs
+                    frame.clear()
+        error.__traceback__ = None
         error = error.__context__
 
 

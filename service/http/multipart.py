@@ -11,7 +11,9 @@ from python_multipart.multipart import parse_options_header
 
 from service.http.errors import MalformedRequest
 
-_MAX_HEAD_BYTES = 8_000
+# The options of a header take longer, the more there are of them: 3 ms where they fill a head.
+_MAX_HEAD_BYTES, _MAX_HEADS_BYTES = 4_000, 2**18
+_MAX_MARKS = 10_000  # that are like the boundary; it is chosen so that there are none
 _MAX_TEXT_BYTES = 10_000
 _MAX_TEXTS = 32
 _MAX_FILES = 1000
@@ -28,13 +30,19 @@ class FormPart:
 
 def form_parts(body: bytes, content_type: str) -> list[FormPart]:
     """Parses a whole body into its parts, in order. Raises MalformedRequest."""
+    if len(content_type) > _MAX_HEAD_BYTES:
+        raise _unreadable(f"the Content-Type has more than {_MAX_HEAD_BYTES:,} bytes")
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise _unreadable("the Content-Type has no boundary")
     parts: list[FormPart] = []
-    files = 0
+    files = heads_bytes = 0
     for (_, start), (stop, _) in pairwise(_delimiters(body, b"\r\n--" + boundary)):
-        parts.append(_part(body, start, stop))
+        head = _head(body, start, stop)
+        heads_bytes += len(head)
+        if heads_bytes > _MAX_HEADS_BYTES:
+            raise _unreadable(f"its parts' headers have more than {_MAX_HEADS_BYTES:,} bytes")
+        parts.append(_part(head, body[start + len(head) + 4 : stop]))
         files += parts[-1].is_file
         if files > _MAX_FILES or len(parts) - files > _MAX_TEXTS:
             raise _unreadable(f"it has more than {_MAX_FILES} files or {_MAX_TEXTS} other fields")
@@ -56,7 +64,11 @@ def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
     delimiter is content.
     """
     begin = -2 if body.startswith(mark[2:]) else body.find(mark)
+    marks = 0
     while begin != -1:
+        marks += 1
+        if marks > _MAX_MARKS:
+            raise _unreadable(f"it has more than {_MAX_MARKS:,} boundaries")
         end = begin + len(mark)
         if body.startswith(b"--", end):
             yield begin, end
@@ -68,15 +80,19 @@ def _delimiters(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
     raise _unreadable("the closing boundary is missing")
 
 
-def _part(body: bytes, start: int, stop: int) -> FormPart:
-    """Parses the part between two delimiters; the empty line after its headers may overlap the second delimiter."""
-    head_end = body.find(b"\r\n\r\n", start, min(start + _MAX_HEAD_BYTES, stop + 2))
-    if head_end == -1:
+def _head(body: bytes, start: int, stop: int) -> bytes:
+    """Returns a part's headers; the empty line after them may overlap the second delimiter."""
+    end = body.find(b"\r\n\r\n", start, min(start + _MAX_HEAD_BYTES, stop + 2))
+    if end == -1:
         raise _unreadable(f"a part's headers do not end within {_MAX_HEAD_BYTES:,} bytes")
-    options = _disposition(body[start:head_end])
+    return body[start:end]
+
+
+def _part(head: bytes, content: bytes) -> FormPart:
+    options = _disposition(head)
     if b"name" not in options:
         raise _unreadable("a part's Content-Disposition has no name")
-    part = FormPart(text(options[b"name"]), b"filename" in options, body[head_end + 4 : stop])
+    part = FormPart(text(options[b"name"]), b"filename" in options, content)
     if not part.is_file and len(part.content) > _MAX_TEXT_BYTES:
         raise _unreadable(f"the field {part.name[:100]!r} has more than {_MAX_TEXT_BYTES:,} bytes")
     return part

@@ -34,7 +34,7 @@ from service.scheduling.work import Work
 from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 from service.tasks.classification import top_class
-from service.tasks.task import Document, Encoded, Outputs, Task
+from service.tasks.task import Document, Encoded, Outputs, Separate, Task
 from service.telemetry.metrics import Metrics
 from service.telemetry.model_metrics import ModelMetrics
 
@@ -92,7 +92,8 @@ class Pipeline:
             self._report(source, prepared, outputs, model)
             if task.extra_passes:
                 outputs = await task.extra_passes(outputs, prepared.tensor, options, spec, inference.each)
-            step = partial(_finish, task, outputs, prepared.image, options, spec, work, time.perf_counter())
+            separate = partial(self.decoders.separate, deadline=work.deadline)
+            step = partial(_finish, task, outputs, prepared.image, options, spec, work, separate, time.perf_counter())
             pixels = task.pixels(options, prepared.image)
             findings, encoded = await self.scheduler.compute(step, work, pixels=pixels)
             if top := task.top_class(outputs, spec):
@@ -226,14 +227,18 @@ def _finish(
     options: Options,
     spec: ModelSpec,
     work: Work,
+    separate: Separate,
     started: float,
 ) -> tuple[F, Encoded]:
     """Interprets and encodes in one thread: each change of thread takes as long as a small map does.
 
     started: by time.perf_counter(); waiting for a thread counts as post-processing.
     """
-    findings = task.interpret(outputs, image, options, spec)
+    pixels = task.pixels(options, image)
+    work.check(pixels)
+    findings = task.interpret(outputs, image, options, spec, separate)
     interpreted = time.perf_counter()
+    work.check(pixels)
     encoded = task.encode(findings, image, options, spec)
     ended = time.perf_counter()
     if isinstance(encoded, Document):  # it is written by the caller

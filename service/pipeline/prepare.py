@@ -35,7 +35,9 @@ UPSCALE = 4.0  # an image enlarged more than this has no detail of the kind that
 ASPECT = 1.5  # a resize that changes the proportions more than this changes shapes
 PIXEL_SIZE = 1.5  # structures this much larger or smaller than in training look like others
 NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p99": "99th percentile"}
-_PASSES = 16  # about what decoding and preprocessing a pixel take, against going through it once
+# About what decoding and preprocessing a pixel take, against going through it once; and preprocessing where the network
+# sees every pixel, for percentiles of three channels.
+_PASSES, _WHOLE_PASSES = 16, 240
 _BRIEF_BYTES = 4096
 _WITH_ALPHA = 4  # channels that a file in colour may have
 _SMALL_BYTES = _SMALL_PASSES = 2**20  # up to here a file is decoded in this process, which takes some ms at most
@@ -95,6 +97,7 @@ def _prepare(image: Image, data: bytes, spec: ModelSpec, work: Work) -> Prepared
         if image.damage and not work.tolerates_damage:
             raise DamagedImage(image.format, image.damage)
         digest = hashlib.sha256(data).hexdigest()
+    work.check(image.height * image.width * (_PASSES if spec.input.size else _WHOLE_PASSES))
     with work.stage("preprocess"):
         return preprocess(image, spec, sha256=digest)
 

@@ -1,4 +1,4 @@
-"""Decoding in a child process: one file after another is probed, opened, and read region by region."""
+"""Decoding in a child process: files are probed, opened and read region by region, and objects are separated."""
 
 import ctypes
 import mmap
@@ -10,6 +10,7 @@ import numpy as np
 
 from models.decode import Decoder, Probe, recognised
 from models.errors import DamagedImage, ImageError
+from models.objects import Limits, grow
 from models.source import Source
 from service.sandbox.decode_messages import ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.json_channel import Channel
@@ -76,6 +77,12 @@ class Decoding:
         pixels = self._source.read({axis: slice(*ends) for axis, ends in region.items()}, level)
         with mmap.mmap(memory, nbytes) as target:
             np.ndarray(pixels.shape, pixels.dtype.newbyteorder("="), target)[...] = pixels
+        return {}
+
+    def separate(self, maps: int, labels: int, *, shape: tuple[int, int], limits: Limits) -> dict[str, Any]:
+        """Grows seeds: the descriptors' memory holds both maps, (2, H, W) float32, and is to hold (H, W) int32."""
+        foreground, height = np.ndarray((2, *shape), np.float32, mmap.mmap(maps, 0, prot=mmap.PROT_READ))
+        np.ndarray(shape, np.int32, mmap.mmap(labels, 0))[...] = grow(foreground, height, **limits)
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Decode process: one file at a time is decoded in a child process, which is killed if it is late."""
+"""Decode process: a file is decoded, or objects are separated, in a child process, which is killed if it is late."""
 
 import fcntl
 import mmap
@@ -16,7 +16,9 @@ from pydantic import BaseModel, ValidationError
 from models.decode import Probe, recognised
 from models.errors import DamagedImage
 from models.image import Array
+from models.objects import maps_of
 from models.source import Level, Region, Source, Spacing, no_level, ranges
+from models.spec import ModelSpec
 from service.errors import DeadlinePassed, MemoryFull, SandboxFailed
 from service.sandbox.decode_messages import DoneMessage, ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.fork_server import Child
@@ -53,8 +55,30 @@ class DecodeProcess:
             opened = self.ask({"open": {}, "memory": memory}, answer=SourceMessage, deadline=deadline)
             yield RemoteSource(opened, self, deadline)
         finally:
-            if self._child:
-                self._send(self._child, {"close": {}})
+            self._forget()
+
+    def separate(self, probabilities: Array, spec: ModelSpec, deadline: Deadline) -> Array:
+        """Does what models.objects.separate does. Raises DeadlinePassed, MemoryFull, SandboxFailed."""
+        *maps, limits = maps_of(probabilities, spec)
+        height, width = shape = probabilities.shape[1:]
+        request = {
+            "separate": {"shape": shape, "limits": limits},
+            "memory": _PIXEL_BYTES * height * width + _HEADER_BYTES,
+        }
+        given, made = (_memory(number * 4 * height * width) for number in (2, 1))
+        try:
+            np.ndarray((2, *shape), np.float32, mmap.mmap(given, 0))[...] = maps
+            self.ask(request, given, made, answer=DoneMessage, deadline=deadline)
+            labels = np.array(np.ndarray(shape, np.int32, mmap.mmap(made, 0, prot=mmap.PROT_READ)))
+        except DamagedImage as error:
+            raise SandboxFailed(str(error)) from error
+        finally:
+            os.close(given)
+            os.close(made)
+            self._forget()
+        if not 0 <= labels.min() <= labels.max() <= labels.size:
+            raise SandboxFailed("its labels are none")
+        return labels
 
     def ask(self, request: Mapping[str, Any], *descriptors: int, answer: type[Answer], deadline: Deadline) -> Answer:
         """Has the child do a step. Raises ImageError, DeadlinePassed, MemoryFull, SandboxFailed."""
@@ -83,6 +107,11 @@ class DecodeProcess:
 
     def close(self) -> None:
         self._end()
+
+    def _forget(self) -> None:
+        """Has the child give back the memory of what it has done."""
+        if self._child:
+            self._send(self._child, {"close": {}})
 
     def _send(self, child: Child, request: Mapping[str, Any], *descriptors: int) -> bool:
         """Returns False if the child has ended."""

@@ -1,4 +1,4 @@
-"""Decoders: where image files are decoded, in this process or in others that can be killed."""
+"""Decoders: where files are decoded, and objects separated, in this process or in others that can be killed."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from functools import partial
 from typing import Protocol
 
 from models.decode import recognised
+from models.image import Array
+from models.objects import separate
 from models.source import Source
+from models.spec import ModelSpec
 from service.errors import SandboxFailed
 from service.sandbox.decode_process import Admit, DecodeProcess
 from service.sandbox.fork_server import ForkServer
@@ -17,6 +20,7 @@ KEEPS_MEMORY = {  # glibc would give an image's memory back at once; the next on
     "MALLOC_MMAP_THRESHOLD_": str(2**25),  # bytes; glibc takes no more
     "MALLOC_TRIM_THRESHOLD_": str(2**25),
 }
+_BRIEF_PIXELS = 2**17  # objects are separated sooner than another process could begin to
 _CHILD = "service.sandbox.decode_child"
 
 
@@ -26,6 +30,9 @@ class Decoders(Protocol):
     @contextmanager
     def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
         """See DecodeProcess.opened."""
+
+    def separate(self, probabilities: Array, spec: ModelSpec, deadline: Deadline) -> Array:
+        """See DecodeProcess.separate."""
 
 
 class InProcess:
@@ -37,6 +44,9 @@ class InProcess:
         probed = decoder.probe(data)
         admit(probed)
         yield decoder.open(data, probed)
+
+    def separate(self, probabilities: Array, spec: ModelSpec, deadline: Deadline) -> Array:
+        return separate(probabilities, spec)
 
 
 class DecodeProcesses:
@@ -55,12 +65,20 @@ class DecodeProcesses:
 
     @contextmanager
     def opened(self, data: bytes, deadline: Deadline, *, admit: Admit) -> Iterator[Source]:
+        with self._own().opened(data, deadline, admit=admit) as source:
+            yield source
+
+    def separate(self, probabilities: Array, spec: ModelSpec, deadline: Deadline) -> Array:
+        if probabilities[0].size <= _BRIEF_PIXELS:
+            return separate(probabilities, spec)
+        return self._own().separate(probabilities, spec, deadline)
+
+    def _own(self) -> DecodeProcess:
         process: DecodeProcess | None = getattr(self._of_thread, "process", None)
         if process is None:
             process = self._of_thread.process = DecodeProcess(self._start_child)
             self._processes.append(process)
-        with process.opened(data, deadline, admit=admit) as source:
-            yield source
+        return process
 
     def close(self) -> None:
         """Kills every child, whatever it decodes."""

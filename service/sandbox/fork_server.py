@@ -19,6 +19,7 @@ _REPLY_S = 60.0  # for its imports, on a machine that is busy
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a process with threads must not fork
     "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",  # another takes 64 MiB of addresses, which are what is limited
 }
 
 

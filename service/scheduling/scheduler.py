@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from models.image import Array
 from service.errors import QueueFull
-from service.scheduling.work import Deadline, Priority, Work
+from service.scheduling.work import PIXELS_A_SECOND, Deadline, Priority, Work
 from service.scheduling.work_item import InferenceResult
 from service.settings import Settings
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 BRIEF_PIXELS = 2**16  # a step over fewer pixels takes less time than a change of thread
 _GRACE_S = 2.0  # for a thread to notice that its image's deadline has passed
-SHORT_PIXELS = 2**27  # a step over more takes longer than 0.1 s
+SHORT_PIXELS = 0.1 * PIXELS_A_SECOND
 
 
 class Prepared(Protocol):

@@ -14,6 +14,8 @@ from service.errors import DeadlinePassed, MemoryFull
 from service.scheduling.memory_budget import NOTHING, TINY_BYTES, Held, MemoryBudget
 
 _GRACE_S = 0.5
+_LATE_S = 2.0  # a step may go on for so long after its deadline
+PIXELS_A_SECOND = 1.3e9  # that a step goes through, on a slow machine
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
 
@@ -194,6 +196,15 @@ class Work:
     def again(self) -> "Work":
         """Returns the work of another pass over the same image that goes on at once, in its own place."""
         return replace(self, has_place=True)
+
+    def check(self, pixels: float) -> None:
+        """Called in a thread, before a step that goes through so many pixels.
+
+        Raises DeadlinePassed where nobody waits for it any more, or where it would go on long after the deadline.
+        """
+        ends_at = time.monotonic() + pixels / PIXELS_A_SECOND
+        if self.deadline.passed or ends_at > self.deadline.at + _LATE_S:
+            raise DeadlinePassed(self.deadline.timeout_s)
 
     def stage(self, name: Stage) -> "StageTimer":
         """with work.stage("decode"): adds the block's duration to the stage."""

@@ -18,7 +18,7 @@ from service.encode.colour import levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
 from service.errors import InvalidOption, UnknownLayer
-from service.tasks.task import Outputs, Picture, Task, media_types_of
+from service.tasks.task import Outputs, Picture, Separate, Task, media_types_of
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
 _GAP = 1  # px between maps
@@ -76,7 +76,9 @@ class Activations(Task[ActivationOptions, Array]):
     def pixels(self, options: ActivationOptions, image: Image) -> float:
         return math.inf
 
-    def interpret(self, outputs: Outputs, image: Image, options: ActivationOptions, spec: ModelSpec) -> Array:
+    def interpret(
+        self, outputs: Outputs, image: Image, options: ActivationOptions, spec: ModelSpec, separate: Separate
+    ) -> Array:
         return outputs[tap_of(options.layer, spec).name]
 
     def encode(self, findings: Array, image: Image, options: ActivationOptions, spec: ModelSpec) -> Picture:

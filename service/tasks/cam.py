@@ -18,7 +18,7 @@ from service.encode.png_writer import png, png_indexed
 from service.errors import CamError, NoMap, NoPicture, UnknownLabel, UnknownMethod
 from service.tasks.classification import most_probable
 from service.tasks.occlusion import occlusion_map
-from service.tasks.task import Outputs, Passes, Picture, Task, media_types_of
+from service.tasks.task import Outputs, Passes, Picture, Separate, Task, media_types_of
 
 OCCLUSION: Literal["occlusion"] = "occlusion"
 _MOST_PASSES = 32  # covered images that wait or run together: a GPU's batch
@@ -127,7 +127,9 @@ class ClassActivation(Task[CamOptions, Evidence]):
     def pixels(self, options: CamOptions, image: Image) -> float:
         return image.height * image.width * (1 if options.format == "raw" else _PICTURE_PASSES)
 
-    def interpret(self, outputs: Outputs, image: Image, options: CamOptions, spec: ModelSpec) -> Evidence:
+    def interpret(
+        self, outputs: Outputs, image: Image, options: CamOptions, spec: ModelSpec, separate: Separate
+    ) -> Evidence:
         method, index = method_of(options.method, spec), _index(outputs, options, spec)
         found = class_map(outputs, spec, index=index, method=method)
         values = resample(found, spec, size=(image.height, image.width))

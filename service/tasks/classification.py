@@ -9,7 +9,7 @@ from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec, TaskKind
 from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions, WireModel
-from service.tasks.task import Document, Outputs, Task
+from service.tasks.task import Document, Outputs, Separate, Task
 
 
 class PredictOptions(WireModel):
@@ -40,7 +40,9 @@ class Classification(Task[PredictOptions, Classified]):
     def pixels(self, options: PredictOptions, image: Image) -> float:
         return 0
 
-    def interpret(self, outputs: Outputs, image: Image, options: PredictOptions, spec: ModelSpec) -> Classified:
+    def interpret(
+        self, outputs: Outputs, image: Image, options: PredictOptions, spec: ModelSpec, separate: Separate
+    ) -> Classified:
         probabilities = outputs[spec.names["probabilities"]]
         return Classified(rank(probabilities, spec, top_k=options.top_k), sum_nodes(probabilities, spec))
 

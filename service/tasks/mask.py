@@ -10,6 +10,7 @@ from models.image import Array
 from models.objects import separate
 from models.preprocess import resize
 from models.spec import ModelSpec
+from service.tasks.task import Separate
 
 BACKGROUND = "background"  # a class of this label holds no objects, and its pixels are 0 in format=labels
 
@@ -34,7 +35,7 @@ class Mask:
         return len(self.object_class) - 1
 
 
-def interpret(probabilities: Array, spec: ModelSpec, *, size: tuple[int, int]) -> Mask:
+def interpret(probabilities: Array, spec: ModelSpec, *, size: tuple[int, int], separate: Separate = separate) -> Mask:
     """(classes + auxiliary, h, w) float32 in [0, 1] -> Mask of the image's size (H, W)."""
     probabilities = np.moveaxis(resize(np.moveaxis(probabilities, 0, 2), size), 2, 0)
     own = probabilities[: len(spec.classes)]

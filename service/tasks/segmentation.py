@@ -18,10 +18,13 @@ from service.encode.png_writer import png, png_binary, png_indexed
 from service.errors import TooLargeForOnePass, TooManyObjects
 from service.tasks.mask import BACKGROUND, Mask, interpret, own_pixels
 from service.tasks.measurement import measurements
-from service.tasks.task import Encoded, Outputs, Picture, Task, media_types_of
+from service.tasks.task import Encoded, Outputs, Picture, Separate, Task, media_types_of
 
 Written = tuple[bytes, dict[str, str]]  # the body and the facts of a Picture
-_LEAST_PIXELS, _PASSES = 2**17, 100  # about what separating and encoding objects takes, against going through a pixel
+_LEAST_PIXELS, _PASSES = (
+    2**17,
+    140,
+)  # about what finding objects takes, or measuring them, against going through a pixel
 
 
 def label_image(mask: Mask) -> Array:
@@ -141,8 +144,12 @@ class Segmentation(Task[SegmentOptions, Mask]):
     def pixels(self, options: SegmentOptions, image: Image) -> float:
         return _LEAST_PIXELS + _PASSES * image.height * image.width
 
-    def interpret(self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec) -> Mask:
-        return interpret(outputs[spec.names["probabilities"]], spec, size=(image.height, image.width))
+    def interpret(
+        self, outputs: Outputs, image: Image, options: SegmentOptions, spec: ModelSpec, separate: Separate
+    ) -> Mask:
+        return interpret(
+            outputs[spec.names["probabilities"]], spec, size=(image.height, image.width), separate=separate
+        )
 
     def encode(self, findings: Mask, image: Image, options: SegmentOptions, spec: ModelSpec) -> Encoded:
         if options.format == "measurements":

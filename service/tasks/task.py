@@ -14,6 +14,7 @@ from service.api.answers import Answer, WireModel
 Options = TypeVar("Options", bound=WireModel, contravariant=True)
 Findings = TypeVar("Findings")
 Outputs = Mapping[str, Array]  # the network's, by their names in the graph, without the batch axis
+Separate = Callable[[Array, ModelSpec], Array]  # models.objects.separate, but it ends at the deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ class Task(Protocol[Options, Findings]):
         """Returns about how many pixels interpret() and encode() go through."""
 
     @abstractmethod
-    def interpret(self, outputs: Outputs, image: Image, options: Options, spec: ModelSpec) -> Findings:
+    def interpret(
+        self, outputs: Outputs, image: Image, options: Options, spec: ModelSpec, separate: Separate
+    ) -> Findings:
         """Returns what the outputs mean, in the image's own pixels."""
 
     @abstractmethod

@@ -41,7 +41,7 @@ from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec, TaskKind
 from service.api.answers import Answer, WireModel
-from service.tasks.task import Document, Outputs, Task
+from service.tasks.task import Document, Outputs, Separate, Task
 
 
 class EntropyOptions(WireModel):
@@ -71,7 +71,9 @@ class Entropy(Task[EntropyOptions, float]):
     def pixels(self, options: EntropyOptions, image: Image) -> float:
         return 0
 
-    def interpret(self, outputs: Outputs, image: Image, options: EntropyOptions, spec: ModelSpec) -> float:
+    def interpret(
+        self, outputs: Outputs, image: Image, options: EntropyOptions, spec: ModelSpec, separate: Separate
+    ) -> float:
         probabilities: Array = outputs[spec.names["probabilities"]]
         return float(-(probabilities * np.log(probabilities + 1e-9)).sum() / np.log(options.base))
 

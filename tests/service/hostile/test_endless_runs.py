@@ -1,11 +1,16 @@
-"""Tests of a network that is endless for some pixels: its runs end with their requests, and others are served."""
+"""Work that goes on and on: it ends with its requests, and others are served.
+
+A network is endless for some pixels; objects of noise take minutes to separate.
+"""
 
 import asyncio
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from service.encode.png_writer import png
 from tests.conftest import Client
 from tests.service.exposition import metric
 from tests.service.image_files import form, grey
@@ -41,3 +46,21 @@ async def test_runs_end_with_their_requests(serving: Client, tmp_path: Path) -> 
         assert time.monotonic() - started < LATEST_S
         for name in ("brightness", "trapped"):
             assert (await ask(http, 100, name=name))[1] == "dark"
+
+
+async def test_objects_are_given_up_with_their_requests(serving: Client) -> None:
+    noise = np.random.default_rng(0).integers(128, 256, (4000, 4000), np.uint8)  # 20 s
+    async with serving(timeout_s=TIMEOUT_S, worker_threads=2, image_bytes=2**33) as http:
+        started = time.monotonic()
+        body = form(png(noise))
+        answers = await asyncio.gather(
+            *(http.post("/segment", files=body, data={"model": "blobs"}) for _ in range(3)), ask(http, 100)
+        )
+        assert [answer.json()["code"] for answer in answers[:3]] == ["deadline_passed"] * 3
+        assert answers[3][1] == "dark"
+
+        async def is_free() -> bool:
+            return metric((await http.get("/metrics")).text, "striate_reserved_bytes", room="budget") == 0
+
+        await until(is_free)
+        assert time.monotonic() - started < LATEST_S

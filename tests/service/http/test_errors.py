@@ -1,8 +1,10 @@
 """Every error has a code, a status, a row in the docs, and says no more than it should."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,7 +19,7 @@ import service.inference
 import service.settings
 from models.errors import PackageError, StriateError
 from service.errors import DeadlinePassed, MemoryFull, NotReady, QueueFull
-from service.http.errors import Internal, MethodNotAllowed, answerable, members, response
+from service.http.errors import Internal, MethodNotAllowed, answerable, forget_frames, members, response
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.repository.errors import CannotServe
 from service.security.errors import KeyMissing, KeyUnknown, RateLimited, ScopeMissing
@@ -142,3 +144,24 @@ async def test_a_bug_is_a_500_that_tells_the_caller_nothing_and_the_log_where(
     for written in (response.text, err):
         assert "Mustermann" not in written
     assert 'striate_errors_total{code="internal"} 1.0' in metrics.exposition().decode()
+
+
+@pytest.mark.anyio
+async def test_a_frame_that_goes_on_keeps_what_it_has() -> None:
+    """Requests that wait for one network share the error of its loading."""
+    error = MemoryError()
+
+    async def waits(image: bytes) -> bytes:
+        with suppress(MemoryError):
+            try:
+                raise error
+            finally:
+                await asyncio.sleep(0.01)
+        return image
+
+    waiting = asyncio.create_task(waits(b"image"))
+    await asyncio.sleep(0)
+    assert error.__traceback__
+    forget_frames(error)
+    assert error.__traceback__ is None
+    assert await waiting == b"image"

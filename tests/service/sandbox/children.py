@@ -9,9 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from service.sandbox import decode_child
 from service.sandbox.json_channel import Channel
 from service.sandbox.peak_memory import address_space_bytes
+
+STEPS = "probe", "open", "read", "separate"
 
 
 def echo(channel: Channel) -> None:
@@ -84,8 +88,8 @@ def breaks(step: str, channel: Channel) -> None:
     decode_child.main(channel)
 
 
-stalls_in_probe, stalls_in_open, stalls_in_read = (partial(stalls, step) for step in ("probe", "open", "read"))
-breaks_in_probe, breaks_in_open, breaks_in_read = (partial(breaks, step) for step in ("probe", "open", "read"))
+stalls_in_probe, stalls_in_open, stalls_in_read, stalls_in_separate = (partial(stalls, step) for step in STEPS)
+breaks_in_probe, breaks_in_open, breaks_in_read, breaks_in_separate = (partial(breaks, step) for step in STEPS)
 lies_of_nothing = partial(lies, "probe", {})
 lies_of_a_size = partial(
     lies,
@@ -99,6 +103,11 @@ SOURCE: dict[str, Any] = {
 lies_of_a_dtype = partial(lies, "open", SOURCE | {"dtype": "object"})
 lies_of_axes = partial(lies, "open", SOURCE | {"axes": "YY"})
 lies_of_an_error = partial(lies, "probe", {"error": {"error": "SystemExit", "sentence": "no"}})
+
+
+def lies_of_labels(channel: Channel) -> None:
+    decode_child.grow = lambda foreground, *_, **__: np.full(foreground.shape, 2**30)
+    decode_child.main(channel)
 
 
 def devours_memory(channel: Channel) -> None:

@@ -12,13 +12,17 @@ import pytest
 from models.decode import Probe, open_source, probe
 from models.errors import DamagedImage, ImageError, NotAnImage, UnsupportedImage
 from models.image import Array
+from models.objects import separate
 from models.source import RegionError, image_of
 from service.errors import DeadlinePassed, MemoryFull, SandboxFailed
 from service.sandbox.decode_process import DecodeProcess
 from service.sandbox.fork_server import ForkServer
 from service.scheduling.work import Deadline
 from tests.models.decode.files import FILES, noise, png, tiff
+from tests.models.tiny_descriptions import segmenter_fields
+from tests.package_parts import spec_of
 
+SEGMENTER = spec_of(**segmenter_fields())
 REAL, CHILDREN = "service.sandbox.decode_child", "tests.service.sandbox.children"
 
 
@@ -141,6 +145,28 @@ def test_a_file_that_crashes_its_decoder_is_damaged(server: ForkServer, step: st
 def test_a_child_that_has_been_taken_over_is_not_believed(server: ForkServer, lie: str) -> None:
     with running(server, f"{CHILDREN}:lies_of_{lie}") as process, pytest.raises(DamagedImage):
         read(process, FILES["grey png"])
+
+
+def test_objects_are_those_of_separating_here(process: DecodeProcess) -> None:
+    maps = np.random.default_rng(0).random((2, 70, 90), dtype=np.float32)
+    for probabilities in (maps, np.moveaxis(np.ascontiguousarray(np.moveaxis(maps, 0, 2)), 2, 0)):
+        labels = process.separate(probabilities, SEGMENTER, within(60))
+        np.testing.assert_array_equal(labels, separate(maps, SEGMENTER))
+        assert labels.dtype == np.int32
+
+
+def test_objects_are_given_up_at_the_deadline(server: ForkServer) -> None:
+    with running(server, f"{CHILDREN}:stalls_in_separate") as process:
+        started = time.monotonic()
+        with pytest.raises(DeadlinePassed, match=r"0\.5"):
+            process.separate(np.ones((2, 70, 90), np.float32), SEGMENTER, within(0.5))
+        assert time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("child", ["breaks_in_separate", "lies_of_labels"])
+def test_labels_that_are_none_are_not_believed(server: ForkServer, child: str) -> None:
+    with running(server, f"{CHILDREN}:{child}") as process, pytest.raises(SandboxFailed):
+        process.separate(np.ones((2, 70, 90), np.float32), SEGMENTER, within(60))
 
 
 def test_a_decoder_that_takes_too_much_memory_is_refused_it(server: ForkServer) -> None:

@@ -17,6 +17,8 @@ from service.errors import SandboxFailed
 from service.sandbox.decoders import DecodeProcesses, Decoders, InProcess
 from service.scheduling.work import Deadline
 from tests.models.decode.files import noise, png
+from tests.models.tiny_descriptions import segmenter_fields
+from tests.package_parts import spec_of
 from tests.service.sandbox.endings import wait_until_ended
 
 
@@ -40,6 +42,14 @@ def test_both_kinds_of_decoders_give_the_same(processes: DecodeProcesses) -> Non
         assert [(probe.width, probe.height) for probe in admitted] == [(11, 9)]
         with pytest.raises(NotAnImage):
             read(decoders, b"text")
+
+
+def test_both_kinds_of_decoders_separate_the_same_objects(processes: DecodeProcesses) -> None:
+    deadline, spec = Deadline(time.monotonic() + 60, 60), spec_of(**segmenter_fields())
+    for side in (30, 400):  # here, and in a process
+        maps = np.random.default_rng(0).random((2, side, side), dtype=np.float32)
+        labels = [decoders.separate(maps, spec, deadline) for decoders in (InProcess(), processes)]
+        np.testing.assert_array_equal(*labels)
 
 
 def test_a_thread_has_one_process_for_all_its_files(processes: DecodeProcesses) -> None:
