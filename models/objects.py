@@ -10,7 +10,7 @@ from models.image import Array
 from models.spec import ModelSpec
 
 
-class Limits(TypedDict):
+class GrowthLimits(TypedDict):
     """See grow."""
 
     threshold: float
@@ -24,13 +24,13 @@ def separate(probabilities: Array, spec: ModelSpec) -> Array:
     return grow(foreground, height, **limits)
 
 
-def maps_of(probabilities: Array, spec: ModelSpec) -> tuple[Array, Array, Limits]:
+def maps_of(probabilities: Array, spec: ModelSpec) -> tuple[Array, Array, GrowthLimits]:
     """Returns what `spec.objects` has grow: two maps of (C, H, W) float32, and its limits."""
     if spec.objects is None:
         raise ValueError(f"{spec.name} does not separate objects")
     names, objects = spec.channel_names, spec.objects
     index = names.index(objects.foreground)
-    limits = Limits(
+    limits = GrowthLimits(
         threshold=spec.classes[index].threshold,
         seed_threshold=objects.seed_threshold,
         min_area_px=objects.min_area_px,

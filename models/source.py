@@ -15,6 +15,7 @@ from models.image import Array, upright, without_alpha
 AXES = "TCZYXS"  # time, channel, depth, height, width, and the samples (red, green, blue) of a colour
 Region = Mapping[str, slice]  # half-open ranges by axis, in the pixels of the level; axes that are not named are whole
 _UM = {"µm": 1.0, "mm": 1e3}
+_LARGEST_UM = 1e6  # a pixel's side; its area must be a number too
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +188,11 @@ def image_of(source: Source) -> Image:
 
 
 def _pixel_size_um(spacing: Mapping[str, Spacing]) -> float | None:
-    """Returns the side of a square pixel in µm."""
+    """Returns the side of a square pixel in µm, if it can be one."""
     if "X" not in spacing or "Y" not in spacing:
         return None
     x, y = spacing["X"].um, spacing["Y"].um
-    return x if math.isclose(x, y, rel_tol=1e-3) else None
+    return x if math.isclose(x, y, rel_tol=1e-3) and 0 < x <= _LARGEST_UM else None
 
 
 def plane(

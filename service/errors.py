@@ -149,10 +149,9 @@ class TooLargeForOnePass(RequestError):
 class TooManyObjects(RequestError):
     status, code = 422, "too_many_objects"
 
-    def __init__(self, count: int) -> None:
-        super().__init__(
-            f"There are {count:,} objects; a PNG can number at most 65,535. Use format=measurements, which lists all."
-        )
+    def __init__(self, count: int, bound: str) -> None:
+        """bound: a clause that says how many there may be."""
+        super().__init__(f"There are {count:,} objects; {bound}.")
 
 
 class RetryLater(StriateError):

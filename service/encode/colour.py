@@ -20,9 +20,9 @@ def displayable(pixels: Array) -> Array:
     All channels share one range, which preserves the hue.
     """
     if pixels.dtype != np.uint8:
-        low, high = percentiles(pixels, _DISPLAY_PERCENTILES, axes=("channel", "y", "x"))
-        span = float(high.item() - low.item()) or 1.0
-        with np.errstate(over="ignore"):  # infinity is clipped too
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity is clipped too
+            low, high = percentiles(pixels, _DISPLAY_PERCENTILES, axes=("channel", "y", "x"))
+            span = float(high.item() - low.item()) or 1.0
             pixels = ((pixels - low.item()) * (255 / span)).clip(0, 255).round().astype(np.uint8)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 

@@ -73,7 +73,7 @@ class ShadowRunner:
                     pixels = self._settings.max_pixels
                     work = Work(deadline, Priority.BULK, own, max_pixels=pixels, tolerates_damage=tolerates)
                     result = await self._pipeline.infer(sent, shadow, (), work)
-            except StriateError:
+            except (StriateError, MemoryError):
                 counts.failed += 1
                 return
         counts.compared += 1

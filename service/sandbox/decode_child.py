@@ -10,7 +10,7 @@ import numpy as np
 
 from models.decode import Decoder, Probe, recognised
 from models.errors import DamagedImage, ImageError
-from models.objects import Limits, grow
+from models.objects import GrowthLimits, grow
 from models.source import Source
 from service.sandbox.decode_messages import ErrorMessage, ProbeMessage, SourceMessage
 from service.sandbox.json_channel import Channel
@@ -79,7 +79,7 @@ class Decoding:
             np.ndarray(pixels.shape, pixels.dtype.newbyteorder("="), target)[...] = pixels
         return {}
 
-    def separate(self, maps: int, labels: int, *, shape: tuple[int, int], limits: Limits) -> dict[str, Any]:
+    def separate(self, maps: int, labels: int, *, shape: tuple[int, int], limits: GrowthLimits) -> dict[str, Any]:
         """Grows seeds: the descriptors' memory holds both maps, (2, H, W) float32, and is to hold (H, W) int32."""
         foreground, height = np.ndarray((2, *shape), np.float32, mmap.mmap(maps, 0, prot=mmap.PROT_READ))
         np.ndarray(shape, np.int32, mmap.mmap(labels, 0))[...] = grow(foreground, height, **limits)

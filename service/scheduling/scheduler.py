@@ -18,7 +18,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 BRIEF_PIXELS = 2**16  # a step over fewer pixels takes less time than a change of thread
 _GRACE_S = 2.0  # for a thread to notice that its image's deadline has passed
-SHORT_PIXELS = 0.1 * PIXELS_A_SECOND
+SHORT_PIXELS = PIXELS_A_SECOND // 10
 
 
 class Prepared(Protocol):

@@ -15,7 +15,7 @@ from service.scheduling.memory_budget import NOTHING, TINY_BYTES, Held, MemoryBu
 
 _GRACE_S = 0.5
 _LATE_S = 2.0  # a step may go on for so long after its deadline
-PIXELS_A_SECOND = 1.3e9  # that a step goes through, on a slow machine
+PIXELS_A_SECOND = 10 * 2**27  # that a step goes through
 OnStage = Callable[[Stage, float, float], None]  # the stage, its duration in s, and how many s ago it ended
 
 

@@ -22,6 +22,7 @@ from service.tasks.task import Outputs, Picture, Separate, Task, media_types_of
 
 _SIDE = 32  # px that a small map is enlarged to, at least, by repeating its pixels
 _GAP = 1  # px between maps
+_PIXELS = 2**28  # about what the maps of any layer take
 
 
 def raw(chosen: Array, options: "ActivationOptions") -> tuple[bytes, dict[str, str]]:
@@ -74,7 +75,7 @@ class Activations(Task[ActivationOptions, Array]):
         return (ActivationOptions(),) if spec.taps else ()
 
     def pixels(self, options: ActivationOptions, image: Image) -> float:
-        return math.inf
+        return _PIXELS
 
     def interpret(
         self, outputs: Outputs, image: Image, options: ActivationOptions, spec: ModelSpec, separate: Separate

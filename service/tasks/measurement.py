@@ -7,8 +7,12 @@ from scipy import ndimage
 
 from models.image import Array
 from service.api.answers import Box, MeasuredClass, MeasuredObject, Measurements, Point
+from service.errors import TooManyObjects
 from service.tasks.mask import Mask, layers, own_pixels
 from service.tasks.task import Document
+
+# An object takes 1.2 KB with its part of the answer; more of them would not fit into the memory of their image.
+_OBJECTS, _PIXELS_AN_OBJECT = 1024, 32
 
 
 def measurements(mask: Mask, *, pixel_size_um: float | None) -> Document:
@@ -19,9 +23,15 @@ def measurements(mask: Mask, *, pixel_size_um: float | None) -> Document:
 
 
 def measure(mask: Mask, *, pixel_size_um: float | None) -> tuple[tuple[MeasuredClass, ...], tuple[MeasuredObject, ...]]:
-    """Measures each class over the whole image, and each object; if classes overlap, each class separately."""
+    """Measures each class over the whole image, and each object; if classes overlap, each class separately.
+
+    Raises TooManyObjects.
+    """
     objects: list[MeasuredObject] = []
+    most = _OBJECTS + mask.classes.size // _PIXELS_AN_OBJECT
     for layer in layers(mask):
+        if len(objects) + layer.count > most:
+            raise TooManyObjects(len(objects) + layer.count, f"of so few pixels at most {most:,} are measured")
         objects += _objects(layer, pixel_size_um=pixel_size_um, first=len(objects))
     counts = Counter(found["label"] for found in objects)
     return _classes(mask, counts, pixel_size_um=pixel_size_um), tuple(objects)

@@ -43,7 +43,7 @@ def labels(mask: Mask, image: Image, options: "SegmentOptions") -> Written:
         names = {str(value): label for value, label in zip(class_values(mask.spec)[1:], labels)}
         return png(values), {"Values": json.dumps(names)}
     if mask.count > np.iinfo(np.uint16).max:
-        raise TooManyObjects(mask.count)
+        raise TooManyObjects(mask.count, "a PNG can number at most 65,535; format=measurements lists more")
     return png(values.astype(np.uint8 if mask.count <= 255 else np.uint16)), {}
 
 

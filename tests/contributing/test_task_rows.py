@@ -84,10 +84,7 @@ class Entropy(Task[EntropyOptions, float]):
 
 def test_a_task(tmp_path: Path) -> None:
     change = ChangedCopy(tmp_path, row="a task")
-    change.add(
-        "service/tasks/entropy.py",
-        ENTROPY,
-    )
+    change.add("service/tasks/entropy.py", ENTROPY)
     change.edit(
         "service/tasks/__init__.py",
         (

@@ -187,6 +187,8 @@ def test_an_image_is_a_plane_or_a_signal_read_whole() -> None:
         ({"X": Spacing(0.5)}, None),
         ({"Y": Spacing(0.5), "X": Spacing(0.25)}, None),
         ({"Y": Spacing(0.5), "X": Spacing(0.0005, "mm")}, 0.5),
+        ({"Y": Spacing(1e155), "X": Spacing(1e155)}, None),
+        ({"Y": Spacing(0.0), "X": Spacing(0.0)}, None),
     ],
 )
 def test_an_image_has_the_pixel_size_of_square_pixels(spacing: dict[str, Spacing], side: float | None) -> None:

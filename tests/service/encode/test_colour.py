@@ -33,6 +33,10 @@ def test_a_constant_deep_image_is_black() -> None:
     assert (displayable(np.full((3, 3, 1), 7, np.uint16)) == 0).all()
 
 
+def test_a_range_beyond_all_numbers_is_black() -> None:
+    assert displayable(np.array([[[-1e308], [1e308]]])).max() == 0
+
+
 def test_hue_is_kept_where_channels_differ_in_range() -> None:
     pixels = np.zeros((10, 10, 3), np.uint16)
     pixels[:, :5, 0], pixels[:, :5, 1] = 4000, 1000

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from service.errors import TooManyObjects
 from service.tasks.mask import interpret
 from service.tasks.measurement import measure
 from tests.service.tasks.segmenter_specs import spec
@@ -48,3 +49,11 @@ def test_an_empty_mask_has_no_objects() -> None:
     mask = interpret(np.zeros((1, 5, 5), np.float32), spec("a"), size=(5, 5))
     assert mask.count == 0
     assert measure(mask, pixel_size_um=1.0)[1] == ()
+
+
+def test_more_objects_than_the_image_has_memory_for_are_refused() -> None:
+    """A checkerboard is half as many objects as pixels."""
+    board = (np.indices((64, 64)).sum(axis=0) % 2).astype(np.float32)
+    mask = interpret(board[None], spec("a"), size=(64, 64))
+    with pytest.raises(TooManyObjects, match="There are 2,048 objects; of so few pixels at most 1,152 are measured"):
+        measure(mask, pixel_size_um=None)
