@@ -14,7 +14,7 @@ SMALL_ROOM_BYTES = 64 * MIB  # what all small requests of a front end may take t
 _SERVICE, _FRONT_END, _DECODER, _ENGINE = 160 * MIB, 190 * MIB, 45 * MIB, 112 * MIB
 _PROOFS, _MOST_FOR_PROOFS = 0.2, 2048 * MIB  # of the whole: packages are proved beside what serves
 _ACTIVATIONS, _WEIGHTS = 0.42, 0.1  # of the rest; images, bodies and answers have what is left
-_U_NET, _MOST_FOR_U_NET = 168 * MIB, 0.55  # what a usual U-Net's smallest tile takes, if it leaves the others enough
+_U_NET, _MOST_FOR_U_NET = 160 * MIB, 0.55  # what a usual U-Net's smallest tile takes, if it leaves the others enough
 _LEAST_LEFT = 224 * MIB  # for a service that can do anything
 
 

@@ -10,7 +10,7 @@ from service.errors import AnswerTooLarge, DeadlinePassed, MemoryFull, TooManyBy
 from service.scheduling.memory_budget import NOTHING, SMALL_BYTES, TINY_BYTES, Held, MemoryBudget
 from service.scheduling.memory_plan import SMALL_ROOM_BYTES
 from service.scheduling.scheduler import Scheduler
-from service.scheduling.work import Deadline, Priority, Reservation, Work
+from service.scheduling.work import PIXELS_A_SECOND, Deadline, Priority, Reservation, Work
 from service.settings import Settings
 from tests.service.scheduling.doubling_network import until
 
@@ -184,3 +184,11 @@ async def test_a_step_that_never_began_gives_back_at_once() -> None:
     gate.set()
     await first
     scheduler.close()
+
+
+def test_a_step_begins_only_if_it_should_end_soon_after_the_deadline() -> None:
+    work = Work(Deadline(time.monotonic() + 1, 1))
+    work.check(2 * PIXELS_A_SECOND)
+    for late, pixels in ((work, 4 * PIXELS_A_SECOND), (Work(Deadline(time.monotonic() - 1, 1)), 0)):
+        with pytest.raises(DeadlinePassed):
+            late.check(pixels)
