@@ -65,16 +65,15 @@ class DecodeProcess:
             "separate": {"shape": shape, "limits": limits},
             "memory": _PIXEL_BYTES * height * width + _HEADER_BYTES,
         }
-        given, made = (_memory(number * 4 * height * width) for number in (2, 1))
+        nbytes = 4 * height * width
         try:
-            np.ndarray((2, *shape), np.float32, mmap.mmap(given, 0))[...] = maps
-            self.ask(request, given, made, answer=DoneMessage, deadline=deadline)
-            labels = np.array(np.ndarray(shape, np.int32, mmap.mmap(made, 0, prot=mmap.PROT_READ)))
+            with _memory(2 * nbytes) as given, _memory(nbytes) as made:
+                np.ndarray((2, *shape), np.float32, mmap.mmap(given, 0))[...] = maps
+                self.ask(request, given, made, answer=DoneMessage, deadline=deadline)
+                labels = np.array(np.ndarray(shape, np.int32, mmap.mmap(made, 0, prot=mmap.PROT_READ)))
         except DamagedImage as error:
             raise SandboxFailed(str(error)) from error
         finally:
-            os.close(given)
-            os.close(made)
             self._forget()
         if not 0 <= labels.min() <= labels.max() <= labels.size:
             raise SandboxFailed("its labels are none")
@@ -146,31 +145,29 @@ class RemoteSource:
         nbytes = prod(shape) * self.dtype.itemsize
         ends = {axis: [part.start, part.stop] for axis, part in zip(self.axes, parts)}
         request = {"read": {"region": ends, "level": level, "nbytes": nbytes}, "memory": 2 * nbytes + _HEADER_BYTES}
-        memory = _memory(nbytes)
-        try:
+        with _memory(nbytes) as memory:
             self._process.ask(request, memory, answer=DoneMessage, deadline=self._deadline)
             pixels: Array = np.ndarray(shape, self.dtype, mmap.mmap(memory, nbytes, prot=mmap.PROT_READ))
             return pixels
-        finally:
-            os.close(memory)
 
 
 @contextmanager
 def _shared(data: bytes) -> Iterator[int]:
     """Copies the data into memory that another process can read; yields its descriptor."""
-    memory = _memory(len(data))
-    try:
+    with _memory(len(data)) as memory:
         written = 0
         while written < len(data):
             written += os.pwrite(memory, memoryview(data)[written:], written)
         yield memory
+
+
+@contextmanager
+def _memory(nbytes: int) -> Iterator[int]:
+    """Yields a descriptor of memory whose size nobody can change: reading beyond it would end this process."""
+    memory = os.memfd_create("striate-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(memory, nbytes)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        yield memory
     finally:
         os.close(memory)
-
-
-def _memory(nbytes: int) -> int:
-    """Returns a descriptor of memory whose size nobody can change: reading beyond it would end this process."""
-    memory = os.memfd_create("striate-image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(memory, nbytes)
-    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-    return memory

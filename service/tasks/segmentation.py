@@ -21,10 +21,8 @@ from service.tasks.measurement import measurements
 from service.tasks.task import Encoded, Outputs, Picture, Separate, Task, media_types_of
 
 Written = tuple[bytes, dict[str, str]]  # the body and the facts of a Picture
-_LEAST_PIXELS, _PASSES = (
-    2**17,
-    140,
-)  # about what finding objects takes, or measuring them, against going through a pixel
+# About what finding objects takes, or measuring them, against going through a pixel.
+_LEAST_PIXELS, _PASSES = 2**17, 140
 
 
 def label_image(mask: Mask) -> Array:
