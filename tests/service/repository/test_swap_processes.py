@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -68,7 +68,11 @@ def serving(http: httpx.Client) -> str:
 
 def pss_bytes(pid: int) -> int:
     root = psutil.Process(pid)
-    return sum(each.memory_full_info().pss for each in (root, *root.children(recursive=True)))
+    total = 0
+    for each in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # a package's proof, which has ended
+            total += each.memory_full_info().pss
+    return total
 
 
 @pytest.mark.parametrize("swaps", [10, pytest.param(20, marks=pytest.mark.long)])
