@@ -15,6 +15,7 @@ from models.closed import File
 from models.description_yaml import parse_yaml, serialised
 from models.errors import PackageError, quoted
 from models.image import Array
+from models.network_operators import check_network
 from models.npy_file import parse_npy
 from models.package_files import (
     MAX_DESCRIPTION_BYTES,
@@ -117,10 +118,11 @@ def write(
     """Writes a package atomically, replacing one in the same folder.
 
     fields: those of ModelSpec but the files, whose names and digests are filled in here, the outputs' test tensors too.
-    test_outputs: by the outputs' names. filters: see ModelSpec.
+    weights: an ONNX file. test_outputs: by the outputs' names. filters: see ModelSpec.
     attachments: further files (plots, a report, cover.png) that are not verified. Raises PackageError if what was
     written would not read back.
     """
+    check_network(weights)
     folder.parent.mkdir(parents=True, exist_ok=True)
     bench = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     draft = bench / "new"

@@ -183,6 +183,12 @@ class ModelSpec(Closed):
             return (channels, *output.size)
         return (channels,) if output.axes == "NC" else (channels, *(side - 2 * self.border for side in size))
 
+    @cached_property
+    def fixed_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output without the batch, by its name; of none where the input may have any size."""
+        size = self.input.size
+        return {output.name: self.output_shape(output.name, size) for output in self.outputs} if size else {}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = self.channel_names

@@ -19,7 +19,7 @@ from service.inference import InferenceFailed
 from service.pipeline.prepare import (
     SMALL_PIXELS,
     PreparedImage,
-    check_finite,
+    check_output,
     pixel_passes,
     prepare_image,
     prepare_small,
@@ -162,7 +162,7 @@ class Inference:
                 raise
         self._prepared, tensor = prepared, prepared.tensor
         if result:
-            return prepared, await self._average(self._record(result), tensor, work)
+            return prepared, await self._average(self._record(result, tensor), tensor, work)
         tile_px = min(tile_px, self._model.largest_tile)
         maps = await probability_maps(tensor, self._model.spec, self.run, scheduler, work, tile_px=tile_px)
         return prepared, {self._probabilities: maps}
@@ -205,18 +205,19 @@ class Inference:
 
     async def _once(self, tensor: Array, names: tuple[str, ...], work: Work) -> Outputs:
         try:
-            return self._record(await self._scheduler.run(self._model.batcher, tensor[None], names, work))
+            result = await self._scheduler.run(self._model.batcher, tensor[None], names, work)
         except InferenceFailed:
             self._metrics.failed_runs.inc()
             raise
+        return self._record(result, tensor)
 
-    def _record(self, result: InferenceResult) -> Outputs:
-        """Counts a pass and checks its outputs. Raises ValuesTooLarge."""
+    def _record(self, result: InferenceResult, tensor: Array) -> Outputs:
+        """Counts a pass and checks its outputs. Raises ValuesTooLarge, InferenceFailed."""
         self._work.add("queue", result.queue_s, ago=result.infer_s)
         self._work.add("infer", result.infer_s)
         self._metrics.observe_run(result, self._model.statistics)
-        for output in result.outputs.values():
-            check_finite(output, self._prepared.image)
+        for name, output in result.outputs.items():
+            check_output(output, name, self._model.spec, tensor, self._prepared.image)
         return {name: output[0] for name, output in result.outputs.items()}
 
 

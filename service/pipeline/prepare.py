@@ -11,7 +11,7 @@ import numpy as np
 
 from models.decode import Probe, check, check_size, passes, probe, recognised
 from models.decode.signal import open_signal
-from models.errors import DamagedImage, ImageTooSmall
+from models.errors import DamagedImage, ImageTooSmall, quoted
 from models.evaluation import Range
 from models.image import Array
 from models.preprocess import intensity_figures, prepare
@@ -19,6 +19,7 @@ from models.source import Image, Source, image_of
 from models.spec import ModelSpec
 from service.api.answers import InputInfo, InputWarning
 from service.errors import ValuesTooLarge
+from service.inference import InferenceFailed
 from service.sandbox.decoders import Decoders
 from service.scheduling.work import Work
 
@@ -39,6 +40,7 @@ NAMES = {"mean": "mean", "std": "standard deviation", "p1": "1st percentile", "p
 # sees every pixel, for percentiles of three channels.
 _PASSES, _WHOLE_PASSES = 16, 240
 _BRIEF_BYTES = 4096
+_ONE = 1 + 1e-3  # a probability, rounded
 _WITH_ALPHA = 4  # channels that a file in colour may have
 _SMALL_BYTES = _SMALL_PASSES = 2**20  # up to here a file is decoded in this process, which takes some ms at most
 SMALL_PIXELS = _PASSES * _SMALL_PASSES
@@ -161,14 +163,8 @@ def preprocess(image: Image, spec: ModelSpec, *, sha256: str) -> PreparedImage:
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused next
         tensor = prepare(image.pixels, channels=spec.input.channels, size=spec.input.size, steps=spec.input.steps)
     check_finite(tensor, image)
-    info = InputInfo(
-        width=image.width,
-        height=image.height,
-        channels=image.channels,
-        dtype=_dtype_name(image.pixels.dtype),
-        format=image.format,
-        sha256=sha256,
-    )
+    size, dtype = {"width": image.width, "height": image.height}, _dtype_name(image.pixels.dtype)
+    info = InputInfo(**size, channels=image.channels, dtype=dtype, format=image.format, sha256=sha256)
     figures = figures_of(tensor, spec)
     return PreparedImage(image, info, tensor, input_warnings(image, figures, spec), deviations_of(figures, spec))
 
@@ -177,6 +173,16 @@ def check_finite(values: Array, image: Image) -> None:
     """Raises ValuesTooLarge."""
     if not np.isfinite(values).all():
         raise ValuesTooLarge(low=float(image.pixels.min()), high=float(image.pixels.max()))
+
+
+def check_output(output: Array, name: str, spec: ModelSpec, tensor: Array, image: Image) -> None:
+    """Checks what a network made of a tensor (C, H, W). Raises ValuesTooLarge, InferenceFailed."""
+    check_finite(output, image)
+    shape = spec.fixed_shapes.get(name) or spec.output_shape(name, (tensor.shape[1], tensor.shape[2]))
+    if output.shape != (1, *shape):
+        raise InferenceFailed(f"The network's {name} is {quoted(output.shape)}; rdf.yaml describes {(1, *shape)}.")
+    if name == spec.names["probabilities"] and not 0 <= output.min() <= output.max() <= _ONE:
+        raise InferenceFailed(f"The network's {name} are not between 0 and 1.")
 
 
 def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[InputWarning, ...]:

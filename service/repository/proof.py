@@ -7,6 +7,7 @@ import numpy as np
 
 from models.errors import PackageError
 from models.image import Array
+from models.network_operators import check_network
 from models.package import Package
 from models.preprocess import pad
 from service.inference import Session
@@ -41,7 +42,9 @@ def prove(request: dict[str, Any], report: Report) -> dict[str, Any]:
         return {"sha256": package.sha256}
     report("loading")
     buckets = tuple(batches["sizes"])
-    session = CpuSession(package.network(), lanes=1, buckets=buckets)
+    network = package.network()
+    check_network(network)
+    session = CpuSession(network, lanes=1, buckets=buckets)
     report("running")
     element_bytes = _element_bytes(package, session)
     verifier.check_outputs(package, session)

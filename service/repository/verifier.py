@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from models import package as packages
-from models.errors import PackageError
+from models.errors import PackageError, quoted
 from models.image import Array
+from models.network_operators import check_network
 from models.package import Package
 from models.preprocess import prepare
 from models.spec import ModelSpec
@@ -40,10 +41,11 @@ def _in_its_folder(package: Package) -> Package:
 
 
 def verify(package: Package, *, open_session: OpenSession) -> Session:
-    """Opens the package's session, and checks that it reproduces the test outputs.
+    """Checks the package's network, opens its session, and checks that it reproduces the test outputs.
 
     Raises PackageError, DeviceUnavailable, InferenceFailed.
     """
+    check_network(package.network())
     session = open_session(package)
     check_outputs(package, session)
     return session
@@ -70,9 +72,10 @@ def network_input(test_input: Array, spec: ModelSpec) -> Array:
 
 
 def _check_equal(name: str, actual: Array, expected: Array, *, tolerance: float) -> None:
-    if actual.shape != expected.shape:
+    if actual.shape != expected.shape or actual.dtype != np.float32:
         raise PackageError(
-            f"The network's {name} has shape {actual.shape}; the package's test output has {expected.shape}."
+            f"The network's {name} is {quoted(actual.shape)} {actual.dtype}; the package's test output is"
+            f" {expected.shape} float32."
         )
     difference = float(np.abs(actual.astype(np.float64) - expected).max())
     if not difference <= tolerance:  # also false for NaN

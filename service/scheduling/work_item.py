@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.image import Array
-from service.inference import Session
+from service.inference import InferenceFailed, Session
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Priority, Work
 
@@ -73,12 +73,18 @@ class BatchRun(NamedTuple):
 
 
 def run_batch(session: Session, batch: list[WorkItem]) -> BatchRun:
-    """Runs the items of a batch as one; it is given up when all of them are late. Raises what the session raises."""
+    """Runs the items of a batch as one; it is given up when all of them are late.
+
+    Raises InferenceFailed, and what else the session raises.
+    """
     started = time.perf_counter()
     tensor = batch[0].tensor if len(batch) == 1 else np.concatenate([item.tensor for item in batch])
     names = tuple(dict.fromkeys(name for item in batch for name in item.outputs))
     until = max(item.work.deadline.given_up_at for item in batch)
-    return BatchRun(session.run(tensor, names, until), started, time.perf_counter() - started)
+    outputs = session.run(tensor, names, until)
+    if any(len(output) != len(tensor) for output in outputs.values()):  # nobody could tell whose each is
+        raise InferenceFailed("The network's outputs are not one for each image of its batch.")
+    return BatchRun(outputs, started, time.perf_counter() - started)
 
 
 def deliver(batch: list[WorkItem], close_reason: BatchCloseReason, run: Future[BatchRun]) -> None:

@@ -4,13 +4,18 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
 
+from service.inference import open_session
 from tests.conftest import Client
 from tests.service.exposition import metric, wait_for_line
 from tests.service.fragile_network import fragile
 from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
+from tests.service.repository.hostile_packages import with_tail
+from tests.service.repository.versions import write_version
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +54,24 @@ async def test_of_a_batch_that_fails_all_but_the_bad_one_are_answered(
     assert [top(result) for result in answer.json()["results"]] == ["dark", "bright", "dark", "internal", "bright"]
     assert metric(metrics, "striate_failed_runs_total", model="fragile") == 1
     assert metric(metrics, "striate_errors_total", code="internal") == 1
+
+
+TAILS = {
+    "values beyond 1": helper.make_node("Mul", ["pair", "nine"], ["probabilities"]),
+    "a class too few": helper.make_node("Slice", ["pair", "zero", "two", "one"], ["probabilities"]),
+    "no image": helper.make_node("Slice", ["pair", "zero", "zero", "zero"], ["probabilities"]),
+}
+CONSTANTS = {"zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "nine": np.array(9, np.float32)}
+
+
+@pytest.mark.parametrize("case", TAILS)
+async def test_outputs_that_the_package_does_not_describe_are_no_answer(
+    serving: Client, tmp_path: Path, case: str
+) -> None:
+    """They are those of a session of another network: a package's own were refused."""
+    models, other = tmp_path / "models", write_version(tmp_path, "1.0").folder
+    write_version(models, "1.0")
+    with_tail([TAILS[case]], CONSTANTS)(other)
+    async with serving(lambda _: open_session(other / "model.onnx", device="cpu"), models=models) as http:
+        answer = await http.post("/predict", files=form(grey(200)))
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")

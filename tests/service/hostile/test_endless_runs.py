@@ -1,6 +1,6 @@
 """Work that goes on and on: it ends with its requests, and others are served.
 
-A network is endless for some pixels; objects of noise take minutes to separate.
+A network is endless for some pixels, as no package's may be; objects of noise take minutes to separate.
 """
 
 import asyncio
@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.package import Package
 from service.encode.png_writer import png
+from service.inference import Session, open_session
 from tests.conftest import Client
 from tests.service.exposition import metric
 from tests.service.image_files import form, grey
-from tests.service.repository.hostile_packages import ENDLESS_FOR_BRIGHT, write_hostile
+from tests.service.repository.hostile_packages import LOOPING_FOR_BRIGHT
 from tests.service.repository.versions import ask, until, write_version
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -23,15 +25,16 @@ LARGE = {"height": 100, "width": 100}  # decoded in a worker, where it runs too
 
 
 async def test_runs_end_with_their_requests(serving: Client, tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    write_version(models, "1.0")
-    write_hostile(models, "trapped", "1.0", ENDLESS_FOR_BRIGHT)
-    async with serving(models=models, timeout_s=TIMEOUT_S, session_threads=2) as http:
+    models, folder = tmp_path / "models", write_version(tmp_path, "1.0", name="trapped").folder
+    for name in ("brightness", "trapped"):
+        write_version(models, "1.0", name=name)
+    LOOPING_FOR_BRIGHT(folder)
 
-        async def is_there() -> bool:
-            return (await http.get("/models/trapped")).json()["status"] == "ready"
+    def opened(package: Package) -> Session:
+        network = folder / "model.onnx" if package.spec.name == "trapped" else package.weights
+        return open_session(network, device="cpu", threads=2)
 
-        await until(is_there)
+    async with serving(opened, models=models, timeout_s=TIMEOUT_S) as http:
         started = time.monotonic()
         images = [grey(255), *(grey(255, **LARGE) for _ in range(6))]
         trapped = [http.post("/predict", files=form(image), data={"model": "trapped"}) for image in images]

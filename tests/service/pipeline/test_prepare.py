@@ -11,7 +11,8 @@ from models.image import Array
 from models.preprocess import prepare
 from models.source import Image, Source
 from service.encode.png_writer import png
-from service.pipeline.prepare import deviations_of, figures_of, input_warnings, prepare_image
+from service.inference import InferenceFailed
+from service.pipeline.prepare import check_output, deviations_of, figures_of, input_warnings, prepare_image
 from service.sandbox.decode_process import Admit
 from service.sandbox.decoders import InProcess
 from service.scheduling.memory_budget import NOTHING, Held, MemoryBudget
@@ -113,3 +114,24 @@ async def test_a_block_that_is_too_large_is_refused_before_memory_is_reserved() 
         with pytest.raises(TooManyPixels, match="4096 x 4096"):
             prepare_image(data, GREY, work, InProcess())
     assert budget.reserved_bytes == 2**30
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (np.full((1, 1, 8, 6), 0.5), None),
+        (np.full((1, 1, 8, 6), 1.0000001), None),
+        (np.full((1, 1, 8, 6), 1.1), "are not between 0 and 1"),
+        (np.full((1, 1, 8, 6), -0.1), "are not between 0 and 1"),
+        (np.full((1, 1, 6, 8), 0.5), r"is \(1, 1, 6, 8\); rdf.yaml describes \(1, 1, 8, 6\)"),
+        (np.full((0, 1, 8, 6), 0.5), r"is \(0, 1, 8, 6\)"),
+    ],
+)
+def test_outputs_are_as_the_package_describes_them(output: Array, reason: str | None) -> None:
+    spec = spec_of(input={"channels": 1, "size": None, "steps": []}, stride=1)
+    args = ("probabilities", spec, np.zeros((1, 8, 6), np.float32), Image(RANDOM, "png"))
+    if reason is None:
+        check_output(output, *args)
+    else:
+        with pytest.raises(InferenceFailed, match=reason):
+            check_output(output, *args)

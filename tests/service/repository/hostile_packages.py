@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,8 @@ def with_tail(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray])
     return damage
 
 
-def looping(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray]) -> Damage:
-    """Has the network go on with a loop. nodes: of the scalar "rounds", from "pair"."""
+def looping(rounds: Sequence[onnx.NodeProto] = (), **constants: np.ndarray) -> Damage:
+    """Has the network go on with a loop. rounds: nodes that make the scalar "rounds" from "pair"; 2^57 without them."""
     body = helper.make_graph(
         [helper.make_node("Identity", ["going"], ["still"]), helper.make_node("Add", ["sum", "one"], ["next"])],
         "body",
@@ -107,23 +108,12 @@ def looping(nodes: Sequence[onnx.NodeProto], constants: dict[str, np.ndarray]) -
             helper.make_tensor_value_info("next", TensorProto.FLOAT, ["N", 3]),
         ],
     )
-    loop = helper.make_node("Loop", ["rounds", "true", "pair"], ["probabilities"], body=body)
+    loop = helper.make_node("Loop", ["rounds" if rounds else "huge", "true", "pair"], ["probabilities"], body=body)
     own = {"huge": np.array(2**57), "true": np.array(True), "one": np.ones((1, 3), np.float32)}
-    return with_tail([*nodes, loop], constants | own)
+    return with_tail([*rounds, loop], constants | own)
 
 
-def endless(*, for_images: int = 1) -> Damage:
-    """A loop of 2^57 rounds for each so many images, of none for fewer."""
-    nodes = [
-        helper.make_node("Shape", ["pair"], ["shape"]),
-        helper.make_node("Gather", ["shape", "zero"], ["images"]),
-        helper.make_node("Div", ["images", "least"], ["many"]),
-        helper.make_node("Mul", ["many", "huge"], ["rounds"]),
-    ]
-    return looping(nodes, {"zero": np.array(0), "least": np.array(for_images)})
-
-
-def endless_for_certain() -> Damage:
+def looping_for_bright() -> Damage:
     """A loop of 2^57 rounds for an image whose class has a probability of 0.92, of none for others."""
     nodes = [
         helper.make_node("ReduceMax", ["pair"], ["top"], keepdims=0),
@@ -132,7 +122,33 @@ def endless_for_certain() -> Damage:
         helper.make_node("Cast", ["floor"], ["whole"], to=TensorProto.INT64),
         helper.make_node("Mul", ["whole", "huge"], ["rounds"]),
     ]
-    return looping(nodes, {"rest": np.array(0.08, np.float32)})
+    return looping(nodes, rest=np.array(0.08, np.float32))
+
+
+def endless(*, for_images: int = 1) -> Damage:
+    """Products of matrices that take minutes for so many images, and next to nothing for fewer."""
+    side, names = 1536, [f"product{n}" for n in range(500)]
+    nodes = [
+        helper.make_node("Shape", ["pair"], ["images"], end=1),
+        helper.make_node("Div", ["images", "least"], ["many"]),
+        helper.make_node("Mul", ["many", "rest"], ["more"]),
+        helper.make_node("Add", ["more", "first"], ["rows"]),
+        helper.make_node("Concat", ["rows", "rows"], ["size"], axis=0),
+        helper.make_node("ReduceMax", ["pair"], ["top"], keepdims=0),
+        helper.make_node("Mul", ["top", "nothing"], ["zero"]),
+        helper.make_node("Add", ["zero", "mean"], ["value"]),
+        helper.make_node("Expand", ["value", "size"], ["matrix"]),
+        helper.make_node("Identity", ["matrix"], names[:1]),
+        *(helper.make_node("MatMul", [before, "matrix"], [after]) for before, after in pairwise(names)),
+        helper.make_node("ReduceMax", names[-1:], ["end"], keepdims=0),
+        helper.make_node("Mul", ["end", "nothing"], ["tail"]),
+        helper.make_node("Add", ["pair", "tail"], ["probabilities"]),
+    ]
+    constants = {
+        "least": np.array([for_images]), "rest": np.array([side - 1]), "first": np.array([1]),
+        "nothing": np.array(0, np.float32), "mean": np.array(1 / side, np.float32),
+    }  # fmt: skip
+    return with_tail(nodes, constants)
 
 
 def vast() -> Damage:
@@ -150,7 +166,7 @@ def bomb() -> bytes:
     return b"\n".join([*rows, b"name: *a9"])
 
 
-ENDLESS, ENDLESS_FOR_MANY, ENDLESS_FOR_BRIGHT = endless(), endless(for_images=8), endless_for_certain()
+ENDLESS, ENDLESS_FOR_MANY, LOOPING_FOR_BRIGHT = endless(), endless(for_images=8), looping_for_bright()
 # What is done to a package, and what the reason of its refusal says; None where it may serve.
 CASES: dict[str, tuple[Damage, str | None]] = {
     **{
@@ -171,6 +187,7 @@ CASES: dict[str, tuple[Damage, str | None]] = {
     "network: a link to /dev/zero": (link("model.onnx", "/dev/zero"), "is a link"),
     "network: 4 TB of nothing": (sparse("model.onnx", 2**42), "at most 2,147,483,648"),
     "network: wants 6 TB": (vast(), "MiB of memory to be proved"),
+    "network: a loop": (looping(), "has the operator 'Loop'"),
     "network: no bytes": (sealed("model.onnx", b""), "cannot load the network"),
     "tensor: an expression": (
         sealed("test_input.npy", b"\x93NUMPY\1\0" + (4000).to_bytes(2, "little") + b"-" * 4000),

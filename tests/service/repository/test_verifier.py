@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from models.package import Package
 from service.errors import NotReady
 from tests import tiny
+from tests.service.repository.hostile_packages import looping, sealed, with_tail
 from tests.service.repository.loaded_repository import load_repository
 
 
@@ -48,6 +51,16 @@ def wrong_output() -> bytes:
     return file.getvalue()
 
 
+def integers(package: Package) -> None:
+    """Has the network give its probabilities as int32."""
+    with_tail([helper.make_node("Cast", ["pair"], ["probabilities"], to=TensorProto.INT32)], {})(package.folder)
+    model = onnx.load(package.weights)
+    for output in model.graph.output:
+        if output.name == "probabilities":
+            output.type.tensor_type.elem_type = TensorProto.INT32
+    sealed("model.onnx", model.SerializeToString())(package.folder)
+
+
 def move(package: Package) -> None:
     package.folder.rename(package.folder.with_name("2.0"))
 
@@ -59,7 +72,9 @@ INVALID = {
     "not YAML": (lambda p: (p.folder / "rdf.yaml").write_text("a: ["), "is not YAML"),
     "a way out of the folder": (edit_description("source: model.onnx", "source: ../model.onnx"), "../model.onnx"),
     "a folder of another version": (move, "rdf.yaml says brightness 1.0, but the folder is brightness/2.0"),
-    "not an ONNX network": (replace_with_digest("model.onnx", b"not onnx"), "cannot load the network"),
+    "not an ONNX network": (replace_with_digest("model.onnx", b"not onnx"), "no valid ONNX file"),
+    "a loop": (lambda package: looping()(package.folder), "has the operator 'Loop'"),
+    "an output of integers": (integers, "is (1, 3) int32; the package's test output is (1, 3) float32"),
     "other test outputs": (
         replace_with_digest("test_probabilities.npy", wrong_output()),
         "does not reproduce the test output",

@@ -1,16 +1,19 @@
 """Tests of work items: which may run together, and the part of a run that each gets."""
 
 import asyncio
+import math
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
+from models.image import Array
 from service.inference import InferenceFailed
 from service.scheduling.cost_model import BatchCloseReason
 from service.scheduling.work import Priority
-from service.scheduling.work_item import BatchRun, InferenceResult, deliver
+from service.scheduling.work_item import BatchRun, InferenceResult, deliver, run_batch
 from tests.service.scheduling.work_items import work_item
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +47,20 @@ async def test_a_run_that_fails_fails_each_item() -> None:
     run.set_exception(InferenceFailed("it saw a bad one"))
     deliver(batch, BatchCloseReason.IDLE, run)
     assert [type(item.result.exception()) for item in batch] == [InferenceFailed] * 2
+
+
+class Swelling:
+    """A session that returns twice as many outputs as it was given images."""
+
+    provider, lanes, buckets = "test", 1, (1, 2)
+
+    def run(self, batch: Array, outputs: Sequence[str], until: float = math.inf) -> dict[str, Array]:
+        return {name: np.zeros((2 * len(batch), 1), np.float32) for name in outputs}
+
+
+async def test_outputs_that_are_not_one_for_each_image_fail_the_run() -> None:
+    with pytest.raises(InferenceFailed, match="not one for each image"):
+        run_batch(Swelling(), [work_item(1), work_item(2)])
 
 
 async def test_a_caller_who_has_gone_is_given_nothing() -> None:
