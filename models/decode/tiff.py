@@ -4,10 +4,7 @@ The file is a stranger's. tifffile's notion of a series is not used: it follows 
 the sizes that metadata claim. Pages are read one by one, and only what was checked is decoded.
 """
 
-import io
-import logging
 import math
-from typing import Any
 
 import numpy as np
 import tifffile
@@ -15,6 +12,7 @@ import tifffile
 from models.decode.decoder import Cost, Format, Probe, Refusing, turned
 from models.decode.tiff_cost import pages_cost
 from models.decode.tiff_directory import check_directories
+from models.decode.tiff_file import TiffFile
 from models.decode.tiff_jpeg import jpeg_cost, jpeg_damage
 from models.decode.tiff_metadata import spacing_um, stack_sizes
 from models.decode.tiff_streams import check_streams
@@ -44,12 +42,7 @@ BOUNDED = {
         "ZSTD",
     )
 }
-# Vendors' kinds of TIFF, for which tifffile would read more than the pages that are asked for.
-PLAIN: dict[str, Any] = {f"is_{flag}": False for flag in tifffile.TIFF.FILE_FLAGS - {"ome", "imagej"}}
 MAX_CHANNELS = 4
-
-# tifffile logs what it dislikes in a file, tag contents included; a tag may hold a name.
-logging.getLogger("tifffile").disabled = True
 
 
 def sniff(data: bytes) -> bool:
@@ -60,8 +53,8 @@ def probe(data: bytes) -> Probe:
     """Reads the pages' tags. Refuses stacks, more than 4 channels, and unsupported compressions and colours."""
     with _REFUSING:
         count = check_directories(data, most=MAX_CHANNELS + 1)
-        file = tifffile.TiffFile(io.BytesIO(data), _multifile=False, **PLAIN)
-        planes = _planes(file, count)
+        file = TiffFile(data, pages=count)
+        planes = _planes(file)
         for page in planes:
             _check(page)
         cost = _cost(planes, data)
@@ -78,13 +71,13 @@ def probe(data: bytes) -> Probe:
             _dtype(first),
             pages=len(planes),
             block=(first.tilewidth, first.tilelength) if first.is_tiled else None,
-            header=(planes, orientation, spacing_um(file, first)),
+            header=(file, planes, orientation, spacing_um(file.tiff, first)),
             cost=cost,
         )
 
 
 def open(data: bytes, probed: Probe) -> Source:
-    planes, orientation, spacing = probed.header
+    _, planes, orientation, spacing = probed.header
     with _REFUSING:
         pixels = _pixels(planes[0]) if len(planes) == 1 else np.concatenate([_pixels(page) for page in planes], axis=2)
         return plane(pixels, "tiff", orientation, spacing, _damage_in(planes, data))
@@ -109,14 +102,14 @@ def _damage_in(planes: list[tifffile.TiffPage], data: bytes) -> str | None:
     return None
 
 
-def _planes(file: tifffile.TiffFile, count: int) -> list[tifffile.TiffPage]:
+def _planes(file: TiffFile) -> list[tifffile.TiffPage]:
     """Returns those of the first pages that make up the image: one, or three that the file says are its channels.
 
     Further pages of another size (a thumbnail, a pyramid's levels) are left alone.
     """
-    pages = [file.pages[index] for index in range(count)]
+    pages = file.pages
     planes = [page for page in pages if (page.shape, page.dtype) == (pages[0].shape, pages[0].dtype)]
-    sizes = stack_sizes(file, pages=len(pages))
+    sizes = stack_sizes(file.tiff, pages=len(pages))
     stated = math.prod(sizes.values())
     if len(planes) == 1 and (stated == 1 or stated == pages[0].samplesperpixel):
         return planes

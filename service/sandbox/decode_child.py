@@ -1,6 +1,7 @@
 """Decoding in a child process: files are probed, opened and read region by region, and objects are separated."""
 
 import ctypes
+import gc
 import mmap
 import os
 import resource
@@ -31,6 +32,7 @@ def main(channel: Channel) -> None:
         request, descriptors = channel.receive()
         if "close" in request:
             decoding = Decoding()
+            gc.collect()  # a decoder's library may have left the file in a cycle of references
             if resident_bytes() > own + _KEPT_BYTES:
                 trim(0)
             continue

@@ -46,10 +46,10 @@ class DecodeProcess:
         """
         self._format = recognised(data).FORMAT.name
         memory = _HEADER_BYTES + _FILE_COPIES * len(data)
-        with _shared(data) as file:
-            request = {"probe": {"nbytes": len(data)}, "memory": memory}
-            probed = self.ask(request, file, answer=ProbeMessage, deadline=deadline).probe
         try:
+            with _shared(data) as file:
+                request = {"probe": {"nbytes": len(data)}, "memory": memory}
+                probed = self.ask(request, file, answer=ProbeMessage, deadline=deadline).probe
             admit(probed)
             memory += _PIXEL_BYTES * max(probed.pixels, prod(probed.block or ()))
             opened = self.ask({"open": {}, "memory": memory}, answer=SourceMessage, deadline=deadline)

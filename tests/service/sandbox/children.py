@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import DamagedImage
 from service.sandbox import decode_child
 from service.sandbox.json_channel import Channel
 from service.sandbox.peak_memory import address_space_bytes
@@ -125,6 +126,18 @@ def fragments_memory(channel: Channel) -> None:
         return {}
 
     left: list[bytearray] = []
+    decode_child.Decoding.probe = probe  # type: ignore[method-assign]
+    decode_child.main(channel)
+
+
+def refuses_and_keeps(channel: Channel) -> None:
+    """A decoder whose library leaves 100 MB in a cycle of references when it refuses a file by its header."""
+
+    def probe(*_: Any, **__: Any) -> dict[str, Any]:
+        left: list[Any] = [b"x" * 100 * 2**20]
+        left.append(left)
+        raise DamagedImage("png", "it is refused")
+
     decode_child.Decoding.probe = probe  # type: ignore[method-assign]
     decode_child.main(channel)
 

@@ -21,6 +21,7 @@ from service.scheduling.work import Deadline
 from tests.models.decode.files import FILES, noise, png, tiff
 from tests.models.tiny_descriptions import segmenter_fields
 from tests.package_parts import spec_of
+from tests.service.service_processes import until
 
 SEGMENTER = spec_of(**segmenter_fields())
 REAL, CHILDREN = "service.sandbox.decode_child", "tests.service.sandbox.children"
@@ -145,6 +146,16 @@ def test_a_file_that_crashes_its_decoder_is_damaged(server: ForkServer, step: st
 def test_a_child_that_has_been_taken_over_is_not_believed(server: ForkServer, lie: str) -> None:
     with running(server, f"{CHILDREN}:lies_of_{lie}") as process, pytest.raises(DamagedImage):
         read(process, FILES["grey png"])
+
+
+def test_nothing_is_kept_of_a_file_that_is_refused_by_its_header(server: ForkServer) -> None:
+    with running(server, f"{CHILDREN}:refuses_and_keeps") as process:
+        for _ in range(3):
+            with pytest.raises(DamagedImage, match="it is refused"):
+                read(process, FILES["grey png"])
+        assert process._child
+        child = psutil.Process(process._child._pid)
+        until(lambda: child.memory_info().rss < 200 * 2**20, timeout_s=10)
 
 
 def test_objects_are_those_of_separating_here(process: DecodeProcess) -> None:
