@@ -4,15 +4,19 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import orjson
 from isal import isal_zlib
 
 from service.errors import TooManyBytes
 from service.http.errors import MalformedRequest, UnsupportedEncoding
+from service.http.openinference.body_threads import INLINE_BYTES
 from service.scheduling.memory_budget import SMALL_BYTES
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 _MAX_NUMBERS, _MAX_LISTS = 2**20, 2**16  # in JSON: more would block the event loop, and take far more memory
+_MARK_BYTES = 32  # of an object in memory for each comma or quotation mark: a number has one of them, a string three
+_WIDEST = 4  # bytes that each character of a string takes where one is beyond the basic plane
 _PIECE_BYTES = 2**20  # that a body grows by before memory is reserved again
 _PACKED_BYTES = 2**16  # decompressed at a time: zlib copies the rest of it for each piece
 _FORMATS = {"gzip": 31, "deflate": 15}  # zlib's wbits; "deflate" is the zlib format (RFC 9110, 8.4.1.2)
@@ -79,10 +83,12 @@ def _inflated(body: bytes | bytearray, wbits: int) -> Iterator[bytes]:
         raise EOFError("the stream is cut short")
 
 
-def split(body: bytes | bytearray, json_length: str | None) -> tuple[dict[str, Any], memoryview]:
+def split(
+    body: bytes | bytearray, json_length: str | None, *, reserve: Callable[[int], None]
+) -> tuple[dict[str, Any], memoryview]:
     """Splits a body into its JSON object and the bytes after it. json_length: the header, in uncompressed bytes.
 
-    Raises MalformedRequest.
+    reserve: called with the bytes that the objects of a large JSON take. Raises MalformedRequest, and what it raises.
     """
     length = len(body)
     if json_length is not None:
@@ -98,8 +104,17 @@ def split(body: bytes | bytearray, json_length: str | None) -> tuple[dict[str, A
         raise MalformedRequest(
             f"The JSON holds more than {_MAX_NUMBERS:,} values, or {_MAX_LISTS:,} lists; send tensors as binary data."
         )
+    if length > INLINE_BYTES:
+        reserve(_parsed_bytes(body, length))
     whole = memoryview(body)
     return _json_object(whole[:length]), whole[length:]
+
+
+def _parsed_bytes(body: bytes | bytearray, length: int) -> int:
+    """Returns about the bytes that the objects of so much JSON take."""
+    is_ascii = np.frombuffer(body, np.uint8, length).max() < 128 and body.find(rb"\u", 0, length) == -1
+    marks = sum(body.count(each, 0, length) for each in (b",", b'"'))
+    return length * (1 if is_ascii else _WIDEST) + _MARK_BYTES * marks
 
 
 def compressed(body: bytes, encoding: str) -> bytes:

@@ -9,7 +9,7 @@ from service.scheduling.memory_budget import SMALL_BYTES
 from service.scheduling.work import Reservation
 
 T = TypeVar("T")
-_INLINE_BYTES = 2**18  # a larger body would block the event loop for a millisecond
+INLINE_BYTES = 2**18  # a larger body would block the event loop for a millisecond
 
 
 class BodyThreads:
@@ -28,7 +28,7 @@ class BodyThreads:
 
         The reservation is held until the thread ends, which may be after its caller has gone.
         """
-        if nbytes <= _INLINE_BYTES:
+        if nbytes <= INLINE_BYTES:
             return function()
         reservation.retain()
         running = (self._small if nbytes <= SMALL_BYTES else self._large).submit(function)

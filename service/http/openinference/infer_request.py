@@ -1,5 +1,6 @@
 """Inference requests: their images, requested outputs, priority and timeout."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, TypeVar
@@ -10,6 +11,7 @@ from models.spec import ModelSpec
 from service.errors import InvalidOption
 from service.http.errors import BadTensor, MalformedRequest, TooManyImages, UnknownTensor
 from service.http.openinference.bodies import split
+from service.http.openinference.schemas import MAX_ID
 from service.http.openinference.tensors import files, numbers
 from service.scheduling.work import Priority
 from service.settings import Settings
@@ -40,22 +42,34 @@ class ParsedInferRequest:
 
 
 def parse_infer_request(
-    body: bytes | bytearray, json_length: str | None, spec: ModelSpec, settings: Settings
+    body: bytes | bytearray,
+    json_length: str | None,
+    spec: ModelSpec,
+    settings: Settings,
+    *,
+    reserve: Callable[[int], None],
 ) -> ParsedInferRequest:
-    """Parses an uncompressed body. json_length: the header bodies.JSON_LENGTH.
+    """Parses an uncompressed body. json_length: the header bodies.JSON_LENGTH. reserve: see bodies.split.
 
     Raises MalformedRequest, UnknownTensor, BadTensor, InvalidOption, TooManyImages and ImageError.
     """
-    document, binary = split(body, json_length)
+    document, binary = split(body, json_length, reserve=reserve)
     parameters = _field("the request", document, "parameters", dict, {})
     images = _images(document, binary, spec, settings)
     return ParsedInferRequest(
-        id=_field("the request", document, "id", str, None),
+        id=_id(document),
         images=images,
         outputs=_outputs(document, spec, binary=_flag(parameters, "binary_data_output", False)),
         priority=_priority(parameters, count=len(images)),
         timeout_s=_timeout_s(parameters),
     )
+
+
+def _id(document: Json) -> str | None:
+    found = _field("the request", document, "id", str, None)
+    if found and len(found) > MAX_ID:
+        raise MalformedRequest(f"The 'id' has {len(found):,} characters; at most {MAX_ID:,} are allowed.")
+    return found
 
 
 def _images(document: Json, binary: memoryview, spec: ModelSpec, settings: Settings) -> tuple[bytes | Array, ...]:

@@ -115,8 +115,9 @@ class OpenInferenceRoutes:
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:
             body = await self._inflated(body, encoding, exchange)
-        parse = partial(parse_infer_request, body, headers.get(JSON_LENGTH), model.spec, settings)
-        return await self._threads.run(parse, exchange.reservation, nbytes=len(body))
+        own, length = exchange.reservation, headers.get(JSON_LENGTH)
+        parse = partial(parse_infer_request, body, length, model.spec, settings, reserve=own.reserve_more)
+        return await self._threads.run(parse, own, nbytes=len(body))
 
     async def _inflated(self, body: bytes | bytearray, encoding: str, exchange: Exchange) -> bytes | bytearray:
         """Decompresses a body. One that stays small does not wait behind those that do not."""

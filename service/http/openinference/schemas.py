@@ -8,6 +8,7 @@ from service.api.answers import WireModel
 
 Datatype = Literal["FP32", "BYTES"]
 Data = list[Any]
+MAX_ID = 1000  # characters
 
 
 class Open(BaseModel):
@@ -86,7 +87,7 @@ class RequestOutput(Open):
 class InferRequest(Open):
     """One input; without `outputs`, all outputs are returned."""
 
-    id: str | None = None
+    id: str | None = Field(None, max_length=MAX_ID, description="Returned with the response.")
     parameters: RequestParameters | None = None
     inputs: list[RequestInput] = Field(min_length=1, max_length=1)
     outputs: list[RequestOutput] | None = None

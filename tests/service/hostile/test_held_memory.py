@@ -31,6 +31,8 @@ CAM = post("/cam?model=brightness&format=raw", grey(100, height=SIDE, width=SIDE
 INFLATES = post(
     "/v2/models/brightness/infer", zlib.compress(bytes(63 * MIB)), headers="Content-Encoding: deflate"
 )  # 64 KB
+WIDE = f'{{"x":"{"a" * 50 * MIB}\N{GRINNING FACE}"}}'.encode()  # four bytes for each of its characters in Python
+WIDENS = post("/v2/models/brightness/infer", zlib.compress(WIDE), headers="Content-Encoding: deflate")
 
 
 @dataclass
@@ -81,15 +83,22 @@ def test_answers_that_nobody_takes_stay_within_the_budget(root: Path, tmp_path: 
         until(lambda: takes_a_body_of(url, ROOM_FOR_IMAGES), timeout_s=30)
 
 
-def test_bodies_that_inflate_stay_within_the_budget(root: Path, tmp_path: Path) -> None:
-    with service(root, tmp_path / "log", ROOM_FOR_A_BODY) as (url, worker):
+@pytest.mark.parametrize(
+    ("body", "room", "count"),
+    [(INFLATES, ROOM_FOR_A_BODY, CALLERS), (WIDENS, ROOM_FOR_IMAGES, 12)],
+    ids=["no JSON", "wide strings"],
+)
+def test_bodies_that_inflate_stay_within_the_budget(
+    root: Path, tmp_path: Path, body: bytes, room: int, count: int
+) -> None:
+    with service(root, tmp_path / "log", room) as (url, worker):
         with ExitStack() as held, watched(worker) as highest, callers(url, count=1) as told:
-            asking = [call(url, INFLATES, held) for _ in range(CALLERS)]
+            asking = [call(url, body, held) for _ in range(count)]
             answers = Counter(status(each) for each in asking)
             time.sleep(0.1)
         assert set(answers) <= {400, 413, 503}
-        assert answers[400] > 0  # one at a time has its room, and is no JSON
-        assert highest.nbytes < ROOM_FOR_A_BODY + BESIDE
+        assert answers[400] + answers[413] > 0  # one at a time has its room, and is no request
+        assert highest.nbytes < room + BESIDE
         assert told.right > 0
         assert told.errors == told.wrong == told.lost == []
-        until(lambda: takes_a_body_of(url, ROOM_FOR_A_BODY), timeout_s=30)
+        until(lambda: takes_a_body_of(url, room), timeout_s=30)

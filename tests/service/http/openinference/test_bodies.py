@@ -3,7 +3,10 @@
 import asyncio
 import gzip
 import random
+import sys
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from functools import partial
 from threading import Event
 from typing import Any
@@ -173,8 +176,49 @@ def test_nothing_is_inflated_for_which_there_is_no_room() -> None:
         plain(zlib.compress(bytes(60 * MIB)), "deflate", max_bytes=64 * MIB, reserve=reservation.reserve_more)
 
 
+@pytest.mark.parametrize(
+    ("text", "bytes_a_character"),
+    [
+        ("a" * MIB, 1),
+        ("a" * MIB + r"\n", 1),
+        ("a" * MIB + "😀", 4),
+        ("a" * MIB + r"\ud83d\ude00", 4),
+        ("a" * 1000 + "😀", 0),  # a small body
+    ],
+    ids=["ASCII", "a line break", "an emoji", "an escaped emoji", "a small body"],
+)
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_memory_is_reserved_for_the_strings_of_json(
+    text: str, bytes_a_character: int, kind: Callable[[bytes], bytes | bytearray]
+) -> None:
+    """As much as Python takes, and 32 bytes for each of the four quotation marks."""
+    asked: list[int] = []
+    body = f'{{"unknown":"{text}"}}'.encode()
+    document, _ = split(kind(body + b"\xff"), str(len(body)), reserve=asked.append)
+    assert asked == ([bytes_a_character * len(body) + 4 * 32] if bytes_a_character else [])
+    assert not asked or asked[0] > sys.getsizeof(document["unknown"])
+
+
+@pytest.mark.parametrize("item", ["0.12345678", '"abcdefgh"'])
+def test_memory_is_reserved_for_the_values_of_json(item: str) -> None:
+    asked: list[int] = []
+    body = f'{{"data":[{",".join([item] * 60_000)}]}}'.encode()
+    tracemalloc.start()
+    document, _ = split(body, None, reserve=asked.append)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(document["data"]) == 60_000
+    assert taken < asked[0]
+
+
+def test_nothing_is_parsed_for_which_there_is_no_room() -> None:
+    body = orjson.dumps({"id": "a" * MIB + "😀"})
+    with Reservation(MemoryBudget(3 * MIB)) as reservation, pytest.raises(TooManyBytes, match="3,145,728 bytes"):
+        split(body, None, reserve=reservation.reserve_more)
+
+
 def test_a_body_is_its_json_and_the_bytes_after_it() -> None:
-    document, rest = split(b'{"id": "a"}\0\1', "11")
+    document, rest = split(b'{"id": "a"}\0\1', "11", reserve=print)
     assert (document, bytes(rest)) == ({"id": "a"}, b"\0\1")
-    document, rest = split(b'{"id": "a"}', None)
+    document, rest = split(b'{"id": "a"}', None, reserve=print)
     assert (document, bytes(rest)) == ({"id": "a"}, b"")

@@ -64,6 +64,7 @@ BAD_JSON: dict[str, tuple[Any, int, str, str]] = {
     "no class": (ask(tensor(GOOD), output("probabilities", classification=0)), 422, "invalid_option", "from 1 up"),
     "classes of a map": (ask(tensor(GOOD), output("cam", classification=1)), 422, "invalid_option", "from 1 up"),
     "an id that is no text": (ask(tensor(GOOD), id=7), 400, "malformed_request", "it must be text"),
+    "an id without an end": (ask(tensor(GOOD), id="a" * 1001), 400, "malformed_request", "has 1,001 characters"),
     "what is no base64": (ask(images(grey(0), data=["%%%"])), 422, "bad_tensor", "base64"),
     "base64 that is no ASCII": (ask(images(grey(0), data=["ä"])), 422, "bad_tensor", "base64"),
     "a file that is no text": (ask(images(grey(0), data=[7])), 422, "bad_tensor", "as a string"),
@@ -128,12 +129,12 @@ async def test_many_images_and_low_priorities_go_after_one(
 ) -> None:
     spec = packages.read(root / "brightness" / "1.0").spec
     body = orjson.dumps(ask(tensor(prepared(*[0.5] * count)), parameters=sent))
-    assert parse_infer_request(body, None, spec, Settings()).priority is priority
+    assert parse_infer_request(body, None, spec, Settings(), reserve=print).priority is priority
 
 
 def parsed(root: Path, asked: dict[str, Any]) -> ParsedInferRequest:
     spec = packages.read(root / "brightness" / "1.0").spec
-    return parse_infer_request(orjson.dumps(asked), None, spec, Settings())
+    return parse_infer_request(orjson.dumps(asked), None, spec, Settings(), reserve=print)
 
 
 def test_a_request_says_which_outputs_how_soon_and_under_which_id(root: Path) -> None:
@@ -142,9 +143,9 @@ def test_a_request_says_which_outputs_how_soon_and_under_which_id(root: Path) ->
     assert plain.outputs == (RequestedOutput("probabilities", binary=False), RequestedOutput("cam", binary=False))
     assert [image.shape for image in plain.images] == [(1, 8, 8)]
     outputs = [output("cam"), output("probabilities", classification=2, binary_data=False)]
-    asked = ask(tensor(GOOD), *outputs, id="a", parameters={"timeout": 1_500_000, "binary_data_output": True})
+    asked = ask(tensor(GOOD), *outputs, id="ä" * 1000, parameters={"timeout": 1_500_000, "binary_data_output": True})
     told = parsed(root, asked)
-    assert (told.id, told.timeout_s) == ("a", 1.5)
+    assert (told.id, told.timeout_s) == ("ä" * 1000, 1.5)
     assert told.outputs == (RequestedOutput("cam", binary=True), RequestedOutput("probabilities", False, top=2))
 
 
