@@ -32,14 +32,22 @@ StriateError                models/errors.py; without a status of its own it is 
 /docs.json lists a family's errors for its routes, so a new error needs its class alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from models.errors import StriateError
+
+_MOST_NAMES, _MOST_CHARACTERS = 10, 100
 
 
 def listed(names: Iterable[str]) -> str:
     """("a", "b") -> "'a', 'b'"; nothing at all -> "none"."""
     return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def listed_in_part(names: Sequence[str]) -> str:
+    """Lists names that a caller made up: the first 10, of each 100 characters, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return listed(name[:_MOST_CHARACTERS] for name in names[:_MOST_NAMES]) + more
 
 
 class RequestError(StriateError):
@@ -92,7 +100,7 @@ class InvalidOption(InputError):
     status, code = 422, "invalid_option"
 
     def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(f"{field} = {str(value)[:100]!r} is not allowed: {reason.rstrip('.')}.")
+        super().__init__(f"{field[:100]} = {str(value)[:100]!r} is not allowed: {reason.rstrip('.')}.")
 
 
 class CamError(RequestError):

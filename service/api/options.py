@@ -1,14 +1,17 @@
 """Request options outside the tasks, and the types that the tasks' options share."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from service.api.answers import WireModel
 from service.encode.colour import COLORMAPS
+
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,14 @@ class OneOf:
         return core_schema.literal_schema(list(self.values))
 
 
+def _digits(value: object) -> object:
+    """Checks that text is digits alone; Python would read "1_0" and "5.0" too."""
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise PydanticCustomError("int_parsing", "Input should be a whole number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_digits)]
 Colormap = Annotated[str, OneOf(COLORMAPS)]
 COLORMAP_DESCRIPTION = f"One of {', '.join(COLORMAPS)}."
 Alpha = Annotated[float, Field(ge=0, le=1)]

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.errors import StriateError
-from service.errors import InputError, MemoryFull, RequestError, RetryLater, listed
+from service.errors import InputError, MemoryFull, RequestError, RetryLater, listed, listed_in_part
 
 ERROR_HEADER = "X-Striate-Error"
 _SUSPENDABLE = CO_ASYNC_GENERATOR | CO_COROUTINE | CO_GENERATOR
@@ -35,8 +35,8 @@ class MissingField(FormError):
 class UnknownField(FormError):
     status, code = 400, "unknown_field"
 
-    def __init__(self, fields: Iterable[str], *, allowed: Iterable[str]) -> None:
-        super().__init__(f"Unknown field: {listed(fields)}; allowed are {listed(allowed)}.")
+    def __init__(self, fields: Sequence[str], *, allowed: Iterable[str]) -> None:
+        super().__init__(f"Unknown field: {listed_in_part(fields)}; allowed are {listed(allowed)}.")
 
 
 class UrlNotFetched(FormError):

@@ -13,7 +13,7 @@ from models.outputs import TapSpec
 from models.source import Image
 from models.spec import ModelSpec, TaskKind
 from service.api.answers import WireModel
-from service.api.options import COLORMAP_DESCRIPTION, Colormap, FilterOptions, OneOf
+from service.api.options import COLORMAP_DESCRIPTION, Colormap, FilterOptions, OneOf, Whole
 from service.encode.colour import levels, palette
 from service.encode.npy import npy
 from service.encode.png_writer import png, png_indexed
@@ -50,8 +50,8 @@ class ActivationOptions(WireModel):
     format: Annotated[str, OneOf(FORMATS)] = Field(
         "picture", description="The maps side by side (PNG), or their values as a float32 .npy."
     )
-    first: int = Field(0, ge=0, description="Index of the first channel, from 0.")
-    count: int = Field(64, ge=1, le=64, description="Number of channels.")
+    first: Whole = Field(0, ge=0, description="Index of the first channel, from 0.")
+    count: Whole = Field(64, ge=1, le=64, description="Number of channels.")
     colormap: Colormap = Field("viridis", description=COLORMAP_DESCRIPTION)
 
 

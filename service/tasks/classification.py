@@ -9,13 +9,14 @@ from models.image import Array
 from models.source import Image
 from models.spec import ModelSpec, TaskKind
 from service.api.answers import ClassProbability, NodeProbability, Prediction, Predictions, WireModel
+from service.api.options import Whole
 from service.tasks.task import Document, Outputs, Separate, Task
 
 
 class PredictOptions(WireModel):
     """The fields of /predict other than `image` and `model`."""
 
-    top_k: int = Field(5, ge=1, le=1000, description="Number of classes to return, most probable first.")
+    top_k: Whole = Field(5, ge=1, le=1000, description="Number of classes to return, most probable first.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from service.errors import (
     UnknownLabel,
     UnknownLayer,
     listed,
+    listed_in_part,
 )
+from service.http.errors import UnknownField
 
 
 @pytest.mark.parametrize(("names", "text"), [(("a", "b"), "'a', 'b'"), (iter(["a"]), "'a'"), ((), "none")])
@@ -26,9 +28,23 @@ LONG = "x" * 10_000
 
 
 @pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["a", "b"], "'a', 'b'"),
+        ([LONG], f"'{LONG[:100]}'"),
+        (["a"] * 10, ", ".join(["'a'"] * 10)),
+        (["a"] * 12, ", ".join(["'a'"] * 10) + " and 2 more"),
+    ],
+)
+def test_a_callers_names_are_listed_in_part(names: list[str], text: str) -> None:
+    assert listed_in_part(names) == text
+
+
+@pytest.mark.parametrize(
     "error",
     [
         InvalidOption("top_k", LONG, "it must be a number."),
+        UnknownField([LONG], allowed=("image",)),
         UnknownLabel(LONG, model="digits", labels=("0", "1")),
         UnknownLayer(LONG, model="digits", layers=("conv1",)),
     ],
