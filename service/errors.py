@@ -71,8 +71,10 @@ class ImageTooLarge(TooLarge):
 class TooManyBytes(TooLarge):
     status, code = 413, "too_many_bytes"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The request's body is larger than {limit:,} bytes, the most that this service accepts.")
+    def __init__(self, limit: int, *, unpacked: bool = False) -> None:
+        """unpacked: whether it is what the body becomes, decompressed and parsed, that is too large."""
+        what = "What becomes of the request's body takes more" if unpacked else "The request's body is larger"
+        super().__init__(f"{what} than {limit:,} bytes, the most that this service accepts.")
 
 
 class AnswerTooLarge(TooLarge):

@@ -77,10 +77,10 @@ class MemoryBudget:
     def small_bytes(self) -> int:
         return self._reserved.small
 
-    def body(self, nbytes: int) -> int:
-        """Returns the bytes that a body needs. Raises TooManyBytes if it can never fit."""
+    def body(self, nbytes: int, *, unpacked: bool = False) -> int:
+        """Returns the bytes that a body needs, or with what it becomes. Raises TooManyBytes if it can never fit."""
         if nbytes > self.total_bytes:
-            raise TooManyBytes(self.total_bytes)
+            raise TooManyBytes(self.total_bytes, unpacked=unpacked)
         return nbytes
 
     def image(self, pixels: int, spec: ModelSpec, *, pixel_bytes: int, body_bytes: int = 0) -> int:

@@ -110,7 +110,7 @@ class Reservation:
     def reserve_more(self, nbytes: int) -> None:
         """Reserves more for what a body becomes. Raises TooManyBytes if both can never fit, MemoryFull for now."""
         if nbytes > TINY_BYTES and self._budget:
-            self._change(Held.of(self._budget.body(self._held.total + nbytes)), self._budget)
+            self._change(Held.of(self._budget.body(self._held.total + nbytes, unpacked=True)), self._budget)
 
     async def reserve_answer(self, nbytes: int, *, until: float) -> None:
         """Reserves the answer's memory in place of what was taken over, or more when there is room.
