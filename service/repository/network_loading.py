@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.package import Package
-from service.errors import SandboxFailed
+from service.errors import RetryLater
 from service.inference import CPU, Session
 from service.inference.activation_memory import ActivationMemory, NetworkMemory
 from service.inference.cpu import CpuSession
@@ -66,7 +66,7 @@ def warm(package: Package, batcher: Batcher) -> None:
 
 def is_transient(error: Exception) -> bool:
     """Returns whether the machine rather than the package caused the error, so that a retry may succeed."""
-    if isinstance(error, NotProvedYet | SandboxFailed):
+    if isinstance(error, NotProvedYet | RetryLater):
         return True
     cause = error.__cause__ or error
     of_the_folder = isinstance(cause, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError)

@@ -1,18 +1,22 @@
 """Tests of the model cache: eviction of the least recently used, and loading on demand."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
+from models.package import Package
+from service.inference import Session, open_session
 from service.scheduling.work import Deadline, Work
 from tests import tiny
 from tests.conftest import Client
 from tests.service.engine.in_process_engine import engine, front_end, picture
 from tests.service.engine.in_process_engine import until as until_now
+from tests.service.gated_sessions import Gate
 from tests.service.image_files import form, grey
-from tests.service.repository.versions import SessionTracker, ask, states, write_version
+from tests.service.repository.versions import SessionTracker, ask, states, until, write_version
 
 pytestmark = pytest.mark.anyio
 NAMES = ("first", "second", "third")
@@ -33,6 +37,10 @@ def bytes_of_two(models: Path) -> int:
 async def loaded(http: httpx.AsyncClient) -> set[str]:
     known = (await http.get("/models")).json()["models"]
     return {model["name"] for model in known if model["versions"][0]["state"] == "ready"}
+
+
+async def answers(http: httpx.AsyncClient, name: str) -> bool:
+    return (await http.post("/predict", files=form(grey(200)), data={"model": name})).status_code == 200
 
 
 async def test_the_least_recently_used_model_is_evicted(serving: Client, models: Path) -> None:
@@ -99,6 +107,41 @@ async def test_a_model_replaced_on_disk_cannot_be_reloaded(
         refused = await http.post("/predict", files=form(grey(200)), data={"model": "first"})
         assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
         assert "first 1.0 has been replaced on disk" in refused.json()["error"]
+
+
+async def test_a_run_that_does_not_end_keeps_its_own_memory_alone(
+    serving: Client, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repository.model_cache.UNLOADING_S", 0.5)
+    gate = Gate()
+
+    def session(package: Package) -> Session:
+        return gate.session(package) if package.spec.name == "third" else open_session(package.weights, device="cpu")
+
+    async with serving(session, models=models, loaded_bytes=bytes_of_two(models), timeout_s=1) as http:
+        try:
+            await ask(http, 200, name="third")
+            gate.shut()
+            late = await http.post("/predict", files=form(grey(200)), data={"model": "third"})
+            assert late.json()["code"] == "deadline_passed"
+            shutil.rmtree(models / "third")
+            write_version(models, "1.0", name="fourth")
+
+            async def is_followed() -> bool:
+                gone, found = [(await http.get(f"/models/{name}")).status_code for name in ("third", "fourth")]
+                return (gone, found) == (404, 200)
+
+            await until(is_followed)
+            for name in ("first", "fourth", "second", "first"):
+                assert await answers(http, name)
+                assert await loaded(http) == {name}  # beside the run
+        finally:
+            gate.open()
+
+        async def both_fit() -> bool:
+            return all([await answers(http, name) for name in ("first", "second")]) and len(await loaded(http)) == 2
+
+        await until(both_fit)
 
 
 async def test_front_ends_know_the_models_loaded_by_the_engine(models: Path) -> None:

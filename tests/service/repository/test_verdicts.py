@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.errors import PackageError
 from models.package import Package
+from service.errors import NotReady
 from service.repository.invalid_package import InvalidPackage
 from service.repository.prover import NotProvedYet
 from service.repository.state import InactivePackage
@@ -36,7 +37,11 @@ def test_an_operator_s_change_has_invalid_packages_checked_again() -> None:
 
 
 def test_what_may_pass_is_checked_again() -> None:
-    for error in (NotProvedYet(), OSError(errno.EMFILE, "Too many open files")):
+    for error in (
+        NotProvedYet(),
+        NotReady("Its memory is not free yet."),
+        OSError(errno.EMFILE, "Too many open files"),
+    ):
         verdicts = Verdicts()
         verdicts.refuse(FOLDER, STAMP, error)
         assert verdicts.must_retry()
