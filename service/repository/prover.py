@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.closed import Sha256
 from models.errors import PackageError, StriateError
 from service.inference import BUCKETS
+from service.repository.fair_pool import FairPool
 from service.repository.scan import Stamp
 from service.sandbox.limited_job import JobTooLarge, Limits, run_job
 
 _CHILD = "service.repository.proof"
-_CHILDREN = 4  # at a time, so that packages that never end do not hold up the others
-# Shares of the memory for proofs: for each child, and for one at a time that has needed more.
+_CHILDREN, _OF_A_MODEL = 4, 2  # at a time, so that packages that never end do not hold up the others
+# Shares of the memory for proofs: for each of these children, and for one more that has needed more.
 _SMALL, LARGE = 1 / 16, 3 / 4
 PATIENCE_S = 10.0  # after which a new state is published without what is not proved yet
 # Nobody is served yet: what the service finds at its start has longer, counted from the start.
@@ -58,13 +58,22 @@ class NotProvedYet(PackageError):
 
 
 class Attempt:
-    """One folder's proof, running or ended. stamp: of the folder when it began. runs: whether the network is run."""
+    """One folder's proof, waiting, running or ended.
+
+    stamp: of the folder when it began. runs: whether the network is run. seconds: for which its children have run.
+    """
 
     def __init__(self, stamp: Stamp, *, runs: bool, patient_until: float) -> None:
         self.stamp, self.runs = stamp, runs
         self.patient_until = patient_until
+        self.seconds = 0.0
+        self.is_late = False
         self.cancelled = threading.Event()
-        self.outcome: asyncio.Future[Proof | Exception]
+        self.outcome: asyncio.Task[Proof | Exception]
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+        self.outcome.cancel()
 
     def is_of(self, stamp: Stamp, *, runs: bool) -> bool:
         return self.stamp == stamp and (self.runs or not runs)
@@ -76,14 +85,17 @@ class Prover:
     def __init__(self, options: ProofOptions, *, on_late: Callable[[], None]) -> None:
         """on_late: called when a proof ends for which somebody has stopped waiting."""
         self._options, self._on_late = options, on_late
-        self._large = threading.Lock()
-        self._first_until = time.monotonic() + FIRST_PATIENCE_S
+        self._small, self._large = FairPool(_CHILDREN, share=_OF_A_MODEL), FairPool(1, share=1)
+        self._first_until = self._patient_until = time.monotonic() + FIRST_PATIENCE_S
         self._attempts: dict[Path, Attempt] = {}
-        self._threads = ThreadPoolExecutor(_CHILDREN, thread_name_prefix="prover")
 
     @property
     def is_busy(self) -> bool:
         return bool(self._attempts)
+
+    def renew_patience(self) -> None:
+        """Has all proofs that begin from now on waited for until the same moment."""
+        self._patient_until = max(self._first_until, time.monotonic() + PATIENCE_S)
 
     def start(self, folder: Path, stamp: Stamp, *, runs: bool) -> Attempt:
         """Begins a folder's proof, or returns the one that has begun."""
@@ -91,11 +103,9 @@ class Prover:
         if attempt and attempt.is_of(stamp, runs=runs):
             return attempt
         if attempt:
-            attempt.cancelled.set()
-        patient_until = max(self._first_until, time.monotonic() + PATIENCE_S)
-        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=patient_until)
-        loop = asyncio.get_running_loop()
-        attempt.outcome = loop.run_in_executor(self._threads, self._outcome, folder, attempt)
+            attempt.cancel()
+        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=self._patient_until)
+        attempt.outcome = asyncio.create_task(self._outcome(folder, attempt))
         return attempt
 
     async def proof(self, folder: Path, stamp: Stamp, *, runs: bool) -> Proof:
@@ -103,7 +113,9 @@ class Prover:
         attempt = self.start(folder, stamp, runs=runs)
         await asyncio.wait([attempt.outcome], timeout=max(0.0, attempt.patient_until - time.monotonic()))
         if not attempt.outcome.done():
-            attempt.outcome.add_done_callback(lambda _: self._on_late())
+            if not attempt.is_late:
+                attempt.is_late = True
+                attempt.outcome.add_done_callback(lambda _: self._on_late())
             raise NotProvedYet
         del self._attempts[folder]
         outcome = attempt.outcome.result()
@@ -115,31 +127,42 @@ class Prover:
         """Cancels the proofs of folders that are gone or have changed."""
         for folder, attempt in list(self._attempts.items()):
             if folders.get(folder) != attempt.stamp:
-                attempt.cancelled.set()
+                attempt.cancel()
                 del self._attempts[folder]
 
     def close(self) -> None:
         for attempt in self._attempts.values():
-            attempt.cancelled.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+            attempt.cancel()
+        self._small.close()
+        self._large.close()
 
-    def _outcome(self, folder: Path, attempt: Attempt) -> Proof | Exception:
+    async def _outcome(self, folder: Path, attempt: Attempt) -> Proof | Exception:
         try:
-            return Proof.model_validate(self._result(folder, attempt))
+            return Proof.model_validate(await self._result(folder, attempt))
         except ValidationError:
             return PackageError("The process that proved it sent no proof.")
         except (StriateError, OSError) as error:
             return error
 
-    def _result(self, folder: Path, attempt: Attempt) -> dict[str, Any]:
+    async def _result(self, folder: Path, attempt: Attempt) -> dict[str, Any]:
         """Tries with little memory first: together the children must leave enough to what serves."""
-        started = time.monotonic()
-        options = self._options
-        batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
-        run = partial(run_job, _CHILD, {"folder": str(folder), "batches": batches}, cancelled=attempt.cancelled)
+        model, run = folder.parent.name, partial(self._run, folder, attempt)
         try:
-            return run(limits=Limits(options.timeout_s, int(_SMALL * options.memory_bytes)))
+            return await asyncio.wrap_future(self._small.submit(model, partial(run, _SMALL)))
         except JobTooLarge:
-            left_s = round(max(1.0, options.timeout_s - (time.monotonic() - started)), 1)
-            with self._large:
-                return run(limits=Limits(left_s, int(LARGE * options.memory_bytes)))
+            return await asyncio.wrap_future(self._large.submit(model, partial(run, LARGE)))
+
+    def _run(self, folder: Path, attempt: Attempt, share: float) -> dict[str, Any]:
+        """Runs a child with this share of the memory, in the time that the attempt has left."""
+        options, started = self._options, time.monotonic()
+        batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
+        left_s = round(max(1.0, options.timeout_s - attempt.seconds), 1)
+        try:
+            return run_job(
+                _CHILD,
+                {"folder": str(folder), "batches": batches},
+                limits=Limits(left_s, int(share * options.memory_bytes)),
+                cancelled=attempt.cancelled,
+            )
+        finally:
+            attempt.seconds += time.monotonic() - started

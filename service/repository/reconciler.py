@@ -126,6 +126,7 @@ class Reconciler:
 
     async def _apply(self, folders: dict[Path, Stamp], rollout_file: Rollouts, absence: str) -> None:
         self._prover.forget(folders)
+        self._prover.renew_patience()
         self._verdicts.discard(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
         state = Repository(wanted=self._options.wanted, rollouts=rollout_file, absence=absence)
         by_name: dict[str, list[Path]] = {}

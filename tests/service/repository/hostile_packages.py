@@ -125,9 +125,9 @@ def looping_for_bright() -> Damage:
     return looping(nodes, rest=np.array(0.08, np.float32))
 
 
-def endless(*, for_images: int = 1) -> Damage:
+def endless(*, for_images: int = 1, side: int = 1536) -> Damage:
     """Products of matrices that take minutes for so many images, and next to nothing for fewer."""
-    side, names = 1536, [f"product{n}" for n in range(500)]
+    names = [f"product{n}" for n in range(500)]
     nodes = [
         helper.make_node("Shape", ["pair"], ["images"], end=1),
         helper.make_node("Div", ["images", "least"], ["many"]),
@@ -167,6 +167,7 @@ def bomb() -> bytes:
 
 
 ENDLESS, ENDLESS_FOR_MANY, LOOPING_FOR_BRIGHT = endless(), endless(for_images=8), looping_for_bright()
+LARGE_AND_ENDLESS = endless(side=5500)  # 120 MB each matrix
 # What is done to a package, and what the reason of its refusal says; None where it may serve.
 CASES: dict[str, tuple[Damage, str | None]] = {
     **{

@@ -11,7 +11,13 @@ import pytest
 from models.errors import PackageError
 from service.repository import scan
 from service.repository.prover import NotProvedYet, ProofOptions, Prover
-from tests.service.repository.hostile_packages import ENDLESS, ENDLESS_FOR_MANY
+from tests.service.repository.hostile_packages import (
+    ENDLESS,
+    ENDLESS_FOR_MANY,
+    LARGE_AND_ENDLESS,
+    Damage,
+    write_hostile,
+)
 from tests.service.repository.versions import write_version
 
 pytestmark = pytest.mark.anyio
@@ -47,8 +53,7 @@ async def test_a_proof_names_what_it_proved(tmp_path: Path) -> None:
 async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for patience in ("PATIENCE_S", "FIRST_PATIENCE_S"):
-        monkeypatch.setattr(f"service.repository.prover.{patience}", 0.5)
+    monkeypatch.setattr("service.repository.prover.FIRST_PATIENCE_S", 0.5)
     late = asyncio.Event()
     loop = asyncio.get_running_loop()
     endless, sound = endless_version(tmp_path, "2.0"), write_version(tmp_path, "1.0").folder
@@ -56,17 +61,42 @@ async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
         stamp = scan.stamp(endless)
         with pytest.raises(NotProvedYet):
             await prover.proof(endless, stamp, runs=True)
-        while True:
-            try:
-                await prover.proof(sound, scan.stamp(sound), runs=True)
-                break
-            except NotProvedYet:
-                await asyncio.sleep(0.1)
+        prover.renew_patience()
+        await prover.proof(sound, scan.stamp(sound), runs=True)
         assert prover.is_busy
         assert not late.is_set()
         await asyncio.wait_for(late.wait(), 60)
         with pytest.raises(PackageError, match="It was not proved within 8 s: running did not end"):
             await prover.proof(endless, stamp, runs=True)
+
+
+async def test_all_that_begins_in_a_refresh_is_waited_for_until_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.repository.prover.FIRST_PATIENCE_S", 1.0)
+    folders = [endless_version(tmp_path, f"{n}.0") for n in range(2, 8)]
+    started = time.monotonic()
+    with proving(timeout_s=600) as prover:
+        for folder in folders:
+            with pytest.raises(NotProvedYet):
+                await prover.proof(folder, scan.stamp(folder), runs=True)
+        assert 1 <= time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "models"), [(ENDLESS, ["hostile"] * 9), (LARGE_AND_ENDLESS, [f"large-{n}" for n in range(6)])]
+)
+async def test_others_are_proved_beside_those_that_never_end(tmp_path: Path, damage: Damage, models: list[str]) -> None:
+    for n, name in enumerate(models):
+        write_hostile(tmp_path / "models", name, f"{n}.0", damage)
+    sound = write_version(tmp_path / "models", "1.0", name="sound").folder
+    with proving(timeout_s=600) as prover:
+        for folder, stamp in scan.find_versions(tmp_path / "models").items():
+            if folder != sound:
+                prover.start(folder, stamp, runs=True)
+        await asyncio.sleep(3)  # until each that needs much memory is known to
+        prover.renew_patience()
+        assert await prover.proof(sound, scan.stamp(sound), runs=True)
 
 
 async def test_what_is_out_of_date_is_cancelled(tmp_path: Path) -> None:
