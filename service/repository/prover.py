@@ -71,6 +71,10 @@ class Attempt:
         self.cancelled = threading.Event()
         self.outcome: asyncio.Task[Proof | Exception]
 
+    async def wait(self) -> None:
+        """Waits as long as there is patience."""
+        await asyncio.wait([self.outcome], timeout=max(0.0, self.patient_until - time.monotonic()))
+
     def cancel(self) -> None:
         self.cancelled.set()
         self.outcome.cancel()
@@ -97,21 +101,28 @@ class Prover:
         """Has all proofs that begin from now on waited for until the same moment."""
         self._patient_until = max(self._first_until, time.monotonic() + PATIENCE_S)
 
-    def start(self, folder: Path, stamp: Stamp, *, runs: bool) -> Attempt:
-        """Begins a folder's proof, or returns the one that has begun."""
+    def start(self, folder: Path, stamp: Stamp, *, runs: bool, has_next: bool = False) -> Attempt:
+        """Begins a folder's proof, or returns the one that has begun. has_next: leaves half the patience to another."""
         attempt = self._attempts.get(folder)
         if attempt and attempt.is_of(stamp, runs=runs):
             return attempt
         if attempt:
             attempt.cancel()
-        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=self._patient_until)
+        patience_s = max(0.0, self._patient_until - time.monotonic()) / (2 if has_next else 1)
+        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=time.monotonic() + patience_s)
         attempt.outcome = asyncio.create_task(self._outcome(folder, attempt))
         return attempt
+
+    async def passes(self, folder: Path, stamp: Stamp, *, has_next: bool) -> bool:
+        """Waits as proof() does; returns whether there is a proof."""
+        attempt = self.start(folder, stamp, runs=True, has_next=has_next)
+        await attempt.wait()
+        return attempt.outcome.done() and isinstance(attempt.outcome.result(), Proof)
 
     async def proof(self, folder: Path, stamp: Stamp, *, runs: bool) -> Proof:
         """Returns a folder's proof. Raises PackageError, SandboxFailed; NotProvedYet if it takes long."""
         attempt = self.start(folder, stamp, runs=runs)
-        await asyncio.wait([attempt.outcome], timeout=max(0.0, attempt.patient_until - time.monotonic()))
+        await attempt.wait()
         if not attempt.outcome.done():
             if not attempt.is_late:
                 attempt.is_late = True

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,12 +22,7 @@ from service.repository.network_loading import LoadOptions, open_batcher
 from service.repository.prover import NotProvedYet, Proof, Prover
 from service.repository.scan import Stamp
 from service.repository.startup_message import log_changes
-from service.repository.state import (
-    CanaryModel,
-    InactivePackage,
-    Repository,
-    ServedModel,
-)
+from service.repository.state import CanaryModel, InactivePackage, Repository, ServedModel
 from service.repository.verdicts import Verdicts
 from service.repository.verifier import read_proved
 from service.repository.watch import watch
@@ -89,8 +85,10 @@ class Reconciler:
         async with self._lock:
             folders = await self._scan()
             absence = "" if folders else await self._in_thread(scan.absence, self._options.root)
+            if absence != self.repository.absence and (self.repository.served or not absence):
+                await self._set_absence(absence)
             if absence and self.repository.served:
-                await self._keep(absence)
+                self._applied = None
                 return self.repository
             rollout_file = await self._in_thread(rollouts.read, self._options.root)
             if (folders, rollout_file) != self._applied:
@@ -99,13 +97,12 @@ class Reconciler:
                 self._applied = None if must_retry else (folders, rollout_file)
             return self.repository
 
-    async def _keep(self, absence: str) -> None:
-        """Goes on with what is loaded while the repository's folder is away, as a lost mount is."""
-        self._applied = None
-        if absence != self.repository.absence:
+    async def _set_absence(self, absence: str) -> None:
+        """Publishes whether the repository's folder is there; while it is away, what is loaded goes on serving."""
+        if absence:
             log.write("error", "repository absent", folder=str(self._options.root), reason=absence)
-            self.repository = replace(self.repository, absence=absence)
-            await self._publish(self.repository)
+        self.repository = replace(self.repository, absence=absence)
+        await self._publish(self.repository)
 
     def close(self) -> None:
         self.draining.close()
@@ -128,11 +125,10 @@ class Reconciler:
         self._prover.forget(folders)
         self._prover.renew_patience()
         self._verdicts.discard(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
+        self._verdicts.refuse_incomplete(folders)
         state = Repository(wanted=self._options.wanted, rollouts=rollout_file, absence=absence)
-        by_name: dict[str, list[Path]] = {}
-        for folder in folders:
-            by_name.setdefault(folder.parent.name, []).append(folder)
-        self._start_proofs(by_name, folders, state)
+        by_name = {name: list(versions) for name, versions in groupby(folders, key=lambda folder: folder.parent.name)}
+        await asyncio.gather(*(self._await_proofs(versions, folders, state) for versions in by_name.values()))
         for name, versions in by_name.items():
             await self._select_versions(name, versions, folders, state)
         inactive = await self._inactive(folders, state)
@@ -142,24 +138,24 @@ class Reconciler:
         await self._publish(state)
         self.draining.begin(previous, state)
 
-    def _start_proofs(self, by_name: dict[str, list[Path]], folders: dict[Path, Stamp], state: Repository) -> None:
-        """Has the versions that come first proved side by side."""
-        for name, versions in by_name.items():
-            pinned = state.rollout(name).pinned
-            first = next((folder for folder in versions if pinned in (None, folder.name)), None)
-            if first and not self._verdicts.of(first) and not state.rollout(name).unloaded:
-                self._prover.start(first, folders[first], runs=True)
+    async def _await_proofs(self, versions: list[Path], folders: dict[Path, Stamp], state: Repository) -> None:
+        """Has a model's versions proved, newest first, until one can serve or there is no patience left."""
+        candidates = _candidates(versions, state)
+        for folder in candidates:
+            verdict = self._verdicts.of(folder)
+            if isinstance(verdict, ServedModel):
+                return
+            has_next = folder != candidates[-1]
+            if not verdict and await self._prover.passes(folder, folders[folder], has_next=has_next):
+                return
 
     async def _select_versions(
         self, name: str, versions: list[Path], folders: dict[Path, Stamp], state: Repository
     ) -> None:
         """Adds a model's served version, canary and shadow to the state."""
         rollout = state.rollout(name)
-        if rollout.unloaded:
-            return
-        candidates = [folder for folder in versions if rollout.pinned in (None, folder.name)]
-        served = await self._first_valid(candidates, folders) or self.repository.served.get(name)
-        if served is None:
+        served = await self._first_valid(_candidates(versions, state), folders) or self.repository.served.get(name)
+        if served is None or rollout.unloaded:
             return
         state.served[name] = served
 
@@ -182,13 +178,9 @@ class Reconciler:
 
     async def _first_valid(self, candidates: list[Path], folders: dict[Path, Stamp]) -> ServedModel | None:
         for folder in candidates:
-            if model := await self._loaded(folder, folders[folder]) or self._running_from(folder):
+            if model := await self._loaded(folder, folders[folder]) or self.repository.loaded_from(folder):
                 return model
         return None
-
-    def _running_from(self, folder: Path) -> ServedModel | None:
-        """Returns the running model that was loaded from this folder, whatever the folder holds now."""
-        return next((model for model in self.repository.all_models() if model.package.folder == folder), None)
 
     async def _loaded(self, folder: Path, stamp: Stamp) -> ServedModel | None:
         """Returns the folder's version, loaded; None if it is invalid."""
@@ -198,16 +190,12 @@ class Reconciler:
         try:
             proof = await self._prover.proof(folder, stamp, runs=True)
             package = await self._in_thread(read_proved, folder, proof.sha256)
-            model = self._running_copy(package) or await self._load(package, proof)
+            model = self.repository.loaded_copy(package) or await self._load(package, proof)
         except Exception as error:  # noqa: BLE001  whatever a package causes refuses it alone
             self._verdicts.refuse(folder, stamp, error)
             return None
         self._verdicts.accept(folder, stamp, model)
         return model
-
-    def _running_copy(self, package: Package) -> ServedModel | None:
-        """Returns the running model with the same digest."""
-        return next((model for model in self.repository.all_models() if model.package.sha256 == package.sha256), None)
 
     async def _load(self, package: Package, proof: Proof) -> ServedModel:
         """Raises StriateError."""
@@ -248,3 +236,9 @@ class Reconciler:
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args))
+
+
+def _candidates(versions: list[Path], state: Repository) -> list[Path]:
+    """Returns the versions of one model that may serve, as the operator configured it."""
+    rollout = state.rollout(versions[0].parent.name)
+    return [folder for folder in versions if not rollout.unloaded and rollout.pinned in (None, folder.name)]

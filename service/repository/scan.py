@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from models.package import RDF
+
 MAX_FILES = 1000  # in a version's folder
 Stamp = tuple[tuple[str, int, int, int], ...]  # (file, inode, modification time in ns, bytes) of each file
 
@@ -45,6 +47,11 @@ def stamp(folder: Path) -> Stamp:
     except OSError:
         return ()
     return tuple(sorted((name, status.st_ino, status.st_mtime_ns, status.st_size) for name, status in files))
+
+
+def has_description(stamp: Stamp) -> bool:
+    """Returns whether there is an entry with the description's name; of too many entries, not all are known."""
+    return len(stamp) > MAX_FILES or any(name == RDF for name, *_ in stamp)
 
 
 def newest_first(folders: Iterable[Path]) -> list[Path]:

@@ -1,7 +1,8 @@
 """Startup message: a line per model and a curl command that works; and the log of later changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from service.repository.invalid_package import InvalidPackage
 from service.repository.state import Repository, ServedModel
 from service.telemetry.log import log
 
@@ -13,8 +14,9 @@ def startup_lines(repository: Repository, *, url: str) -> Iterator[str]:
     """Yields the lines of the message. url: the service's address, such as http://127.0.0.1:3000."""
     for model in repository.served.values():
         yield f"{model.spec.name} {model.spec.version} ({model.spec.task}) is served by {model.provider}"
-    for invalid in repository.invalid:
-        yield f"{invalid.name} {invalid.version} is invalid and not served: {invalid.reason}"
+    for (name, reason), versions in _by_reason(repository.invalid).items():
+        are = "is" if len(versions) == 1 else f"and {len(versions) - 1:,} more of its versions are"
+        yield f"{name} {versions[0]} {are} invalid and not served: {reason}"
     if not repository.served:
         yield "No model is served."
         return
@@ -43,6 +45,15 @@ def log_changes(previous: Repository, current: Repository) -> None:
             log.write(
                 "info", "model loaded", model=model.spec.name, version=model.spec.version, provider=model.provider
             )
-    for invalid in current.invalid:
-        if invalid not in previous.invalid:
-            log.write("error", "package invalid", model=invalid.name, version=invalid.version, reason=invalid.reason)
+    known_invalid = set(previous.invalid)
+    new = [invalid for invalid in current.invalid if invalid not in known_invalid]
+    for (name, reason), versions in _by_reason(new).items():
+        log.write("error", "package invalid", model=name, version=versions[0], versions=len(versions), reason=reason)
+
+
+def _by_reason(packages: Iterable[InvalidPackage]) -> dict[tuple[str, str], list[str]]:
+    """Returns the versions of each model and reason, so that a thousand of them make one line."""
+    versions: dict[tuple[str, str], list[str]] = {}
+    for each in packages:
+        versions.setdefault((each.name, each.reason), []).append(each.version)
+    return versions

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import Protocol
 
 from models.package import Package
@@ -138,6 +139,14 @@ class Repository:
         """Yields each version that has a batcher once: live versions, canaries and shadows."""
         canaries = [canary.model for canary in self.canaries.values()]
         yield from {id(model): model for model in (*self.served.values(), *canaries, *self.shadows.values())}.values()
+
+    def loaded_from(self, folder: Path) -> ServedModel | None:
+        """Returns the version that was loaded from this folder, whatever the folder holds now."""
+        return next((model for model in self.all_models() if model.package.folder == folder), None)
+
+    def loaded_copy(self, package: Package) -> ServedModel | None:
+        """Returns the version with the same digest."""
+        return next((model for model in self.all_models() if model.package.sha256 == package.sha256), None)
 
     def live_versions(self, name: str) -> tuple[ServedModel, ...]:
         """Returns the versions of a model that answer requests: the served one, then its canary."""

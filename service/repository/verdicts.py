@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from models.errors import PackageError
+from models.package import RDF
+from service.repository import scan
 from service.repository.invalid_package import InvalidPackage
 from service.repository.network_loading import is_transient
 from service.repository.scan import Stamp
@@ -14,19 +17,25 @@ T = TypeVar("T", bound=Verdict)
 
 
 class Verdicts:
-    """An empty stamp marks a verdict that is checked again by the next refresh."""
+    """No stamp marks a verdict that is checked again by the next refresh."""
 
     def __init__(self) -> None:
-        self._verdicts: dict[Path, tuple[Stamp, Verdict]] = {}
+        self._verdicts: dict[Path, tuple[Stamp | None, Verdict]] = {}
 
     def of(self, folder: Path) -> Verdict | None:
-        return self._verdicts.get(folder, ((), None))[1]
+        return self._verdicts.get(folder, (None, None))[1]
 
     def accept(self, folder: Path, stamp: Stamp, verdict: ServedModel | InactivePackage) -> None:
         self._verdicts[folder] = stamp, verdict
 
     def refuse(self, folder: Path, stamp: Stamp, error: Exception) -> None:
-        self._verdicts[folder] = () if is_transient(error) else stamp, InvalidPackage.of(folder, error)
+        self._verdicts[folder] = None if is_transient(error) else stamp, InvalidPackage.of(folder, error)
+
+    def refuse_incomplete(self, folders: Mapping[Path, Stamp]) -> None:
+        """Refuses the folders without a description, which need no proof."""
+        for folder, stamp in folders.items():
+            if not self.of(folder) and not scan.has_description(stamp):
+                self.refuse(folder, stamp, PackageError(f"{RDF} cannot be read: it is missing, or its folder cannot be read."))
 
     def discard(self, folders: Mapping[Path, Stamp], *, retry_invalid: bool) -> None:
         """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""
@@ -35,7 +44,7 @@ class Verdicts:
                 del self._verdicts[folder]
 
     def must_retry(self) -> bool:
-        return any(not stamp for stamp, _ in self._verdicts.values())
+        return any(stamp is None for stamp, _ in self._verdicts.values())
 
     def every(self, kind: type[T], folders: Mapping[Path, Stamp]) -> tuple[T, ...]:
         """Returns the verdicts of this kind, in the order of the folders."""

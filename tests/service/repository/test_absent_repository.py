@@ -75,6 +75,25 @@ async def test_what_serves_goes_on_and_the_folder_is_followed_again(serving: Cli
         assert "\nstriate_repository_available 1.0\n" in (await http.get("/metrics")).text
 
 
+async def test_a_folder_that_is_back_is_no_longer_absent_whatever_its_rollouts_are(
+    serving: Client, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    write_version(models, "1.0")
+    async with serving(models=models, rescan_s=0.2) as http:
+        removed(models)
+        await until(lambda: warned(http, "No such file or directory"))
+        (tmp_path / "away/.striate.json").write_text("{")
+        back(models)
+
+        async def is_back() -> bool:
+            return (await http.get("/readyz")).json()["warning"] == ""
+
+        await until(is_back)
+        assert "\nstriate_repository_available 1.0\n" in (await http.get("/metrics")).text
+        assert await ask(http, 200) == ("1.0", "bright")
+
+
 async def test_every_front_end_is_told(serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_RESCAN_S", "0.2")
     models = tmp_path / "models"

@@ -67,6 +67,31 @@ async def test_one_that_never_ends_holds_up_nothing(
         await wait_for_version(http, "3.0")
 
 
+@pytest.mark.slow
+async def test_many_versions_of_one_model_hold_up_no_other(
+    serving: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in ("PATIENCE_S", "FIRST_PATIENCE_S"):
+        monkeypatch.setattr(f"service.repository.prover.{patience}", 2.0)
+    models = tmp_path / "models"
+    write_version(models, "1.0")
+    for n in range(9):
+        write_hostile(models, "a-crowd", f"{n}.0", ENDLESS)
+    for n in range(1000):
+        (models / "a-crowd" / f"9.{n}").mkdir()
+    async with serving(models=models, proof_timeout_s=600) as http:
+        assert await ask(http, 200) == ("1.0", "bright")
+        write_version(models, "1.0", name="other")
+
+        async def is_followed() -> bool:
+            return (await http.get("/models/other")).status_code == 200
+
+        await until(is_followed)
+        reasons = [version["reason"] for version in (await http.get("/models/a-crowd")).json()["versions"]]
+        assert reasons.count("rdf.yaml cannot be read: it is missing, or its folder cannot be read.") == 1000
+        assert reasons.count("It is still being proved.") == 9
+
+
 async def test_a_file_that_becomes_a_link_is_not_handed_out(serving: Client, tmp_path: Path) -> None:
     package = write_version(tmp_path, "1.0")
     async with serving(models=tmp_path) as http:

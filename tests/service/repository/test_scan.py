@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from service.repository.scan import MAX_FILES, absence, find_versions, newest_first, stamp
+from service.repository.scan import MAX_FILES, absence, find_versions, has_description, newest_first, stamp
 
 
 def test_versions_are_sorted_by_model_and_number() -> None:
@@ -48,6 +48,12 @@ def test_a_stamp_is_of_the_entries_themselves(tmp_path: Path) -> None:
     for n in range(MAX_FILES + 10):
         (tmp_path / str(n)).touch()
     assert len(stamp(tmp_path)) == MAX_FILES + 1  # enough to see that there are too many
+
+
+def test_a_description_is_an_entry_of_any_kind(tmp_path: Path) -> None:
+    assert not has_description(stamp(tmp_path))
+    (tmp_path / "rdf.yaml").symlink_to("nowhere")
+    assert has_description(stamp(tmp_path))
 
 
 def test_links_to_folders_are_followed_and_others_are_no_folders(tmp_path: Path) -> None:

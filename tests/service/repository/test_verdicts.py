@@ -47,3 +47,14 @@ def test_what_may_pass_is_checked_again() -> None:
         assert verdicts.must_retry()
         verdicts.discard({FOLDER: STAMP}, retry_invalid=False)
         assert verdicts.of(FOLDER) is None
+
+
+def test_a_folder_without_a_description_is_refused_until_it_has_one() -> None:
+    verdicts = Verdicts()
+    other = Path("digits/2.0")
+    verdicts.refuse_incomplete({FOLDER: STAMP, other: ()})
+    assert verdicts.of(FOLDER) is None
+    assert verdicts.of(other) == InvalidPackage("digits", "2.0", "rdf.yaml cannot be read: it is missing, or its folder cannot be read.")
+    assert not verdicts.must_retry()
+    verdicts.discard({other: STAMP}, retry_invalid=False)
+    assert verdicts.of(other) is None
