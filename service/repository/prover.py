@@ -91,15 +91,22 @@ class Prover:
         self._options, self._on_late = options, on_late
         self._small, self._large = FairPool(_CHILDREN, share=_OF_A_MODEL), FairPool(1, share=1)
         self._first_until = self._patient_until = time.monotonic() + FIRST_PATIENCE_S
+        self._late_models: set[Path] = set()
         self._attempts: dict[Path, Attempt] = {}
 
     @property
     def is_busy(self) -> bool:
         return bool(self._attempts)
 
-    def renew_patience(self) -> None:
-        """Has all proofs that begin from now on waited for until the same moment."""
+    def renew_patience(self, *, for_late: bool) -> None:
+        """Has all proofs that begin from now on waited for until the same moment.
+
+        for_late: also those of models that have late ones; whoever adds versions would hold up the others.
+        """
         self._patient_until = max(self._first_until, time.monotonic() + PATIENCE_S)
+        self._first_until = 0.0  # the next refresh begins when others are served
+        late = (folder.parent for folder, attempt in self._attempts.items() if attempt.is_late)
+        self._late_models = set() if for_late else set(late)
 
     def start(self, folder: Path, stamp: Stamp, *, runs: bool, has_next: bool = False) -> Attempt:
         """Begins a folder's proof, or returns the one that has begun. has_next: leaves half the patience to another."""
@@ -108,8 +115,10 @@ class Prover:
             return attempt
         if attempt:
             attempt.cancel()
-        patience_s = max(0.0, self._patient_until - time.monotonic()) / (2 if has_next else 1)
-        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=time.monotonic() + patience_s)
+        now = time.monotonic()
+        until = now if folder.parent in self._late_models else max(now, self._patient_until)
+        until -= (until - now) / 2 if has_next else 0
+        attempt = self._attempts[folder] = Attempt(stamp, runs=runs, patient_until=until)
         attempt.outcome = asyncio.create_task(self._outcome(folder, attempt))
         return attempt
 

@@ -123,8 +123,9 @@ class Reconciler:
 
     async def _apply(self, folders: dict[Path, Stamp], rollout_file: Rollouts, absence: str) -> None:
         self._prover.forget(folders)
-        self._prover.renew_patience()
-        self._verdicts.discard(folders, retry_invalid=rollout_file.revision != self.repository.rollouts.revision)
+        by_operator = rollout_file.revision != self.repository.rollouts.revision
+        self._prover.renew_patience(for_late=by_operator)  # an operator is waiting for the answer
+        self._verdicts.discard(folders, retry_invalid=by_operator)
         self._verdicts.refuse_incomplete(folders)
         state = Repository(wanted=self._options.wanted, rollouts=rollout_file, absence=absence)
         by_name = {name: list(versions) for name, versions in groupby(folders, key=lambda folder: folder.parent.name)}

@@ -14,6 +14,7 @@ from service.repository.state import InactivePackage, ServedModel
 
 Verdict = ServedModel | InactivePackage | InvalidPackage
 T = TypeVar("T", bound=Verdict)
+_INCOMPLETE = PackageError(f"{RDF} cannot be read: it is missing, or its folder cannot be read.")
 
 
 class Verdicts:
@@ -35,7 +36,7 @@ class Verdicts:
         """Refuses the folders without a description, which need no proof."""
         for folder, stamp in folders.items():
             if not self.of(folder) and not scan.has_description(stamp):
-                self.refuse(folder, stamp, PackageError(f"{RDF} cannot be read: it is missing, or its folder cannot be read."))
+                self.refuse(folder, stamp, _INCOMPLETE)
 
     def discard(self, folders: Mapping[Path, Stamp], *, retry_invalid: bool) -> None:
         """Discards the verdicts on changed folders and, after an operator's change, on invalid packages."""

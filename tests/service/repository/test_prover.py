@@ -61,7 +61,7 @@ async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
         stamp = scan.stamp(endless)
         with pytest.raises(NotProvedYet):
             await prover.proof(endless, stamp, runs=True)
-        prover.renew_patience()
+        prover.renew_patience(for_late=True)
         await prover.proof(sound, scan.stamp(sound), runs=True)
         assert prover.is_busy
         assert not late.is_set()
@@ -81,6 +81,11 @@ async def test_all_that_begins_in_a_refresh_is_waited_for_until_one_moment(
             with pytest.raises(NotProvedYet):
                 await prover.proof(folder, scan.stamp(folder), runs=True)
         assert 1 <= time.monotonic() - started < 2
+        prover.renew_patience(for_late=False)  # 10 s, but not for a model that has been waited for
+        later = endless_version(tmp_path, "9.0")
+        with pytest.raises(NotProvedYet):
+            await prover.proof(later, scan.stamp(later), runs=True)
+        assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ async def test_others_are_proved_beside_those_that_never_end(tmp_path: Path, dam
             if folder != sound:
                 prover.start(folder, stamp, runs=True)
         await asyncio.sleep(3)  # until each that needs much memory is known to
-        prover.renew_patience()
+        prover.renew_patience(for_late=True)
         assert await prover.proof(sound, scan.stamp(sound), runs=True)
 
 

@@ -54,7 +54,9 @@ def test_a_folder_without_a_description_is_refused_until_it_has_one() -> None:
     other = Path("digits/2.0")
     verdicts.refuse_incomplete({FOLDER: STAMP, other: ()})
     assert verdicts.of(FOLDER) is None
-    assert verdicts.of(other) == InvalidPackage("digits", "2.0", "rdf.yaml cannot be read: it is missing, or its folder cannot be read.")
+    refused = verdicts.of(other)
+    assert isinstance(refused, InvalidPackage)
+    assert refused.reason == "rdf.yaml cannot be read: it is missing, or its folder cannot be read."
     assert not verdicts.must_retry()
     verdicts.discard({other: STAMP}, retry_invalid=False)
     assert verdicts.of(other) is None
