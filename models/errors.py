@@ -12,6 +12,13 @@ def quoted(value: object) -> str:
     return _SHORT.repr(value)[:200]
 
 
+def fault_of_document(error: Exception) -> str:
+    """Returns in words why a stranger's document could not be read as one of a known format."""
+    if isinstance(error, KeyError):
+        return f"{quoted(error.args[0])} is missing or unknown"
+    return "a value in it has another form than expected"
+
+
 class StriateError(Exception):
     """Something the caller can act on; the message quotes what was wrong and what is allowed.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.errors import PackageError, quoted
+from models.errors import PackageError, fault_of_document, quoted
 from models.outputs import AnyOutput, TapSpec
 from models.spec import ModelSpec
 
@@ -77,7 +77,7 @@ def from_rdf(document: dict[str, Any]) -> ModelSpec:
             f"rdf.yaml: {field:.100}: {first['msg']:.300} (it says {quoted(first['input'])})."
         ) from error
     except Exception as error:  # whatever a stranger's values cause, they are not a description
-        raise PackageError(f"rdf.yaml is not a description written by Striate: {quoted(error)}.") from error
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {fault_of_document(error)}.") from error
 
 
 def contract_of(document: Any) -> object:
@@ -85,7 +85,7 @@ def contract_of(document: Any) -> object:
     try:
         return document["config"]["striate"].get("contract", 1)
     except (KeyError, TypeError, AttributeError) as error:
-        raise PackageError(f"rdf.yaml is not a description written by Striate: {quoted(error)}.") from error
+        raise PackageError(f"rdf.yaml is not a description written by Striate: {fault_of_document(error)}.") from error
 
 
 def _check_contract(contract: object) -> None:

@@ -2,6 +2,7 @@
 
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -74,6 +75,9 @@ class _ZipFile:
             raise PackageError(f"The archive holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes.")
         for entry in entries:
             _check_entry(entry)
+        name, count = Counter(entry.filename for entry in entries).most_common(1)[0] if entries else ("", 0)
+        if count > 1:
+            raise PackageError(f"The archive has {count} entries with the name {quoted(name)}.")
         self._remaining = MAX_BYTES
         self.names = frozenset(entry.filename for entry in entries if "/" not in entry.filename)
 
@@ -84,8 +88,10 @@ class _ZipFile:
         try:
             with self._archive.open(name) as file:
                 data = file.read(min(self._remaining, limit) + 1)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise PackageError(f"{name} cannot be unpacked: {error!s:.200}.") from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise PackageError(f"{name} cannot be unpacked: {str(error) or type(error).__name__:.200}.") from error
         if len(data) > limit:
             raise PackageError(f"{name} has more than {limit:,} bytes.")
         self._remaining -= len(data)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from models.description_yaml import parse_yaml
-from models.errors import PackageError, quoted
+from models.errors import PackageError, fault_of_document, quoted
 from models.preprocess import AnyStep
 from service.manage.archive import checked_name
 from service.manage.graph import Activation
@@ -51,7 +51,8 @@ def parse(text: bytes) -> ForeignDescription:
             )
         return (_v4 if major == "0.4" else _v5)(document)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise PackageError(f"The description is not a BioImage.IO model description: {quoted(error)}.") from error
+        fault = fault_of_document(error)
+        raise PackageError(f"The description is not a BioImage.IO model description: {fault}.") from error
 
 
 def _v5(document: Mapping[str, Any]) -> ForeignDescription:

@@ -20,6 +20,12 @@ def bomb(archive: zipfile.ZipFile) -> None:
     archive.writestr("rdf.yaml", b"0" * 10_000_000)
 
 
+def twice(archive: zipfile.ZipFile) -> None:
+    archive.writestr("rdf.yaml", "a")
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("rdf.yaml", "b")
+
+
 ARCHIVES = {
     "a way out": (lambda archive: archive.writestr("../../rdf.yaml", "x"), "leads out of its folder"),
     "a way out, by Windows": (lambda archive: archive.writestr("..\\rdf.yaml", "x"), "leads out of its folder"),
@@ -27,6 +33,7 @@ ARCHIVES = {
     "a link": (link, "is a link"),
     "a bomb": (bomb, "1,000,000 bytes"),
     "too many files": (lambda archive: [archive.writestr(f"{n}", "") for n in range(1001)], "more than 1,000 files"),
+    "two of a name": (twice, "2 entries with the name 'rdf.yaml'"),
     "no description": (lambda archive: archive.writestr("weights.onnx", "x"), "The package has no description"),
 }  # fmt: skip
 
@@ -54,6 +61,18 @@ def test_the_actual_size_of_an_archive_is_limited(tmp_path: Path, monkeypatch: p
     size = (10_000_000).to_bytes(4, "little")
     target.write_bytes(target.read_bytes().replace(size, (1000).to_bytes(4, "little")))
     with pytest.raises(PackageError, match=r"1,000,000 bytes|cannot be unpacked"):
+        read_description(target)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_bytes_are_refused_with_the_name_of_their_file(tmp_path: Path, method: int) -> None:
+    target = tmp_path / "source.zip"
+    with zipfile.ZipFile(target, "w", method) as file:
+        file.writestr("rdf.yaml", bytes(range(256)) * 40)
+    data = bytearray(target.read_bytes())
+    data[38:60] = b"\xff" * 22  # after the entry's header of 30 bytes and its name of 8
+    target.write_bytes(data)
+    with pytest.raises(PackageError, match=r"rdf\.yaml cannot be unpacked: "):
         read_description(target)
 
 

@@ -56,6 +56,20 @@ def test_untrusted_packages_are_rejected(
     assert is_empty(models)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"- 1", "a value in it has another form than expected"),
+        (b"format_version: 0.5.3\ninputs: [1]\noutputs: [1]", "a value in it has another form than expected"),
+        (b"name: x", "'format_version' is missing or unknown"),
+    ],
+)
+def test_what_is_no_description_says_so_in_words(text: bytes, reason: str) -> None:
+    with pytest.raises(PackageError, match=reason) as refused:
+        parse(text)
+    assert "Error(" not in str(refused.value)
+
+
 def description(folder: Path, *, form: str = "0.5.3", **changes: Any) -> dict[str, Any]:
     source = foreign.bioimageio(folder / "source", form=form, **changes)
     document: dict[str, Any] = yaml.safe_load((source / "rdf.yaml").read_text())
