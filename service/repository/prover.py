@@ -176,13 +176,10 @@ class Prover:
         """Runs a child with this share of the memory, in the time that the attempt has left."""
         options, started = self._options, time.monotonic()
         batches = {"sizes": options.batch_sizes, "bound_s": options.batch_bound_s} if attempt.runs else None
-        left_s = round(max(1.0, options.timeout_s - attempt.seconds), 1)
+        limits = Limits(options.timeout_s, int(share * options.memory_bytes), spent_s=attempt.seconds)
         try:
             return run_job(
-                _CHILD,
-                {"folder": str(folder), "batches": batches},
-                limits=Limits(left_s, int(share * options.memory_bytes)),
-                cancelled=attempt.cancelled,
+                _CHILD, {"folder": str(folder), "batches": batches}, limits=limits, cancelled=attempt.cancelled
             )
         finally:
             attempt.seconds += time.monotonic() - started

@@ -31,8 +31,11 @@ _POLL_S = 0.25  # between two looks at whether a job has been cancelled
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """spent_s: the part of the time that an earlier try has taken; a second is always left."""
+
     timeout_s: float
     memory_bytes: int
+    spent_s: float = 0.0
 
 
 class JobCancelled(PackageError):
@@ -118,7 +121,7 @@ def _limit(*, timeout_s: float, memory_bytes: int) -> None:
 
 def _result(child: Child, limits: Limits, cancelled: threading.Event) -> dict[str, Any]:
     """Waits for the child's outcome. Raises PackageError."""
-    stage, ends_at = "starting", time.monotonic() + limits.timeout_s
+    stage, ends_at = "starting", time.monotonic() + max(1.0, limits.timeout_s - limits.spent_s)
     while True:
         try:
             message = _next_message(child, ends_at, cancelled)

@@ -12,7 +12,7 @@ from service.sandbox.peak_memory import PeakMemory
 from tests import tiny
 
 MIB = 2**20
-LIMIT = 96 * MIB
+LIMIT = 192 * MIB  # ONNX Runtime takes 32 bytes a pixel here, and 64 on a processor with AVX-512
 
 
 def main(network: Path) -> None:
