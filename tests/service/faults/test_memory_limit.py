@@ -71,9 +71,10 @@ def test_bodies_that_come_slowly_share_the_budget_and_give_it_back(root: Path, p
             True,
         )
         assert small_is_answered(port)
+        slow[1].connection.close()
+        until(lambda: in_flight(port) == 2)
         slow[0].connection.sendall(bytes(5 * MIB))  # it is all there, it is answered, and its place is free
         assert statuses(received(slow[0].connection)) in ([415], [400])
-        slow[1].connection.close()
         until(lambda: in_flight(port) == 1)
         again = [Slow(port, declared, held, path=path) for _ in range(2)]
         until(lambda: in_flight(port) == 3)
