@@ -177,12 +177,14 @@ def check_finite(values: Array, image: Image) -> None:
 
 def check_output(output: Array, name: str, spec: ModelSpec, tensor: Array, image: Image) -> None:
     """Checks what a network made of a tensor (C, H, W). Raises ValuesTooLarge, InferenceFailed."""
-    check_finite(output, image)
     shape = spec.fixed_shapes.get(name) or spec.output_shape(name, (tensor.shape[1], tensor.shape[2]))
     if output.shape != (1, *shape):
         raise InferenceFailed(f"The network's {name} is {quoted(output.shape)}; rdf.yaml describes {(1, *shape)}.")
-    if name == spec.names["probabilities"] and not 0 <= output.min() <= output.max() <= _ONE:
-        raise InferenceFailed(f"The network's {name} are not between 0 and 1.")
+    are_probabilities = name == spec.names["probabilities"]
+    if not (are_probabilities and 0 <= output.min() <= output.max() <= _ONE):
+        check_finite(output, image)
+        if are_probabilities:
+            raise InferenceFailed(f"The network's {name} are not between 0 and 1.")
 
 
 def input_warnings(image: Image, figures: Mapping[str, float], spec: ModelSpec) -> tuple[InputWarning, ...]:
