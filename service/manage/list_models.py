@@ -7,6 +7,7 @@ from pathlib import Path
 from models.errors import PackageError
 from service.api.rollout import Rollout
 from service.repository import rollouts, scan
+from service.repository.invalid_package import printed
 from service.repository.verifier import read
 
 
@@ -20,7 +21,8 @@ def run(arguments: argparse.Namespace, root: Path) -> int:
     for folder in scan.find_versions(root):
         name, version = folder.parent.name, folder.name
         if arguments.model in ("", name):
-            sys.stdout.write("\t".join([name, version, state(folder), *roles(configuration.of(name), version)]) + "\n")
+            line = [name, version, state(folder), *roles(configuration.of(name), version)]
+            sys.stdout.write("\t".join(map(printed, line)) + "\n")
     return 0
 
 

@@ -18,8 +18,9 @@ class InvalidPackage:
     def of(cls, folder: Path, error: Exception) -> "InvalidPackage":
         """Names may be any bytes but a slash, and are printed here; reasons are cut, since a package words them too."""
         reason = str(error) or type(error).__name__
-        return cls(*(_printed(text) for text in (folder.parent.name, folder.name, reason)))
+        return cls(*(printed(text) for text in (folder.parent.name, folder.name, reason)))
 
 
-def _printed(text: str) -> str:
+def printed(text: str) -> str:
+    """Returns its first characters, with escapes in place of those that cannot be printed."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_MAX_CHARACTERS])

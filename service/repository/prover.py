@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.closed import Sha256
-from models.errors import PackageError, StriateError
+from models.errors import PackageError
 from service.inference import BUCKETS
 from service.repository.fair_pool import FairPool
 from service.repository.scan import Stamp
@@ -161,7 +161,7 @@ class Prover:
             return Proof.model_validate(await self._result(folder, attempt))
         except ValidationError:
             return PackageError("The process that proved it sent no proof.")
-        except (StriateError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever a package causes refuses it alone
             return error
 
     async def _result(self, folder: Path, attempt: Attempt) -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Reconciler:
         by_operator = rollout_file.revision != self.repository.rollouts.revision
         self._prover.renew_patience(for_late=by_operator)  # an operator is waiting for the answer
         self._verdicts.discard(folders, retry_invalid=by_operator)
-        self._verdicts.refuse_incomplete(folders)
+        self._verdicts.refuse_unproved(folders)
         state = Repository(wanted=self._options.wanted, rollouts=rollout_file, absence=absence)
         by_name = {name: list(versions) for name, versions in groupby(folders, key=lambda folder: folder.parent.name)}
         await asyncio.gather(*(self._await_proofs(versions, folders, state) for versions in by_name.values()))

@@ -54,6 +54,11 @@ def has_description(stamp: Stamp) -> bool:
     return len(stamp) > MAX_FILES or any(name == RDF for name, *_ in stamp)
 
 
+def is_text(path: Path) -> bool:
+    """Returns whether the path is UTF-8, as watchfiles, JSON and every model's name need it to be."""
+    return os.fsencode(path).decode(errors="replace") == str(path)
+
+
 def newest_first(folders: Iterable[Path]) -> list[Path]:
     """Sorts by model, then by version, newest first, comparing numbers: 0.10 is newer than 0.9."""
     by_version = sorted(folders, key=lambda folder: (_numbers(folder.name), folder.name), reverse=True)

@@ -14,6 +14,7 @@ from service.repository.state import InactivePackage, ServedModel
 
 Verdict = ServedModel | InactivePackage | InvalidPackage
 T = TypeVar("T", bound=Verdict)
+_NO_TEXT = PackageError("The names of its folders are not UTF-8.")
 _INCOMPLETE = PackageError(f"{RDF} cannot be read: it is missing, or its folder cannot be read.")
 
 
@@ -32,10 +33,12 @@ class Verdicts:
     def refuse(self, folder: Path, stamp: Stamp, error: Exception) -> None:
         self._verdicts[folder] = None if is_transient(error) else stamp, InvalidPackage.of(folder, error)
 
-    def refuse_incomplete(self, folders: Mapping[Path, Stamp]) -> None:
-        """Refuses the folders without a description, which need no proof."""
+    def refuse_unproved(self, folders: Mapping[Path, Stamp]) -> None:
+        """Refuses the folders that need no proof: those without a description, and those whose names are no text."""
         for folder, stamp in folders.items():
-            if not self.of(folder) and not scan.has_description(stamp):
+            if not self.of(folder) and not scan.is_text(folder):
+                self.refuse(folder, stamp, _NO_TEXT)
+            elif not self.of(folder) and not scan.has_description(stamp):
                 self.refuse(folder, stamp, _INCOMPLETE)
 
     def discard(self, folders: Mapping[Path, Stamp], *, retry_invalid: bool) -> None:

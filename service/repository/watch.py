@@ -1,7 +1,6 @@
 """Folder watcher: reports changes under a folder as soon as the operating system does."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ _SETTLED_MS = 1000  # after which what changed before the watch began is looked 
 
 async def watch(root: Path, on_change: Callable[[], None]) -> None:
     """Calls `on_change` after every change until cancelled; logs and returns if the system cannot watch."""
+    is_logged = False
     while True:
         try:
             await _watch_folders(root, on_change)
@@ -28,7 +28,9 @@ async def watch(root: Path, on_change: Callable[[], None]) -> None:
             log.write("warning", "folder not watched", reason=str(error))
             return
         except Exception as error:  # noqa: BLE001  watchfiles ends at a name that is not UTF-8
-            log.write("warning", "folder watched again", reason=type(error).__name__)
+            if not is_logged:  # once, not at every look into a folder of such a name
+                log.write("warning", "folder watched again", reason=type(error).__name__)
+            is_logged = True
         on_change()
         await asyncio.sleep(_SETTLED_MS / 1000)
 
@@ -58,9 +60,4 @@ async def _watch_folders(root: Path, on_change: Callable[[], None]) -> None:
 def _folders(root: Path) -> list[Path]:
     names = scan.folders(root)
     watched = [root, *names, *(version for name in names for version in scan.folders(name))]
-    return [folder for folder in watched if _is_text(folder)]
-
-
-def _is_text(path: Path) -> bool:
-    """Returns whether the path is UTF-8, as watchfiles needs it to be."""
-    return os.fsencode(path).decode(errors="replace") == str(path)
+    return [folder for folder in watched if scan.is_text(folder)]

@@ -164,4 +164,5 @@ def _ending(status: int) -> str:
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:_REASON_CHARACTERS]
+    """Returns its beginning in one line, and as text: a stranger's names may be none."""
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()[:_REASON_CHARACTERS]

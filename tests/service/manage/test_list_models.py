@@ -28,6 +28,12 @@ def test_list_prints_every_version_with_its_roles(models: Path, capsys: pytest.C
     ]
 
 
+def test_list_prints_names_that_are_no_text(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny.blobs(models).folder.rename(models / "blobs" / "\udcff\n")
+    assert main(["list", "--model", "blobs"]) == 0
+    assert capsys.readouterr().out.startswith("blobs\t\\udcff\\n\tinvalid: ")
+
+
 def test_list_prints_only_the_model_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.blobs(models)
     assert main(["list", "--model", "blobs"]) == 0

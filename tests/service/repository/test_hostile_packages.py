@@ -19,16 +19,18 @@ async def test_each_is_refused_with_its_reason_and_the_others_serve(serving: Cli
     async with serving(models=models) as http:
         for case, (damage, _) in CASES.items():
             write_hostile(models, NAMES[case], "1.0", damage)
-        (models / "not text \udcfe\n" / "1.0").mkdir(parents=True)
+        write_version(models, "1.0", name="sound").folder.parent.rename(models / "not text \udcfe\n")
+        sound = write_version(models, "1.0", name="no-version").folder
+        sound.rename(sound.with_name("\udcff"))
 
         async def all_are_judged() -> bool:
             assert await ask(http, 200) == ("1.0", "bright")
-            return len((await http.get("/models")).json()["models"]) == len(CASES) + 2
+            return len((await http.get("/models")).json()["models"]) == len(CASES) + 3
 
         await until(all_are_judged)
         assert (await http.get("/readyz")).json() == {"status": "ready", "warning": ""}
         reasons = {model["name"]: model["reason"] for model in (await http.get("/models")).json()["models"]}
-        assert r"not text \udcfe\n" in reasons
+        assert reasons[r"not text \udcfe\n"] == reasons["no-version"] == "The names of its folders are not UTF-8."
         for case, (_, expected) in CASES.items():
             reason = reasons[NAMES[case]]
             assert reason is None if expected is None else expected in reason, case

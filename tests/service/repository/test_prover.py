@@ -49,6 +49,16 @@ async def test_a_proof_names_what_it_proved(tmp_path: Path) -> None:
         assert not prover.is_busy
 
 
+async def test_whatever_a_folder_causes_is_its_own_outcome() -> None:
+    """Its name cannot be told to the child, which is no error that was foreseen."""
+    folder = Path("digits/\udcff")
+    with proving() as prover:
+        assert not await prover.passes(folder, (), has_next=False)
+        with pytest.raises(TypeError):
+            await prover.proof(folder, (), runs=True)
+        assert not prover.is_busy
+
+
 @pytest.mark.slow
 async def test_an_endless_one_is_refused_in_its_time_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

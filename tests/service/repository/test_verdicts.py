@@ -52,7 +52,7 @@ def test_what_may_pass_is_checked_again() -> None:
 def test_a_folder_without_a_description_is_refused_until_it_has_one() -> None:
     verdicts = Verdicts()
     other = Path("digits/2.0")
-    verdicts.refuse_incomplete({FOLDER: STAMP, other: ()})
+    verdicts.refuse_unproved({FOLDER: STAMP, other: ()})
     assert verdicts.of(FOLDER) is None
     refused = verdicts.of(other)
     assert isinstance(refused, InvalidPackage)
@@ -60,3 +60,13 @@ def test_a_folder_without_a_description_is_refused_until_it_has_one() -> None:
     assert not verdicts.must_retry()
     verdicts.discard({other: STAMP}, retry_invalid=False)
     assert verdicts.of(other) is None
+
+
+def test_a_folder_whose_name_is_no_text_is_refused() -> None:
+    verdicts = Verdicts()
+    folders = [Path("digits/\udcff"), Path("\udcff/1.0")]
+    verdicts.refuse_unproved(dict.fromkeys(folders, STAMP))
+    assert [verdicts.of(folder) for folder in folders] == [
+        InvalidPackage("digits", r"\udcff", "The names of its folders are not UTF-8."),
+        InvalidPackage(r"\udcff", "1.0", "The names of its folders are not UTF-8."),
+    ]

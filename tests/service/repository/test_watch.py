@@ -32,8 +32,8 @@ async def test_a_missing_folder_is_logged(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
-async def test_a_link_is_not_followed_out_of_a_package(tmp_path: Path) -> None:
-    """Nor does a name that is no text end the watch."""
+async def test_a_link_is_not_followed_out_of_a_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor does a name that is no text end the watch, or fill the log."""
     version, outside = tmp_path / "models" / "digits" / "1.0", tmp_path / "outside"
     version.mkdir(parents=True)
     outside.mkdir()
@@ -60,6 +60,9 @@ async def test_a_link_is_not_followed_out_of_a_package(tmp_path: Path) -> None:
     new = tmp_path / "models" / "new" / "1.0"
     new.mkdir(parents=True)
     assert await is_noticed(new / "file")
+    list((tmp_path / "models" / "\udcfe").iterdir())  # which the watch of the root is told, with the name
+    assert await is_noticed(new / "other")
     assert not watching.done()
+    assert capsys.readouterr().err.count("folder watched again") == 1
     watching.cancel()
     await asyncio.wait([watching])

@@ -62,6 +62,7 @@ JOBS: dict[str, Callable[[], dict[str, Any]]] = {
     "fill_memory": fill_memory,
     "exceed_stack": exceed_stack,
     "refuse": lambda: fail(PackageError("It is\nwrong. " + "x" * 1000)),
+    "refuse_no_text": lambda: fail(PackageError("It has \udcff.")),
     "no_files": lambda: fail(OSError(errno.EMFILE, os.strerror(errno.EMFILE))),
     "surprise": lambda: fail(ZeroDivisionError()),
     "sleep": lambda: time.sleep(600) or {},  # type: ignore[func-returns-value]

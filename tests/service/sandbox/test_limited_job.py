@@ -29,6 +29,7 @@ def test_a_job_is_nobody_s_rival() -> None:
     [
         ("fill_memory", "It needs more than 512 MiB of memory to be proved."),
         ("exceed_stack", "maximum recursion depth exceeded"),
+        ("refuse_no_text", r"It has \udcff."),
         ("surprise", "ZeroDivisionError"),
         ("no_files", "Too many open files"),
         ("crash", "It ended the process that proved it, while working: signal SIGSEGV."),
