@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from models.errors import PackageError
+from models.errors import PackageError, StriateError
 from models.package import RDF
 from service.repository import scan
 from service.repository.invalid_package import InvalidPackage
 from service.repository.network_loading import is_transient
 from service.repository.scan import Stamp
 from service.repository.state import InactivePackage, ServedModel
+from service.telemetry.log import log
 
 Verdict = ServedModel | InactivePackage | InvalidPackage
 T = TypeVar("T", bound=Verdict)
@@ -31,14 +32,19 @@ class Verdicts:
         self._verdicts[folder] = stamp, verdict
 
     def refuse(self, folder: Path, stamp: Stamp, error: Exception) -> None:
+        """Records why a folder cannot be served; what was not foreseen is logged as the bug that it is, too."""
+        if not isinstance(error, StriateError | OSError | MemoryError):
+            log.exception(error, request_id="models")
         self._verdicts[folder] = None if is_transient(error) else stamp, InvalidPackage.of(folder, error)
 
     def refuse_unproved(self, folders: Mapping[Path, Stamp]) -> None:
         """Refuses the folders that need no proof: those without a description, and those whose names are no text."""
         for folder, stamp in folders.items():
-            if not self.of(folder) and not scan.is_text(folder):
+            if self.of(folder):
+                continue
+            if not scan.is_text(folder):
                 self.refuse(folder, stamp, _NO_TEXT)
-            elif not self.of(folder) and not scan.has_description(stamp):
+            elif not scan.has_description(stamp):
                 self.refuse(folder, stamp, _INCOMPLETE)
 
     def discard(self, folders: Mapping[Path, Stamp], *, retry_invalid: bool) -> None:

@@ -15,7 +15,7 @@ _SETTLED_MS = 1000  # after which what changed before the watch began is looked 
 
 async def watch(root: Path, on_change: Callable[[], None]) -> None:
     """Calls `on_change` after every change until cancelled; logs and returns if the system cannot watch."""
-    is_logged = False
+    logged = ""
     while True:
         try:
             await _watch_folders(root, on_change)
@@ -28,9 +28,9 @@ async def watch(root: Path, on_change: Callable[[], None]) -> None:
             log.write("warning", "folder not watched", reason=str(error))
             return
         except Exception as error:  # noqa: BLE001  watchfiles ends at a name that is not UTF-8
-            if not is_logged:  # once, not at every look into a folder of such a name
-                log.write("warning", "folder watched again", reason=type(error).__name__)
-            is_logged = True
+            if (reason := type(error).__name__) != logged:  # once, not at every look into a folder of such a name
+                log.write("warning", "folder watched again", reason=reason)
+            logged = reason
         on_change()
         await asyncio.sleep(_SETTLED_MS / 1000)
 

@@ -3,6 +3,8 @@
 import errno
 from pathlib import Path
 
+import pytest
+
 from models.errors import PackageError
 from models.package import Package
 from service.errors import NotReady
@@ -70,3 +72,12 @@ def test_a_folder_whose_name_is_no_text_is_refused() -> None:
         InvalidPackage("digits", r"\udcff", "The names of its folders are not UTF-8."),
         InvalidPackage(r"\udcff", "1.0", "The names of its folders are not UTF-8."),
     ]
+
+
+def test_what_was_not_foreseen_refuses_the_folder_and_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    verdicts = Verdicts()
+    verdicts.refuse(FOLDER, STAMP, PackageError("It is wrong."))
+    assert capsys.readouterr().err == ""
+    verdicts.refuse(FOLDER, STAMP, TypeError("x"))
+    assert isinstance(verdicts.of(FOLDER), InvalidPackage)
+    assert '"kind":"TypeError"' in capsys.readouterr().err
